@@ -1,0 +1,80 @@
+"""Readings as parallel arrays: what every decoder makes and the writer takes."""
+
+import json
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.errors import Fault
+
+Int32s = NDArray[np.int32]
+Int64s = NDArray[np.int64]
+Float64s = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+class SeriesKey(NamedTuple):
+    """What a series is called: its identity before it has an id."""
+
+    device: str
+    metric: str
+    labels: str = "{}"
+    """By `canonical_labels`."""
+
+
+def canonical_labels(labels: dict[str, str]) -> str:
+    """Labels as the text that equal labels share."""
+    return json.dumps(labels, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+@dataclass(slots=True)
+class Columns:
+    """The valid readings of one request, n of them over k distinct series.
+
+    A decoder has checked everything here: names, finite values, times within bounds.
+    """
+
+    series: list[SeriesKey]
+    """k distinct series, in order of first appearance."""
+    codes: Int32s
+    """(n,) for each reading, the place of its series in `series`."""
+    ts: Int64s
+    """(n,) microseconds since the Unix epoch."""
+    value: Float64s
+    """(n,) finite."""
+    rejected: list[Fault] = field(default_factory=list)
+    """Readings that were left out because the sender asked for ``partial``."""
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a request's readings, after COMMIT: `accepted + duplicates` are all its valid ones."""
+
+    accepted: int
+    duplicates: int
+
+
+@dataclass(slots=True)
+class Rows:
+    """Readings of one group as they are stored: no two of the same identity, in order of (day, series, ts)."""
+
+    series_id: Int32s
+    """(n,)"""
+    ts: Int64s
+    """(n,) microseconds since the Unix epoch."""
+    value: Float64s
+    """(n,)"""
+    arrived: Int64s
+    """(n,) microseconds since the Unix epoch at which the server received the reading."""
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+    def take(self, places: Int64s | Bools) -> "Rows":
+        """The rows at these places."""
+        return Rows(self.series_id[places], self.ts[places], self.value[places], self.arrived[places])

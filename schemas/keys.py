@@ -1,0 +1,80 @@
+"""API keys and who presents one."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+
+from schemas.names import matches, name_fault
+
+
+class Scope(StrEnum):
+    """What a key may do. `admin` includes the other two."""
+
+    INGEST = "ingest"
+    READ = "read"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who makes a request: a key, and what it may do."""
+
+    key_id: str
+    name: str
+    scopes: frozenset[Scope]
+    device_glob: str | None = None
+
+    def has(self, scope: Scope) -> bool:
+        """Whether the key holds the scope, or all of them."""
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
+    def may_use(self, device: str) -> bool:
+        """Whether the key is bound to this device, or to none."""
+        return self.device_glob is None or matches(self.device_glob, device)
+
+
+class KeyRequest(BaseModel):
+    """What a new key shall be."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=128, examples=["line 3 gateway"])
+    scopes: list[Scope] = Field(min_length=1, examples=[["ingest"]])
+    device_glob: str | None = Field(default=None, max_length=128, examples=["pump-*"])
+    expires_at: AwareDatetime | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _named(cls, name: str) -> str:
+        if fault := name_fault(name):
+            raise ValueError(fault)
+        return name
+
+    @field_validator("device_glob")
+    @classmethod
+    def _globbed(cls, glob: str | None) -> str | None:
+        # Whatever is left of a glob without its wildcards has to be part of a possible name.
+        if glob is not None and (fault := name_fault(glob.replace("*", "x").replace("?", "x"))):
+            raise ValueError(fault)
+        return glob
+
+
+class Key(BaseModel):
+    """A key as it is listed: never its secret."""
+
+    id: str
+    name: str
+    scopes: list[Scope]
+    device_glob: str | None
+    created_at: datetime
+    last_used_at: datetime | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class NewKey(Key):
+    """A key on the day it is made: the only time its secret is shown."""
+
+    key: str = Field(examples=["slk_k3v9q2hd_Zk1n…"])
