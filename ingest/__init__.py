@@ -1,0 +1,1 @@
+"""The write path: bytes → Columns → group commit → PostgreSQL."""

@@ -1,0 +1,67 @@
+"""The bounded reader of a request body: 400, 408, 413 and 415 are decided here."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from ingest.inflate import gunzip, unzstd
+from schemas.errors import BodyTooSlow, TooLarge, UnsupportedMediaType
+
+_INFLATE: dict[str, Callable[[bytes, int], bytes] | None] = {
+    "": None,
+    "identity": None,
+    "gzip": gunzip,
+    "zstd": unzstd,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """What one body may be."""
+
+    max_bytes: int = 8 << 20
+    """After inflating; what comes over the wire may not be more either."""
+    receive_s: float = 10.0
+    """From the end of the headers to the end of the body."""
+
+
+async def read_body(request: Request, limits: BodyLimits) -> bytes:
+    """Read and inflate a JSON body.
+
+    Raises UnsupportedMediaType, TooLarge (before reading, where Content-Length says so), BodyTooSlow, Malformed.
+    """
+    _check_json(request)
+    encoding = ", ".join(request.headers.getlist("content-encoding")).strip().lower()
+    if encoding not in _INFLATE:
+        raise UnsupportedMediaType("Content-Encoding may be gzip, zstd or none")
+    if int(request.headers.get("content-length", 0)) > limits.max_bytes:
+        raise TooLarge("body_bytes", limits.max_bytes)
+    try:
+        async with asyncio.timeout(limits.receive_s):
+            body = await _receive(request, limits.max_bytes)
+    except TimeoutError:
+        raise BodyTooSlow(f"the body must arrive within {limits.receive_s:g} s") from None
+    inflate = _INFLATE[encoding]
+    return body if inflate is None else inflate(body, limits.max_bytes)
+
+
+async def _receive(request: Request, max_bytes: int) -> bytes:
+    chunks: list[bytes] = []
+    received = 0
+    async for chunk in request.stream():
+        received += len(chunk)
+        if received > max_bytes:
+            raise TooLarge("body_bytes", max_bytes)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _check_json(request: Request) -> None:
+    types = request.headers.getlist("content-type")
+    if types == ["application/json"]:
+        return
+    kind, _, parameters = (types[0] if len(types) == 1 else "").lower().partition(";")
+    if kind.strip() != "application/json" or parameters.replace(" ", "").replace('"', "") not in {"", "charset=utf-8"}:
+        raise UnsupportedMediaType("send 'Content-Type: application/json', in UTF-8")

@@ -1,0 +1,81 @@
+"""A lane: one connection that flushes one group after another, each answered by its deadline."""
+
+import asyncio
+from collections.abc import Sequence
+
+import asyncpg
+import structlog
+
+from ingest import trouble
+from ingest.group import Group
+from ingest.partitions import Partitions
+from ingest.series import ACQUIRE_S
+from ingest.store import Screening, Stage, Store
+from schemas.columns import Receipt
+from schemas.errors import Defect
+
+log = structlog.get_logger(__name__)
+
+TRIES = 3  # of one group: a deadlock and a killed backend, or two of either, go unseen by the sender
+
+
+class PoisonedError(Exception):
+    """A value in the group is one that PostgreSQL cannot store; nothing of the group was."""
+
+
+class Lane:
+    """Holds a connection of the pool for as long as it works; one that failed is never used again."""
+
+    def __init__(self, pool: asyncpg.Pool, partitions: Partitions, screening: Screening) -> None:
+        self._pool, self._partitions = pool, partitions
+        self._connection: asyncpg.pool.PoolConnectionProxy | None = None
+        self.store = Store(screening)
+
+    async def flush(self, group: Group, deadline: float) -> Sequence[Receipt]:
+        """Store the group by `deadline` (the loop's clock, seconds).
+
+        Raises the SluiceError that its senders are to be told, or PoisonedError.
+        """
+        loop = asyncio.get_running_loop()
+        for left in reversed(range(TRIES)):
+            try:
+                return await self._try(group, deadline)
+            except trouble.AWAY as error:
+                await self.close()
+                log.warning("flush failed", error=repr(error), rows=len(group.rows), stage=self.store.stage.value)
+                if self.store.stage is Stage.COMMITTING:
+                    raise trouble.after_commit(error) from error
+                if self.store.stage is Stage.WRITING and trouble.is_poison(error):
+                    raise PoisonedError from error
+                if trouble.is_missing_partition(error):
+                    self._partitions.forget()
+                elif not trouble.is_transient(error):
+                    raise trouble.before_commit(error) from error
+                if not left or loop.time() >= deadline:
+                    raise trouble.before_commit(error) from error
+            except BaseException:
+                await self.close()
+                raise
+        raise Defect("a group was neither stored nor refused")
+
+    async def _try(self, group: Group, deadline: float) -> Sequence[Receipt]:
+        loop = asyncio.get_running_loop()
+        self.store.stage = Stage.OUTSIDE
+        async with asyncio.timeout_at(deadline):
+            await self._partitions.ensure(group.days())
+            if self._connection is None or self._connection.is_closed():
+                await self.close()
+                self._connection = await self._pool.acquire(timeout=ACQUIRE_S)
+        # At the deadline the connection is cut rather than the flush cancelled: cancelling waits for the server.
+        timer = loop.call_at(deadline, self._connection.terminate)
+        try:
+            return await self.store.flush(self._connection, group)
+        finally:
+            timer.cancel()
+
+    async def close(self) -> None:
+        """Cut the connection, if there is one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+            await self._pool.release(connection, timeout=ACQUIRE_S)

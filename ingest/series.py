@@ -1,0 +1,93 @@
+"""Names to series ids: a bounded cache over the table `series`, which makes the ids."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+
+import asyncpg
+import numpy as np
+
+from schemas.columns import Int32s, SeriesKey
+
+ACQUIRE_S = 1.5  # for a connection, and for giving it back: asyncpg waits for ever on a frozen server otherwise
+CHUNK = 1_000  # series made by one statement
+EVICTED_SHARE = 10  # one in so many is forgotten when the cache is full: the ones met first
+
+_FIND = """
+SELECT k.place, s.id
+FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS k (device, metric, labels, place)
+JOIN series s ON s.device = k.device AND s.metric = k.metric AND md5(s.labels::text) = md5(k.labels::jsonb::text)
+"""
+_MAKE_DEVICES = """
+INSERT INTO devices (name)
+SELECT DISTINCT name FROM unnest($1::text[]) AS d (name) ORDER BY name
+ON CONFLICT DO NOTHING
+"""
+_MAKE_SERIES = """
+INSERT INTO series (device, metric, labels)
+SELECT device, metric, labels::jsonb
+FROM unnest($1::text[], $2::text[], $3::text[]) AS k (device, metric, labels)
+ORDER BY device, metric, labels
+ON CONFLICT DO NOTHING
+"""
+
+Learn = Callable[[Sequence[tuple[int, SeriesKey]]], None]
+
+
+class SeriesTable:
+    """The ids of series. New ones are committed before the group that writes to them, so that no flush waits."""
+
+    def __init__(self, pool: asyncpg.Pool, *, max_cached: int, learn: Learn) -> None:
+        self._pool = pool
+        self._max_cached = max_cached
+        self._learn = learn
+        self._ids: dict[SeriesKey, int] = {}
+        self._finding = asyncio.Lock()
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def items(self) -> Iterable[tuple[SeriesKey, int]]:
+        """Every series in the cache, with its id."""
+        return self._ids.items()
+
+    async def resolve(self, keys: Sequence[SeriesKey]) -> Int32s:
+        """The ids of these series (k,), making those that are new. `learn` hears of each the first time it is met."""
+        try:
+            return np.fromiter(map(self._ids.__getitem__, keys), np.int32, len(keys))
+        except KeyError:
+            pass
+        async with self._finding:
+            ids = {key: self._ids[key] for key in keys if key in self._ids}
+            missing = [key for key in keys if key not in ids]
+            for start in range(0, len(missing), CHUNK):
+                found = await self._find(missing[start : start + CHUNK])
+                self._make_room(len(found))
+                self._ids |= found
+                self._learn([(series_id, key) for key, series_id in found.items()])
+                ids |= found
+            return np.array([ids[key] for key in keys], np.int32)
+
+    async def _find(self, keys: Sequence[SeriesKey]) -> dict[SeriesKey, int]:
+        async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
+            found = await _select(connection, keys)
+            missing = [key for key in keys if key not in found]
+            if missing:
+                await connection.execute(_MAKE_DEVICES, [key.device for key in missing])
+                await connection.execute(_MAKE_SERIES, *_as_arrays(missing))
+                found |= await _select(connection, missing)
+            return found
+
+    def _make_room(self, count: int) -> None:
+        if len(self._ids) + count > self._max_cached:
+            for key in list(islice(self._ids, max(count, self._max_cached // EVICTED_SHARE))):
+                del self._ids[key]
+
+
+async def _select(connection: asyncpg.pool.PoolConnectionProxy, keys: Sequence[SeriesKey]) -> dict[SeriesKey, int]:
+    records = await connection.fetch(_FIND, *_as_arrays(keys))
+    return {keys[record["place"] - 1]: record["id"] for record in records}
+
+
+def _as_arrays(keys: Sequence[SeriesKey]) -> tuple[list[str], list[str], list[str]]:
+    return [key.device for key in keys], [key.metric for key in keys], [key.labels for key in keys]

@@ -1,0 +1,43 @@
+"""What a driver's exception means for the sender: said here, and only here, for the write path."""
+
+import asyncpg
+
+from schemas.errors import DatabaseAway, SluiceError, Unavailable, Unknown
+
+AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""Everything by which a database that is away, closing or refusing makes itself known."""
+
+_RETRY = {"40001", "40P01"}  # serialization failure, deadlock: nobody's fault, unseen by the sender
+_LOST = ("08", "57P")  # connection exception; the server is shutting down or starting up
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether the same group may simply be tried once more: a deadlock, or a backend that was killed."""
+    if isinstance(error, asyncpg.PostgresError):
+        state = error.sqlstate or ""
+        return state in _RETRY or state.startswith(_LOST)
+    return isinstance(error, ConnectionError | asyncpg.InterfaceError)
+
+
+def is_poison(error: Exception) -> bool:
+    """Whether a value in the group is at fault (SQLSTATE class 22), so that only its batch must fail."""
+    return isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "").startswith("22")
+
+
+def is_missing_partition(error: Exception) -> bool:
+    """Whether a row found no partition: 23514, which `readings` has no other reason to raise."""
+    return isinstance(error, asyncpg.CheckViolationError)
+
+
+def before_commit(error: Exception) -> SluiceError:
+    """Nothing was stored, as COMMIT was never sent."""
+    if isinstance(error, asyncpg.PostgresError) and not (error.sqlstate or "").startswith(_LOST):
+        return Unavailable(f"PostgreSQL refused the batch ({error.sqlstate})")
+    return DatabaseAway()
+
+
+def after_commit(error: Exception) -> SluiceError:
+    """COMMIT was sent: only PostgreSQL's own word, that of a server that lives on, says that it rolled back."""
+    if isinstance(error, asyncpg.PostgresError) and not (error.sqlstate or "").startswith(_LOST):
+        return Unavailable(f"PostgreSQL rolled back ({error.sqlstate})")
+    return Unknown()

@@ -1,0 +1,182 @@
+"""The group-commit writer: batches that arrive while a flush is in flight form the next group.
+
+There is no timer: an idle server answers at once, a busy one commits larger groups. A batch handed over carries its
+reply; a waiter that goes away never cancels its neighbours. Every batch is answered by its deadline.
+"""
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass
+
+import asyncpg
+import structlog
+
+from ingest.group import Batch, arrange
+from ingest.lane import Lane, PoisonedError
+from ingest.metrics import WriteMetrics
+from ingest.partitions import Partitions
+from ingest.store import Screening
+from schemas.columns import Receipt
+from schemas.errors import Defect, Fault, Invalid, Overloaded, SluiceError, Unavailable
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class WriterLimits:
+    """Bounds of what waits and of what one flush carries."""
+
+    lanes: int = 2
+    """Flushes in flight at once: one waits for the disk while the other copies."""
+    flush_rows: int = 10_000
+    """Rows of one group, but for a single larger batch: bounds one COPY's hold on the loop and on row locks."""
+    queue_rows: int = 200_000
+    """Rows that may wait; beyond them a batch is refused with 503."""
+    deadline_s: float = 5.0
+    """From a batch's arrival to its answer, whatever PostgreSQL does."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    batch: Batch
+    since: float  # of the loop's clock, seconds
+    reply: asyncio.Future[Receipt]
+
+
+class Writer:
+    """Takes batches, answers with receipts. Nothing is answered unless `run` is running."""
+
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        partitions: Partitions,
+        screening: Screening,
+        metrics: WriteMetrics,
+        limits: WriterLimits,
+    ) -> None:
+        self._metrics, self._limits = metrics, limits
+        self._lanes = [Lane(pool, partitions, screening) for _ in range(limits.lanes)]
+        self._queue: deque[_Waiting] = deque()
+        self._queued = asyncio.Event()
+        self._rows = 0
+        self._in_flight = 0
+        self._draining = False
+
+    @property
+    def rows_waiting(self) -> int:
+        """Rows that were taken and not yet handed to a lane."""
+        return self._rows
+
+    def admit(self) -> None:
+        """Refuse a request before its body is read, if what waits is already too much. Raises Unavailable."""
+        if self._draining:
+            raise Unavailable("this server is shutting down")
+        if self._rows >= self._limits.queue_rows:
+            raise Overloaded(f"{self._rows} readings are waiting")
+
+    async def write(self, batch: Batch) -> Receipt:
+        """Hand over a batch; returns once it is durable.
+
+        Raises Unavailable (nothing stored), Unknown (COMMIT was sent, no answer came) or Invalid (PostgreSQL cannot
+        store one of its values).
+        """
+        self.admit()
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(batch, loop.time(), loop.create_future())
+        self._queue.append(waiting)
+        self._rows += len(batch)
+        self._queued.set()
+        return await waiting.reply
+
+    async def run(self) -> None:
+        """Flush what comes. Ends only by being cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for number, lane in enumerate(self._lanes):
+                    tasks.create_task(self._serve(lane), name=f"lane-{number}")
+        finally:
+            for lane in self._lanes:
+                await lane.close()
+
+    async def drain(self) -> None:
+        """Refuse what is new, and return when everything taken was answered."""
+        self._draining = True
+        while self._queue or self._in_flight:  # noqa: ASYNC110 - once in a process's life
+            await asyncio.sleep(0.005)
+
+    async def _serve(self, lane: Lane) -> None:
+        while True:
+            await self._queued.wait()
+            group = self._take()
+            if not group:
+                continue
+            self._in_flight += 1
+            try:
+                await self._flush(lane, group)
+            finally:
+                self._in_flight -= 1
+
+    def _take(self) -> list[_Waiting]:
+        """The next group: what waits, in order, of one kind of conflict handling, as far as a group may go."""
+        group: list[_Waiting] = []
+        rows = 0
+        while self._queue:
+            head = self._queue[0]
+            if group and (
+                rows + len(head.batch) > self._limits.flush_rows or head.batch.replace != group[0].batch.replace
+            ):
+                break
+            group.append(self._queue.popleft())
+            rows += len(head.batch)
+        self._rows -= rows
+        self._metrics.queue_rows.set(self._rows)
+        if not self._queue:
+            self._queued.clear()
+        return group
+
+    async def _flush(self, lane: Lane, group: list[_Waiting]) -> None:
+        """Answer every batch of the group; where a value poisons it, by halves, until only its own batch fails."""
+        try:
+            receipts = await self._store(lane, group)
+        except PoisonedError:
+            if len(group) == 1:
+                _refuse(group, Invalid([Fault((), "storage", "PostgreSQL cannot store one of these values")]))
+                return
+            middle = len(group) // 2
+            await self._flush(lane, group[:middle])
+            await self._flush(lane, group[middle:])
+        except SluiceError as error:
+            _refuse(group, error)
+        except Exception:  # a defect of ours: these senders are told so, the lane goes on
+            log.exception("a flush broke", batches=len(group))
+            _refuse(group, Defect())
+        except BaseException:
+            _refuse(group, Unavailable("this server is shutting down"))
+            raise
+        else:
+            for waiting, receipt in zip(group, receipts, strict=True):
+                if not waiting.reply.done():
+                    waiting.reply.set_result(receipt)
+
+    async def _store(self, lane: Lane, group: list[_Waiting]) -> list[Receipt]:
+        now, started = asyncio.get_running_loop().time(), time.perf_counter()
+        arranged = arrange([waiting.batch for waiting in group])
+        oldest = min(waiting.since for waiting in group)
+        retries = lane.store.retries
+        receipts = await lane.flush(arranged, oldest + self._limits.deadline_s)
+        metrics = self._metrics
+        metrics.wait.observe(now - oldest)
+        metrics.flush.observe(time.perf_counter() - started)
+        metrics.group_rows.observe(len(arranged.rows))
+        metrics.group_batches.observe(len(group))
+        metrics.copy_retries.inc(lane.store.retries - retries)
+        metrics.accepted.inc(sum(receipt.accepted for receipt in receipts))
+        metrics.duplicates.inc(sum(receipt.duplicates for receipt in receipts))
+        return list(receipts)
+
+
+def _refuse(group: list[_Waiting], error: SluiceError) -> None:
+    for waiting in group:
+        if not waiting.reply.done():
+            waiting.reply.set_exception(error)
