@@ -1,0 +1,233 @@
+"""The one ascending sequence of events as this node sees it, whoever committed them.
+
+What this worker commits and what the bus brings is delivered at once; what is missing is read from PostgreSQL, which
+is the truth. Redis only makes it fast.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import asyncpg
+import structlog
+
+from alerts.bus import Bus
+from alerts.eventlog import EventLog, Head, Page
+from alerts.message import Message
+from alerts.sequence import Sequence
+from schemas.errors import DatabaseAway
+from schemas.events import Event
+
+log = structlog.get_logger(__name__)
+
+TOPIC = "events"
+FILL_EVENTS = 1_000
+"""Events of one read that fills a gap."""
+
+Listener = Callable[[list[Event]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedTimes:
+    """Seconds between the reads that make up for what the bus did not bring."""
+
+    grace_s: float = 0.02
+    """From noticing a gap to filling it: messages of two workers may overtake each other."""
+    tick_s: float = 0.25
+    poll_s: float = 1.0
+    """While the bus is not healthy. With `Bus`'s 1.25 s to notice and a tick, events are served within 2 s."""
+    check_s: float = 5.0
+    """While it is: against what cannot happen, and for an epoch that changed."""
+    retry_s: float = 0.5
+    """While PostgreSQL is away."""
+
+
+class Feed:
+    """Delivers every event once, in order, from the moment it first knew where the sequence stands.
+
+    `deliver` and the listeners get lists of consecutive events, synchronously; `on_reset` is called when the epoch
+    changed, after which offsets begin anew. `run` has to be running.
+    """
+
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        bus: Bus,
+        deliver: Listener,
+        on_reset: Callable[[], None],
+        *,
+        times: FeedTimes | None = None,
+        read_s: float = 2.0,
+    ) -> None:
+        self._bus = bus
+        self._log = EventLog(pool, read_s)
+        self._listeners = [deliver]
+        self._on_reset = on_reset
+        self._times = times or FeedTimes()
+        self._epoch = ""
+        self._sequence: Sequence | None = None
+        self._wake = asyncio.Event()
+        self._doubted = False  # somebody spoke of another epoch
+        self._waiting: list[asyncio.Future[None]] = []
+        self._defect: Exception | None = None
+        bus.listen(TOPIC, self._hear)
+        bus.beat(TOPIC, self._beat)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the place in the sequence is known; before that nothing is delivered."""
+        return self._sequence is not None
+
+    @property
+    def reads(self) -> int:
+        """Reads of the event log so far."""
+        return self._log.reads
+
+    @property
+    def epoch(self) -> str:
+        """Of which the offsets are; empty while not ready."""
+        return self._epoch
+
+    @property
+    def position(self) -> int:
+        """The last offset delivered; 0 while not ready."""
+        return 0 if self._sequence is None else self._sequence.position
+
+    def on_events(self, listener: Listener) -> None:
+        """Have `listener` called with every list of events delivered here, whoever committed them."""
+        self._listeners.append(listener)
+
+    def committed(self, events: list[Event]) -> None:
+        """Take what this worker has just committed: deliver it here, have the bus carry it. Never blocks or raises.
+
+        Call it right after COMMIT, before anything is awaited.
+        """
+        if self._sequence is None:  # PostgreSQL came back a moment ago: whoever is ready reads them there
+            self._wake.set()
+            return
+        for message in Message.split(self._epoch, self.position, events):
+            self._bus.publish(message.encode(), TOPIC)
+        self.offer(events)
+
+    def offer(self, events: list[Event]) -> None:
+        """Deliver those that are next; have the gap filled before those that are not."""
+        if self._sequence is not None:
+            self._deliver(self._sequence.offer(events))
+            if self._sequence.behind:
+                self._wake.set()
+
+    async def events_after(self, offset: int, limit: int, device: str | None = None) -> Page:
+        """Read at most `limit` events after `offset` and up to the position, from PostgreSQL.
+
+        Many who ask for the same share one read. Raises DatabaseAway: within the deadline of a read, or at once where
+        the last one failed.
+        """
+        return await self._log.shared_page(offset, self.position, limit, device)
+
+    async def catch_up(self) -> None:
+        """Read on from the position; on return everything committed before the call has been delivered.
+
+        All who wait share one read, begun after the last of them asked. Raises DatabaseAway, as `events_after` does.
+        """
+        self._log.require_answers()
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        self._wake.set()
+        await waiter
+
+    async def run(self) -> None:
+        """Keep up with the sequence, for ever. Ends by cancellation, or by a defect of ours."""
+        try:
+            while True:
+                healthy = self._bus.healthy
+                waiting, self._waiting = self._waiting, []
+                try:
+                    await self._fill()
+                except DatabaseAway as error:
+                    self._settle(waiting, error)
+                    await asyncio.sleep(self._times.retry_s)
+                else:
+                    self._settle(waiting)
+                    await self._rest(healthy)
+        finally:
+            self._settle(self._waiting, DatabaseAway("the feed has ended"))
+
+    async def _fill(self) -> None:
+        """Read the head, and deliver what is missing up to it. Raises DatabaseAway."""
+        sequence = self._sequence
+        position, known = (0, 0) if sequence is None else (sequence.position, sequence.known)
+        self._doubted = False
+        head = await self._log.head()
+        if sequence is None or head.epoch != self._epoch or head.offset < position:
+            self._start_over(head)
+            return
+        while sequence.position < head.offset:
+            page = await self._log.page(sequence.position, head.offset, FILL_EVENTS)
+            self._deliver(sequence.fill(page.events, page.end))
+        sequence.trust_table(known)
+
+    def _start_over(self, head: Head) -> None:
+        """Begin at the head of a sequence that is new to us: after the start, or after a restore of the database."""
+        restored = self._sequence is not None
+        self._epoch, self._sequence = head.epoch, Sequence(head.offset)
+        log.info("feed_ready", position=head.offset, restored=restored)
+        if restored:
+            self._on_reset()
+
+    async def _rest(self, was_healthy: bool) -> None:
+        """Wait until another read is due."""
+        began = time.monotonic()
+        while not self._due(was_healthy, time.monotonic() - began):
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self._times.tick_s)
+            if self._sequence is not None and self._sequence.behind and not self._waiting:
+                await asyncio.sleep(self._times.grace_s)
+
+    def _due(self, was_healthy: bool, rested_s: float) -> bool:
+        if self._defect is not None:
+            raise self._defect
+        if self._waiting or not self._log.answers or (self._sequence is not None and self._sequence.behind):
+            return True
+        # A bus that changed its mind: what was published while it was deaf will not come any more.
+        healthy = self._bus.healthy
+        if healthy != was_healthy or (self._doubted and rested_s >= self._times.poll_s):
+            return True
+        return rested_s >= (self._times.check_s if healthy else self._times.poll_s)
+
+    def _deliver(self, events: list[Event]) -> None:
+        if not events:
+            return
+        try:
+            for listener in self._listeners:
+                listener(events)
+        except Exception as defect:  # noqa: BLE001 - the commit that brought us here did not fail; `run` raises it
+            self._defect = defect
+            self._wake.set()
+
+    def _hear(self, payload: bytes) -> None:
+        message = Message.parse(payload)
+        if message is None or self._sequence is None:
+            return
+        if message.epoch != self._epoch:
+            # Theirs may be the new one, or ours; only PostgreSQL knows.
+            self._doubted = True
+            self._wake.set()
+            return
+        self._sequence.hear_of(message.position)
+        self.offer(message.events)
+
+    def _beat(self) -> bytes:
+        return Message(self._epoch, self.position).encode() if self.ready else b""
+
+    @staticmethod
+    def _settle(waiting: list[asyncio.Future[None]], error: DatabaseAway | None = None) -> None:
+        for waiter in waiting:
+            if waiter.done():  # its connection went away
+                continue
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)

@@ -1,0 +1,190 @@
+"""What the commands of one client do: connect, subscribe, recover."""
+
+import math
+import time
+from collections.abc import Callable
+
+import structlog
+
+from alerts import protocol
+from alerts.connections import ALERTS, DEVICE_ALERTS, Authenticate, Connection, ConnectionManager, Subscription
+from alerts.eventlog import Page
+from alerts.feed import Feed
+from alerts.protocol import Command, Connect, Ping, Pong, Refused, ReplyError, Subscribe, Unsubscribe
+from schemas.errors import DatabaseAway, Forbidden, SluiceError, Unauthorized
+from schemas.keys import Principal, Scope
+from schemas.names import name_fault
+
+log = structlog.get_logger(__name__)
+
+
+class Session:
+    """One client from its `connect` on. Commands are handled one after the other, so their effects have an order."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        manager: ConnectionManager,
+        feed: Feed,
+        authenticate: Authenticate,
+        *,
+        version: str,
+        on_connected: Callable[[], None],
+        on_pong: Callable[[], None],
+    ) -> None:
+        self._connection = connection
+        self._manager = manager
+        self._limits = manager.limits
+        self._feed = feed
+        self._authenticate = authenticate
+        self._version = version
+        self._on_connected = on_connected
+        self._on_pong = on_pong
+        self._principal: Principal | None = None
+        self._malformed = 0
+        self._budget = float(self._limits.commands_burst)  # of commands
+        self._counted_at = time.monotonic()
+
+    async def handle(self, command: Command) -> None:
+        """Do what a command asks, and queue its answer. Raises only what is a defect."""
+        if not self._within_budget():
+            self._connection.close(protocol.BAD_REQUESTS)
+            return
+        match command:
+            case Refused():
+                self._refuse(command)
+            case Pong():
+                self._on_pong()
+            case Connect() if self._principal is None:
+                await self._connect(command)
+            case _ if self._principal is None or isinstance(command, Connect):
+                self._connection.close(protocol.BAD_REQUESTS)
+            case Subscribe():
+                await self._subscribe(command, self._principal)
+            case Unsubscribe():
+                self._manager.unsubscribe(self._connection, command.channel)
+                self._connection.send(protocol.reply(command.id, "unsubscribe", {}))
+            case Ping():
+                self._connection.send(protocol.reply(command.id, "ping", {}))
+
+    async def catch_up(self, subscription: Subscription) -> list[str]:
+        """Read the next page a subscription missed; return its pushes, which must be sent before anything queued.
+
+        The subscription goes live where that was all. Raises DatabaseAway.
+        """
+        page = await self._feed.events_after(subscription.cursor, self._limits.page_events, subscription.device)
+        if self._connection.subscriptions.get(subscription.channel) is not subscription:
+            return []  # unsubscribed meanwhile
+        subscription.cursor = page.end
+        if page.end >= self._feed.position:
+            self._manager.go_live(self._connection, subscription)
+        return [protocol.push(subscription.channel, protocol.publication(event)) for event in page.events]
+
+    def _within_budget(self) -> bool:
+        now = time.monotonic()
+        refilled = self._budget + (now - self._counted_at) * self._limits.commands_per_s
+        self._budget = min(refilled, self._limits.commands_burst) - 1
+        self._counted_at = now
+        return self._budget >= 0
+
+    def _refuse(self, command: Refused) -> None:
+        self._connection.send(protocol.error(command.id, command.error))
+        self._malformed += command.malformed
+        if self._malformed >= self._limits.malformed:
+            self._connection.close(protocol.BAD_REQUESTS)
+
+    async def _connect(self, command: Connect) -> None:
+        # Issue 7 adds the other two credentials here: a JWT (with `expires` and `ttl`), and the session's cookie.
+        try:
+            principal = await self._authenticate(command.token)
+        except (Unauthorized, Forbidden):
+            self._connection.close(protocol.INVALID_TOKEN)
+            return
+        except SluiceError as error:
+            log.warning("connect_refused", error=repr(error))
+            self._connection.send(protocol.error(command.id, protocol.INTERNAL))
+            return
+        if not principal.has(Scope.READ):
+            self._connection.close(protocol.INVALID_TOKEN)
+            return
+        self._principal = principal
+        self._connection.token = command.token
+        ping_s = math.ceil(self._limits.ping_s)
+        self._connection.send(protocol.connected(command.id, self._connection.id, self._version, ping_s))
+        self._on_connected()
+
+    def _refusal(self, channel: str, principal: Principal) -> ReplyError | None:
+        """Why the client may not have the channel: the same answer whether it exists or not."""
+        if channel.startswith(DEVICE_ALERTS):
+            device = channel.removeprefix(DEVICE_ALERTS)
+            allowed = name_fault(device) is None and principal.may_use(device)
+        else:  # `readings:<device>` is issue 4's
+            allowed = channel == ALERTS and principal.device_glob is None
+        if not allowed:
+            return protocol.PERMISSION_DENIED
+        if channel in self._connection.subscriptions:
+            return protocol.ALREADY_SUBSCRIBED
+        if len(self._connection.subscriptions) >= self._limits.channels:
+            return protocol.LIMIT_EXCEEDED
+        return None
+
+    async def _subscribe(self, command: Subscribe, principal: Principal) -> None:
+        refusal = self._refusal(command.channel, principal)
+        if refusal is None:
+            try:
+                await self._begin(command)
+            except DatabaseAway:
+                refusal = protocol.INTERNAL
+        if refusal is not None:
+            self._connection.send(protocol.error(command.id, refusal))
+
+    async def _begin(self, command: Subscribe) -> None:
+        """Answer with what was missed, and let pushes go on exactly behind it. Raises DatabaseAway."""
+        feed = self._feed
+        if not feed.ready:
+            raise DatabaseAway("the place in the sequence is not known yet")
+        device = command.channel.removeprefix(DEVICE_ALERTS) if command.channel != ALERTS else None
+        recovered = command.recover and await self._recoverable(command)
+        cursor = command.offset if recovered else feed.position
+        publications: list[str] = []
+        if cursor < feed.position and (budget := self._answer_budget()):
+            page = await feed.events_after(cursor, self._limits.page_events, device)
+            publications, cursor = _fit(page, cursor, budget)
+        # Nothing is awaited from here on: the answer, and the place where pushes begin, are of one moment.
+        self._connection.send(
+            protocol.subscribed(
+                command.id,
+                feed.epoch,
+                cursor,
+                recover=command.recover,
+                recovered=recovered,
+                publications=publications,
+            )
+        )
+        live = cursor >= feed.position
+        self._manager.subscribe(self._connection, Subscription(command.channel, device, cursor, live))
+
+    async def _recoverable(self, command: Subscribe) -> bool:
+        """Whether (epoch, offset) is a place in the sequence. Raises DatabaseAway."""
+        feed = self._feed
+        if command.epoch != feed.epoch or command.offset > feed.position:
+            # The client may come from a node that is ahead of this one, by a moment or by an epoch.
+            await feed.catch_up()
+        return command.epoch == feed.epoch and 0 <= command.offset <= feed.position
+
+    def _answer_budget(self) -> int:
+        """Bytes of publications an answer may hold: many recovering channels must not make their client a slow one."""
+        return max(0, min(self._limits.answer_bytes, self._limits.queue_bytes // 2 - self._connection.waiting_bytes))
+
+
+def _fit(page: Page, cursor: int, budget: int) -> tuple[list[str], int]:
+    """Encode as much of a page as fits into `budget` bytes, and say up to which offset that is complete."""
+    publications: list[str] = []
+    for event in page.events:
+        text = protocol.publication(event)
+        budget -= len(text) + 1
+        if budget < 0:
+            return publications, cursor
+        publications.append(text)
+        cursor = event.offset
+    return publications, page.end

@@ -1,0 +1,1 @@
+"""The read side: what was stored, given back."""

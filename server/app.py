@@ -1,0 +1,175 @@
+"""The whole machine, in the order data flows through it: doors, corridor, engine, feed, dashboards."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TypedDict
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+from prometheus_client import CollectorRegistry
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
+
+from alerts import api as alerts_api
+from alerts.api import AlertsDesk
+from alerts.bus import Bus
+from alerts.connections import ConnectionManager
+from alerts.engine import Engine
+from alerts.feed import Feed
+from alerts.rulebook import RuleBook, RuleLoader
+from alerts.ws import make_endpoint
+from ingest import api as ingest_api
+from ingest.api import Corridor
+from ingest.body import BodyLimits
+from ingest.metrics import WriteMetrics
+from ingest.partitions import Partitions
+from ingest.quota import Quota, QuotaLimits
+from ingest.registry import Registry
+from ingest.series import SeriesTable
+from ingest.writer import Writer, WriterLimits
+from query import api as query_api
+from query.api import ReadingRoom
+from server import health as health_api
+from server import keys_api, openapi, pages, problems
+from server.auth import Gate
+from server.database import open_pool
+from server.edge import Edge
+from server.health import Health
+from server.keys import KeyRing
+from server.keys_api import KeyDesk
+from server.metrics import LiveMetrics
+from server.settings import Settings
+from server.tasks import Tasks
+
+VERSION = version("sluice")
+DAY_US = 86_400_000_000
+
+
+class State(TypedDict):
+    """What a request finds in `request.state`: one desk for each room."""
+
+    corridor: Corridor
+    alerts: AlertsDesk
+    reading_room: ReadingRoom
+    keys: KeyDesk
+    health: Health
+    live: Callable[[WebSocket], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the process that runs the app has to reach when it stops."""
+
+    health: Health
+    connections: ConnectionManager
+    writer: Writer
+
+    async def wind_down(self) -> None:
+        """Not ready any more; dashboards are advised to reconnect, and what was taken is answered."""
+        self.health.draining = True
+        self.connections.close_all()
+        await self.connections.drained()
+        await self.writer.drain()
+
+
+def now_us() -> int:
+    """Now, in microseconds since the Unix epoch."""
+    return time.time_ns() // 1_000
+
+
+@asynccontextmanager
+async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
+    """Build every part once, and keep it running. PostgreSQL and Redis may be away, now or later."""
+    async with AsyncExitStack() as stack:
+        pool = await open_pool(settings)
+        stack.callback(pool.terminate)
+        registry = CollectorRegistry()
+        keys = KeyRing(pool, time.monotonic, now_us)
+        gate = Gate(keys.authenticate)
+
+        # Events: from the engine to every dashboard of every node.
+        connections = ConnectionManager()
+        bus = Bus(settings.redis, settings.redis_prefix)
+        feed = Feed(pool, bus, connections.broadcast, connections.reset)
+        engine = Engine(feed.committed)
+        feed.on_events(engine.hear)
+        rulebook = RuleBook(pool, now_us, feed.committed)
+
+        # Readings: from the doors to COMMIT, past the engine.
+        series = SeriesTable(pool, max_cached=settings.max_cached_series, learn=engine.learn)
+        rules = RuleLoader(pool, engine, series.items)
+        partitions = Partitions(pool)
+        metrics = WriteMetrics(registry)
+        limits = WriterLimits(settings.lanes, settings.flush_rows, settings.queue_rows, settings.deadline_s)
+        writer = Writer(pool, partitions, engine, metrics, limits)
+        devices = Registry(pool)
+        corridor = Corridor(
+            authenticate=gate,
+            quota=Quota(QuotaLimits(settings.quota_requests_per_s, settings.quota_readings_per_s), time.monotonic),
+            body_limits=BodyLimits(settings.max_body_bytes, settings.receive_s),
+            max_readings=settings.max_readings,
+            retention_us=settings.retention_days * DAY_US,
+            series=series,
+            writer=writer,
+            registry=devices,
+            metrics=metrics,
+            clock_us=now_us,
+        )
+
+        tasks = await stack.enter_async_context(Tasks())
+        health = Health(pool, tasks, gate, registry)
+        for name, work in (
+            ("bus", bus.run()),
+            ("feed", feed.run()),
+            ("rules", rules.run()),
+            ("connections", connections.run(keys.authenticate)),
+            ("writer", writer.run()),
+            ("partitions", partitions.run()),
+            ("devices", devices.run()),
+            ("keys", keys.run()),
+            ("live-metrics", LiveMetrics(registry, connections, bus, feed, series).run()),
+        ):
+            tasks.start(name, work)
+        app.state.machine = Machine(health, connections, writer)
+        yield State(
+            corridor=corridor,
+            alerts=AlertsDesk(gate, rulebook, pool),
+            reading_room=ReadingRoom(gate, pool),
+            keys=KeyDesk(gate, keys),
+            health=health,
+            live=make_endpoint(connections, feed, keys.authenticate, version=VERSION),
+        )
+        await devices.write()
+        await keys.write_used()
+
+
+async def live(websocket: WebSocket) -> None:
+    """`/ws`: see `alerts/ws.py`."""
+    await websocket.state.live(websocket)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The app, with all its routes; nothing is connected before its lifespan begins."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[State]:
+        async with machine(settings, app) as state:
+            yield state
+
+    app = FastAPIOffline(title="Sluice", version=VERSION, lifespan=lifespan, description=__doc__)
+    for router in (
+        ingest_api.router,
+        alerts_api.router,
+        query_api.router,
+        keys_api.router,
+        health_api.router,
+    ):
+        app.include_router(router)
+    app.router.routes.extend([WebSocketRoute("/ws", live), *pages.routes()])
+    app.add_middleware(Edge)
+    problems.install(app)
+    openapi.install(app)
+    return app

@@ -1,0 +1,202 @@
+"""The command `sluice`."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import asyncpg
+import typer
+from pydantic import SecretStr, ValidationError
+
+from schemas.keys import KeyRequest, Scope
+from schemas.times import to_text
+from server import doctor as doctors
+from server import logs
+from server.database import open_pool
+from server.keys import KeyRing
+from server.local import LocalPostgres, LocalServiceError, local_services
+from server.local_memory import Memory
+from server.migrations import MigrationError, migrate
+from server.settings import Settings
+from server.up import UpOptions, say, serve, settings_with, up
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Telemetry into PostgreSQL, alerts as they happen.")
+key_app = typer.Typer(no_args_is_help=True, help="API keys.")
+app.add_typer(key_app, name="key")
+
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on; 0: any free one.")]
+Workers = Annotated[int | None, typer.Option(min=1, max=64, help="Worker processes.")]
+DataDir = Annotated[Path | None, typer.Option(help="Where the embedded servers keep their data.")]
+
+
+def main() -> None:
+    """Run the command; what an operator can mend is one line, not a traceback."""
+    try:
+        app()
+    except (LocalServiceError, MigrationError, ValueError) as error:
+        fail(str(error))
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        fail(f"{error!r}; `sluice doctor` tells more")
+
+
+def fail(message: str) -> NoReturn:
+    """Say what is wrong, and exit with 1."""
+    typer.echo(f"sluice: {message}", err=True)
+    raise SystemExit(1)
+
+
+def _settings(data_dir: Path | None = None) -> Settings:
+    if data_dir is not None:
+        os.environ["SLUICE_DATA_DIR"] = str(data_dir)
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        lines = [f"SLUICE_{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors()]
+        fail("; ".join(lines))
+    logs.configure(settings)
+    return settings
+
+
+def _run(work: Coroutine[Any, Any, int]) -> None:
+    raise typer.Exit(asyncio.run(work))
+
+
+def _options(settings: Settings, host: str | None, port: int | None, workers: int | None, *, demo: bool) -> UpOptions:
+    return UpOptions(
+        settings.host if host is None else host,
+        settings.port if port is None else port,
+        workers or settings.workers,
+        demo,
+    )
+
+
+@app.command("up")
+def up_command(
+    host: Host = None,
+    port: Port = None,
+    workers: Workers = None,
+    data_dir: DataDir = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Add a simulated fleet and rules.")] = False,
+) -> None:
+    """Run everything here: PostgreSQL and Valkey of its own (unless their URLs are set), and the server."""
+    settings = _settings(data_dir)
+    _run(up(settings, _options(settings, host, port, workers, demo=demo)))
+
+
+@app.command("serve")
+def serve_command(
+    host: Host = None,
+    port: Port = None,
+    workers: Workers = None,
+    migrate_first: Annotated[
+        bool, typer.Option("--migrate", help="Bring the schema up to date first, waiting for the database.")
+    ] = False,
+) -> None:
+    """Run the server on services that run elsewhere (SLUICE_DATABASE_URL, SLUICE_REDIS_URL)."""
+    settings = _settings()
+    if not (settings.database and settings.redis):  # each raises where it is missing
+        return
+    _run(serve(settings, _options(settings, host, port, workers, demo=False), migrate_first=migrate_first))
+
+
+@app.command("migrate")
+def migrate_command() -> None:
+    """Bring the database's schema up to date."""
+    applied = asyncio.run(migrate(_settings().database))
+    for migration in applied:
+        say(f"applied {migration.number:04} {migration.name}")
+    if not applied:
+        say("up to date")
+
+
+@app.command("doctor")
+def doctor_command() -> None:
+    """Show every setting with its source, and check what can be checked."""
+
+    async def examine() -> int:
+        settings = _settings()
+        for variable, value, source in doctors.settings_with_sources(settings):
+            say(f"{variable:32} {value:40} {source}")
+        found = [finding async for finding in doctors.findings(settings)]
+        for finding in found:
+            say(f"{'ok ' if finding.good else 'BAD'}  {finding.text}")
+        return 0 if all(finding.good for finding in found) else 1
+
+    _run(examine())
+
+
+@app.command("simulate", context_settings=PASS_ON)
+def simulate_command(context: typer.Context) -> None:
+    """Send as a fleet of devices would; `sluice simulate --help` for more."""
+    raise typer.Exit(subprocess.call([sys.executable, "-m", "load.simulate", *context.args]))  # noqa: S603
+
+
+@app.command("load", context_settings=PASS_ON)
+def load_command(context: typer.Context) -> None:
+    """Run locust with the project's locustfile; options are locust's own."""
+    locustfile = Path(__file__).parent.parent / "load" / "locustfile.py"
+    raise typer.Exit(subprocess.call([sys.executable, "-m", "locust", "-f", str(locustfile), *context.args]))  # noqa: S603
+
+
+@key_app.command("create")
+def key_create(
+    name: str,
+    scope: Annotated[list[Scope], typer.Option(help="ingest, read or admin; may be given several times.")],
+    device: Annotated[str | None, typer.Option(help="Bind the key to devices by a glob, such as 'pump-*'.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="Expires after so many days.")] = None,
+) -> None:
+    """Make a key and print it, this once."""
+    expires = datetime.now(UTC) + timedelta(days=days) if days else None
+    request = KeyRequest(name=name, scopes=scope, device_glob=device, expires_at=expires)
+    say(asyncio.run(_with_ring(lambda ring: ring.create(request))).key)
+
+
+@key_app.command("list")
+def key_list() -> None:
+    """List all keys, without their secrets."""
+    for key in asyncio.run(_with_ring(lambda ring: ring.all())):
+        state = "revoked" if key.revoked_at else "expires " + to_text(key.expires_at) if key.expires_at else "valid"
+        scopes = ",".join(key.scopes)
+        say(f"{key.id}  {scopes:18}  {key.device_glob or '*':16}  {to_text(key.created_at)}  {state}  {key.name}")
+
+
+@key_app.command("revoke")
+def key_revoke(key_id: str) -> None:
+    """Revoke a key."""
+    if not asyncio.run(_with_ring(lambda ring: ring.revoke(key_id))):
+        fail(f"no key has the id {key_id}; `sluice key list` shows them")
+    say(f"revoked {key_id}")
+
+
+async def _with_ring(work: Any) -> Any:
+    """Do something with the keys: on the database of the URL, of a running `up`, or of one started for this."""
+    settings = _settings()
+    if settings.database_url is not None:
+        return await _in_pool(settings, work)
+    postgres = LocalPostgres(settings.data_dir)
+    postgres.memory = Memory.recall(postgres.memory.path)
+    if postgres.memory.port and await postgres.answers():
+        return await _in_pool(settings.model_copy(update={"database_url": SecretStr(postgres.url)}), work)
+    async with local_services(settings.data_dir, redis=False) as services:
+        await migrate(services.database_url)
+        return await _in_pool(settings_with(settings, services.environment()), work)
+
+
+async def _in_pool(settings: Settings, work: Any) -> Any:
+    pool = await open_pool(settings)
+    try:
+        return await work(KeyRing(pool, asyncio.get_running_loop().time, lambda: 0))
+    finally:
+        await pool.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+/** How values, ages and moments read. Moments are in the viewer's zone, with UTC in the title. */
+
+import { setAttribute, setText } from "./dom.js";
+
+const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
+const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+const SMALL = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 3 });
+const PLAIN = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
+const LARGE = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
+const HUGE = new Intl.NumberFormat(undefined, { notation: "scientific", maximumFractionDigits: 3 });
+
+/** The viewer's time zone, by name. */
+export const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone;
+
+/** A value as precise as an eye needs it; the exact one belongs into a title. */
+export function formatValue(value) {
+  const size = Math.abs(value);
+  if (size >= 1e9 || (size > 0 && size < 1e-4)) return HUGE.format(value);
+  if (size < 1) return SMALL.format(value);
+  return (size < 10_000 ? PLAIN : LARGE).format(value);
+}
+
+/** A length of time in its largest unit: "4 s", "12 min", "3 h", "5 d". */
+export function formatDuration(ms) {
+  const seconds = Math.max(0, Math.floor(ms / 1_000));
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3_600) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 48 * 3_600) return `${Math.floor(seconds / 3_600)} h`;
+  return `${Math.floor(seconds / 86_400)} d`;
+}
+
+/** A moment as a title shows it: "2026-11-20 10:00:00.123 UTC". */
+export function formatUtc(iso) {
+  return `${iso.replace("T", " ").replace(/Z$/, "")} UTC`;
+}
+
+/** Labels as they are usually written: "site=A, line=3". */
+export function formatLabels(labels) {
+  return Object.entries(labels ?? {}).map(([name, value]) => `${name}=${value}`).join(", ");
+}
+
+/** Show a moment: the time of day, with the day where that is not today. */
+export function showMoment(element, iso) {
+  const moment = new Date(iso);
+  const today = moment.toDateString() === new Date().toDateString();
+  setText(element, today ? CLOCK.format(moment) : `${DAY.format(moment)}, ${CLOCK.format(moment)}`);
+  setAttribute(element, "datetime", iso);
+  setAttribute(element, "title", formatUtc(iso));
+}
+
+/** Show how long ago a moment was. */
+export function showAge(element, iso, now) {
+  setText(element, formatDuration(now - Date.parse(iso)));
+  setAttribute(element, "datetime", iso);
+  setAttribute(element, "title", formatUtc(iso));
+}

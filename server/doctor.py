@@ -1,0 +1,94 @@
+"""`sluice doctor`: every setting with its source, and what can be checked."""
+
+import os
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+from dotenv import dotenv_values
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from server.migrations import schema_gap
+from server.settings import Settings
+
+_SETTINGS = ("fsync", "full_page_writes", "synchronous_commit")
+MAX_CLOCK_DIFFERENCE_S = 2.0
+MIN_POSTGRES = 14_00_00
+MIN_REDIS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    good: bool
+    text: str
+
+
+def settings_with_sources(settings: Settings) -> list[tuple[str, str, str]]:
+    """(variable, value with its secrets masked, source) of every setting."""
+    in_file = {name.upper() for name in dotenv_values(".env")}
+    rows = []
+    for name in Settings.model_fields:
+        variable = f"SLUICE_{name.upper()}"
+        source = "environment" if variable in os.environ else ".env" if variable in in_file else "default"
+        rows.append((variable, _masked(getattr(settings, name)), source))
+    return rows
+
+
+def _masked(value: Any) -> str:
+    """A URL without its password; any other value as it is."""
+    if not isinstance(value, SecretStr):
+        return "" if value is None else str(value)
+    url = urlsplit(value.get_secret_value())
+    host = url.netloc.rpartition("@")[2]
+    user = f"{url.username or ''}:***@" if "@" in url.netloc else ""
+    return f"{url.scheme}://{user}{host}{url.path}"
+
+
+async def findings(settings: Settings) -> AsyncIterator[Finding]:
+    """Look at PostgreSQL and Redis."""
+    if settings.database_url is None:
+        yield Finding(True, "PostgreSQL: none is set; `sluice up` starts its own")
+    else:
+        async for finding in _postgres(settings.database):
+            yield finding
+    if settings.redis_url is None:
+        yield Finding(True, "Redis: none is set; `sluice up` starts its own")
+    else:
+        yield await _redis(settings.redis)
+
+
+async def _postgres(url: str) -> AsyncIterator[Finding]:
+    try:
+        connection = await asyncpg.connect(url, timeout=3)
+    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError) as error:
+        yield Finding(False, f"PostgreSQL does not answer: {error!r}; check SLUICE_DATABASE_URL")
+        return
+    try:
+        number = int(await connection.fetchval("SHOW server_version_num"))
+        yield Finding(number >= MIN_POSTGRES, f"PostgreSQL {await connection.fetchval('SHOW server_version')}")
+        for name in _SETTINGS:
+            value = await connection.fetchval("SELECT current_setting($1)", name)
+            yield Finding(value != "off", f"{name} is {value}")
+        difference = abs((await connection.fetchval("SELECT clock_timestamp()")).timestamp() - time.time())
+        yield Finding(difference < MAX_CLOCK_DIFFERENCE_S, f"PostgreSQL's clock differs by {difference:.3f} s")
+        gap = await schema_gap(connection)
+        yield Finding(gap is None, gap or "the schema is up to date")
+    finally:
+        await connection.close(timeout=2)
+
+
+async def _redis(url: str) -> Finding:
+    try:
+        async with Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2) as client:
+            version = str((await client.info("server"))["redis_version"])
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is what the operator has to read
+        return Finding(
+            False, f"Redis does not answer: {error!r}; check SLUICE_REDIS_URL (alerts then lag, no data is lost)"
+        )
+    return Finding(int(version.split(".", 1)[0]) >= MIN_REDIS, f"Redis protocol {version}")

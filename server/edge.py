@@ -1,0 +1,43 @@
+"""The outermost layer of a request: an id that is in its answer and in every log line, and headers for browsers."""
+
+import re
+import secrets
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
+_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
+
+
+class Edge:
+    """Plain ASGI: the framework's own middleware class costs a task a request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and its answer back."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = message["headers"]
+                present = {name for name, _ in headers}
+                headers.append((b"x-request-id", request_id))
+                headers.extend(pair for pair in _HEADERS if pair[0] not in present)
+            await send(message)
+
+        structlog.contextvars.bind_contextvars(request_id=request_id.decode())
+        await self._app(scope, receive, answer)
+
+
+def _request_id(scope: Scope) -> bytes:
+    """The sender's id if it is a harmless one, else one of ours."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _ID.fullmatch(value):
+            return bytes(value)
+    return secrets.token_hex(8).encode()

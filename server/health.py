@@ -1,0 +1,86 @@
+"""``/healthz``, ``/readyz`` and ``/metrics``."""
+
+import asyncio
+import os
+from dataclasses import dataclass, field
+
+import asyncpg
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
+
+from schemas.keys import Scope
+from server.auth import Gate
+from server.migrations import schema_gap
+from server.tasks import Tasks
+
+CHECK_S = 1.0  # for the database to answer
+_DURABLE = """
+SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off'
+"""
+
+
+@dataclass(slots=True)
+class Health:
+    """Whether this worker can do its job, and if not, why."""
+
+    pool: asyncpg.Pool
+    tasks: Tasks
+    gate: Gate
+    registry: CollectorRegistry
+    draining: bool = False
+    _checking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def trouble(self) -> str | None:
+        """Why requests should go elsewhere, or None."""
+        if self.draining:
+            return "shutting down"
+        if self.tasks.failure:
+            return f"the background task '{self.tasks.failure}' broke"
+        async with self._checking:
+            try:
+                async with asyncio.timeout(CHECK_S), self.pool.acquire(timeout=CHECK_S) as connection:
+                    return await _database_trouble(connection)
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                return f"PostgreSQL does not answer ({type(error).__name__})"
+
+
+async def _database_trouble(connection: asyncpg.pool.PoolConnectionProxy) -> str | None:
+    if gap := await schema_gap(connection):
+        return gap
+    if await connection.fetchval("SELECT pg_is_in_recovery()"):
+        return "PostgreSQL is a read-only standby"
+    off = [record["name"] for record in await connection.fetch(_DURABLE)]
+    return f"PostgreSQL would lose what it acknowledges: {', '.join(off)} is off" if off else None
+
+
+router = APIRouter(tags=["operation"])
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """Alive."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz")
+async def readyz(request: Request) -> Response:
+    """Ready for traffic; 503 with the reason otherwise."""
+    health: Health = request.state.health
+    reason = await health.trouble()
+    headers = {"X-Worker": str(os.getpid())}
+    if reason is None:
+        return JSONResponse({"status": "ready"}, headers=headers)
+    return JSONResponse({"status": "not ready", "reason": reason}, 503, headers)
+
+
+@router.get("/metrics")
+async def metrics(request: Request) -> Response:
+    """Prometheus' text format, summed over all workers of this node."""
+    health: Health = request.state.health
+    await health.gate(request, Scope.READ)
+    registry = health.registry
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,146 @@
+"""API keys: made, listed, revoked, and recognised.
+
+A key reads ``slk_<id>_<secret>``. Its secret has 192 random bits, so one SHA-256 is enough to store: there is nothing
+to guess that a slow hash would have to protect.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+import string
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import asyncpg
+import structlog
+
+from schemas.errors import DatabaseAway, Unauthorized
+from schemas.keys import Key, KeyRequest, NewKey, Principal, Scope
+from schemas.times import to_micros
+
+log = structlog.get_logger(__name__)
+
+ACQUIRE_S = 1.5
+CACHED_S = 5.0  # a key is believed for so long: revoking one works within that on every worker (contract: 10 s)
+AWAY_S = 300.0  # and for so long while PostgreSQL is away, so that senders get the 503 they can act on, not a 401
+WRITE_EVERY_S = 10.0
+MAX_CACHED = 100_000
+MAX_KEY_CHARS = 128
+_ID_CHARS = string.ascii_lowercase + string.digits
+_COLUMNS = "id, name, scopes, device_glob, created_at, last_used_at, expires_at, revoked_at"
+_FIND = "SELECT id, name, scopes, device_glob, secret_sha256, expires_at, revoked_at FROM keys WHERE id = $1"
+_AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
+@dataclass(slots=True)
+class _Cached:
+    digest: bytes
+    principal: Principal | None  # None: unknown or revoked
+    expires_us: int | None
+    checked: float  # seconds of the monotonic clock
+
+
+class KeyRing:
+    """The keys in PostgreSQL, and those recently presented, in memory."""
+
+    def __init__(self, pool: asyncpg.Pool, monotonic: Callable[[], float], clock_us: Callable[[], int]) -> None:
+        self._pool, self._monotonic, self._clock_us = pool, monotonic, clock_us
+        self._cache: dict[str, _Cached] = {}
+        self._used: set[str] = set()
+
+    async def authenticate(self, key: str) -> Principal:
+        """Who presents this key. Raises Unauthorized, the same for every reason; DatabaseAway where that is unknown."""
+        prefix, _, rest = key.partition("_")
+        key_id, _, secret = rest.partition("_")
+        if prefix != "slk" or not key_id or not secret or len(key) > MAX_KEY_CHARS or not key.isascii():
+            raise Unauthorized
+        cached = self._cache.get(key_id)
+        if cached is None or self._monotonic() - cached.checked > CACHED_S:
+            cached = await self._look_up(key_id, cached)
+        digest = hashlib.sha256(secret.encode()).digest()
+        if not hmac.compare_digest(digest, cached.digest) or cached.principal is None:
+            raise Unauthorized
+        if cached.expires_us is not None and cached.expires_us <= self._clock_us():
+            raise Unauthorized
+        self._used.add(key_id)
+        return cached.principal
+
+    async def _look_up(self, key_id: str, stale: _Cached | None) -> _Cached:
+        now = self._monotonic()
+        try:
+            async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
+                found = await connection.fetchrow(_FIND, key_id)
+        except _AWAY as error:
+            if stale is not None and now - stale.checked < AWAY_S:
+                return stale
+            raise DatabaseAway from error
+        cached = _cached(found, now)
+        if len(self._cache) >= MAX_CACHED:
+            del self._cache[next(iter(self._cache))]
+        self._cache[key_id] = cached
+        return cached
+
+    async def create(self, request: KeyRequest) -> NewKey:
+        """Make a key. Its secret is in the answer, and nowhere else."""
+        key_id = "".join(secrets.choice(_ID_CHARS) for _ in range(12))
+        secret = secrets.token_urlsafe(24)
+        async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
+            found = await connection.fetchrow(
+                f"INSERT INTO keys (id, secret_sha256, name, scopes, device_glob, expires_at) "  # noqa: S608
+                f"VALUES ($1, $2, $3, $4, $5, $6) RETURNING {_COLUMNS}",
+                key_id,
+                hashlib.sha256(secret.encode()).digest(),
+                request.name,
+                sorted({scope.value for scope in request.scopes}),
+                request.device_glob,
+                request.expires_at,
+            )
+        assert found is not None  # noqa: S101 - an INSERT that did not raise returns its row
+        log.info("key created", key_id=key_id, name=request.name, scopes=list(found["scopes"]))
+        return NewKey(**dict(found), key=f"slk_{key_id}_{secret}")
+
+    async def all(self) -> list[Key]:
+        """Every key, oldest first, without its secret."""
+        async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
+            found = await connection.fetch(f"SELECT {_COLUMNS} FROM keys ORDER BY created_at, id")  # noqa: S608
+        return [Key(**dict(record)) for record in found]
+
+    async def revoke(self, key_id: str) -> bool:
+        """Revoke a key, on every worker within `CACHED_S`. False if it is unknown."""
+        async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
+            tag = await connection.execute(
+                "UPDATE keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1", key_id
+            )
+        self._cache.pop(key_id, None)
+        log.info("key revoked", key_id=key_id)
+        return tag != "UPDATE 0"
+
+    async def run(self) -> None:
+        """Write down now and then which keys were used. Ends only by being cancelled."""
+        while True:
+            await asyncio.sleep(WRITE_EVERY_S)
+            await self.write_used()
+
+    async def write_used(self) -> None:
+        """Write down which keys were used since the last time."""
+        used, self._used = self._used, set()
+        if used:
+            try:
+                async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
+                    await connection.execute(
+                        "UPDATE keys SET last_used_at = now() WHERE id IN "
+                        "(SELECT id FROM keys WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE)",
+                        sorted(used),
+                    )
+            except _AWAY:
+                self._used |= used
+
+
+def _cached(found: asyncpg.Record | None, now: float) -> _Cached:
+    if found is None or found["revoked_at"] is not None:
+        return _Cached(bytes(32), None, None, now)
+    glob = found["device_glob"]
+    principal = Principal(found["id"], found["name"], frozenset(map(Scope, found["scopes"])), glob)
+    expires = found["expires_at"]
+    return _Cached(found["secret_sha256"], principal, to_micros(expires) if expires else None, now)

@@ -1,0 +1,50 @@
+"""Routes of the keys: thin."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Request, Response
+
+from schemas.errors import Forbidden, NotFound
+from schemas.keys import Key, KeyRequest, NewKey, Scope
+from server.auth import Gate
+from server.keys import KeyRing
+
+
+@dataclass(frozen=True, slots=True)
+class KeyDesk:
+    """What the routes of the keys need."""
+
+    gate: Gate
+    ring: KeyRing
+
+
+router = APIRouter(prefix="/v1/keys", tags=["keys"])
+
+
+async def _ring(request: Request) -> KeyRing:
+    desk: KeyDesk = request.state.keys
+    principal = await desk.gate(request, Scope.ADMIN)
+    if principal.device_glob is not None:
+        raise Forbidden("a key bound to devices cannot manage keys")
+    return desk.ring
+
+
+@router.post("", status_code=201)
+async def create_key(request: Request, wanted: KeyRequest) -> NewKey:
+    """Make a key. It is shown this once."""
+    return await (await _ring(request)).create(wanted)
+
+
+@router.get("")
+async def get_keys(request: Request) -> dict[Literal["items"], list[Key]]:
+    """All keys, without their secrets."""
+    return {"items": await (await _ring(request)).all()}
+
+
+@router.delete("/{key_id}", status_code=204)
+async def revoke_key(request: Request, key_id: Annotated[str, Path(max_length=64, pattern="^[a-z0-9]+$")]) -> Response:
+    """Revoke a key; it stops working within ten seconds, everywhere."""
+    if not await (await _ring(request)).revoke(key_id):
+        raise NotFound("no such key")
+    return Response(status_code=204)

@@ -1,0 +1,85 @@
+"""Every error as ``application/problem+json`` (RFC 9457), rendered in one place, with no echo of the input."""
+
+import json
+from typing import Any
+
+import asyncpg
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from schemas.errors import MAX_PROBLEM_BYTES, DatabaseAway, Defect, Fault, Invalid, Malformed, SluiceError
+
+log = structlog.get_logger(__name__)
+
+_AWAY_STATES = ("08", "25006", "53", "55P03", "57")  # lost, read-only, out of resources, lock timeout, shutting down
+_TITLES = {404: "There is nothing at this path.", 405: "This path does not take that method."}
+
+
+def install(app: FastAPI) -> None:
+    """Have every exception of the app rendered here."""
+    app.add_exception_handler(SluiceError, _sluice_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(ClientDisconnect, _gone)
+    for kind in (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError):
+        app.add_exception_handler(kind, _driver_error)
+    app.add_exception_handler(Exception, _defect)
+
+
+def render(error: SluiceError) -> Response:
+    """The answer for an error: at most `MAX_PROBLEM_BYTES`, fewer faults named where they would not fit."""
+    document = error.problem()
+    content = _encode(document)
+    while len(content) > MAX_PROBLEM_BYTES and document.get("errors"):
+        document["errors"].pop()
+        content = _encode(document)
+    return Response(content, error.status, error.headers(), "application/problem+json")
+
+
+def _encode(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+async def _sluice_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, SluiceError)  # noqa: S101 - by its registration
+    log.info("refused", method=request.method, path=request.url.path, status=error.status, code=error.code)
+    return render(error)
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - by its registration
+    details = error.errors()
+    if details and details[0]["type"] == "json_invalid":
+        return await _sluice_error(request, Malformed("the body is not valid JSON"))
+    faults = [Fault(tuple(detail["loc"]), detail["type"], detail["msg"]) for detail in details]
+    return await _sluice_error(request, Invalid(faults))
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - by its registration
+    title = _TITLES.get(error.status_code, error.detail)
+    document = {"type": "about:blank", "title": title, "status": error.status_code, "code": "http"}
+    headers = dict(error.headers or {})
+    return Response(_encode(document), error.status_code, headers, "application/problem+json")
+
+
+async def _driver_error(request: Request, error: Exception) -> Response:
+    state = getattr(error, "sqlstate", None)
+    if state is not None and not state.startswith(_AWAY_STATES):
+        log.exception("a query is wrong", path=request.url.path, exc_info=error)
+        return render(Defect())
+    log.warning("database away", path=request.url.path, error=repr(error))
+    return render(DatabaseAway())
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    """The sender left; nobody reads this."""
+    return Response(status_code=400)
+
+
+async def _defect(request: Request, error: Exception) -> Response:
+    return render(Defect())

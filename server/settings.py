@@ -1,0 +1,55 @@
+"""Every setting, from the environment (`SLUICE_*`) or `.env`, read once."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What an operator can set. `sluice doctor` prints each with its source."""
+
+    model_config = SettingsConfigDict(env_prefix="SLUICE_", env_file=".env", extra="ignore", frozen=True)
+
+    database_url: SecretStr | None = Field(default=None, description="PostgreSQL; without it `up` starts its own.")
+    redis_url: SecretStr | None = Field(default=None, description="Redis or Valkey; without it `up` starts its own.")
+    redis_prefix: str = Field(default="sluice", description="Tells installations that share one Redis apart.")
+    data_dir: Path = Field(default=Path(".sluice"), description="Where `up` keeps its servers' data and the admin key.")
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8000
+    workers: Annotated[int, Field(ge=1, le=64)] = 2
+    log_level: str = "info"
+    log_format: str = Field(default="auto", pattern="^(auto|json|console)$", description="auto: console on a terminal.")
+
+    retention_days: Annotated[int, Field(ge=1, le=36_500)] = Field(default=365, description="Older ones are refused.")
+    max_readings: Annotated[int, Field(ge=1, le=100_000)] = Field(default=10_000, description="Of one request.")
+    max_body_bytes: Annotated[int, Field(ge=1_024)] = Field(default=8 << 20, description="After inflating.")
+    receive_s: Annotated[float, Field(gt=0)] = Field(default=10.0, description="For a body to arrive.")
+    max_cached_series: Annotated[int, Field(ge=1_000)] = Field(default=1_000_000, description="Of one worker.")
+    quota_requests_per_s: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Of one key.")
+    quota_readings_per_s: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Of one key.")
+
+    lanes: Annotated[int, Field(ge=1, le=16)] = Field(default=2, description="Flushes in flight, of one worker.")
+    flush_rows: Annotated[int, Field(ge=1)] = Field(default=10_000, description="Rows of one group.")
+    queue_rows: Annotated[int, Field(ge=1)] = Field(default=200_000, description="Rows that may wait, of one worker.")
+    deadline_s: Annotated[float, Field(gt=0)] = Field(default=5.0, description="From a batch's arrival to its answer.")
+    pool_size: Annotated[int, Field(ge=4)] = Field(default=10, description="Connections of one worker to PostgreSQL.")
+    statement_cache: Annotated[int, Field(ge=0)] = Field(
+        default=100, description="0 behind PgBouncer in transaction mode."
+    )
+    drain_s: Annotated[float, Field(gt=0)] = Field(default=8.0, description="For what is in flight at SIGTERM.")
+
+    @property
+    def database(self) -> str:
+        """The URL of PostgreSQL. Raises ValueError, saying what to do, where there is none."""
+        if self.database_url is None:
+            raise ValueError("SLUICE_DATABASE_URL is not set; `sluice up` starts a PostgreSQL of its own")
+        return self.database_url.get_secret_value()
+
+    @property
+    def redis(self) -> str:
+        """The URL of Redis. Raises ValueError, saying what to do, where there is none."""
+        if self.redis_url is None:
+            raise ValueError("SLUICE_REDIS_URL is not set; `sluice up` starts a Valkey of its own")
+        return self.redis_url.get_secret_value()

@@ -1,0 +1,148 @@
+"""The supervisor of the workers: starts them, replaces those that end, freeze or block, stops them together.
+
+Each worker has a listening socket of its own on the one port (SO_REUSEPORT), and the supervisor keeps it open: the
+kernel spreads connections evenly, and those that arrive while a worker is replaced wait for the next one instead of
+being refused. uvicorn's own supervisor shares one socket and asks a thread for signs of life, which a blocked event
+loop still gives.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import structlog
+from prometheus_client import multiprocess
+
+log = structlog.get_logger(__name__)
+
+START_S = 30.0  # for a worker's first sign of life
+SILENT_S = 4.0  # without one: the worker is frozen, or its loop blocked
+RESTART_S = 0.5  # between two starts of the same worker, so that a crash at start does not spin
+STOP_S = 10.0  # for a worker to end after SIGTERM
+
+
+@dataclass(slots=True)
+class _Worker:
+    number: int
+    listening: socket.socket
+    process: asyncio.subprocess.Process | None = None
+
+
+class Supervisor:
+    """Runs N workers on one address while it is entered."""
+
+    def __init__(self, host: str, port: int, workers: int, environment: Mapping[str, str]) -> None:
+        self._environment = {**os.environ, **environment}
+        self._sockets = _listen(host, port, workers)
+        self._workers = [_Worker(number, listening) for number, listening in enumerate(self._sockets)]
+        self._stopping = False
+        self._watches: list[asyncio.Task[None]] = []
+        self._metrics_dir = ""
+
+    @property
+    def port(self) -> int:
+        """The port, also where 0 asked for any free one."""
+        return int(self._sockets[0].getsockname()[1])
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the workers that run."""
+        return [worker.process.pid for worker in self._workers if worker.process]
+
+    async def __aenter__(self) -> Self:
+        self._metrics_dir = tempfile.mkdtemp(prefix="sluice-metrics-")
+        self._environment["PROMETHEUS_MULTIPROC_DIR"] = self._metrics_dir
+        self._watches = [asyncio.create_task(self._watch(worker)) for worker in self._workers]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopping = True
+        for worker in self._workers:
+            _signal(worker, signal.SIGTERM)
+        _, late = await asyncio.wait(self._watches, timeout=STOP_S)
+        for worker in self._workers:
+            _signal(worker, signal.SIGKILL)
+        if late:
+            log.warning("workers killed, as they did not stop in time", count=len(late))
+            await asyncio.wait(late)
+        for listening in self._sockets:
+            listening.close()
+        shutil.rmtree(self._metrics_dir, ignore_errors=True)
+
+    async def _watch(self, worker: _Worker) -> None:
+        """Start a worker, again and again, until all are to stop."""
+        while not self._stopping:
+            reading, writing = os.pipe()
+            os.set_blocking(writing, False)
+            worker.process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "server.worker",
+                *("--socket", str(worker.listening.fileno())),
+                *("--heartbeat", str(writing)),
+                *("--parent", str(os.getpid())),
+                pass_fds=(worker.listening.fileno(), writing),
+                env=self._environment,
+            )
+            os.close(writing)
+            pid = worker.process.pid
+            if self._stopping:
+                _signal(worker, signal.SIGTERM)
+            watchdog = asyncio.create_task(self._replace_silent(worker, reading))
+            code = await worker.process.wait()
+            watchdog.cancel()
+            os.close(reading)
+            worker.process = None
+            multiprocess.mark_process_dead(pid, self._metrics_dir)  # type: ignore[no-untyped-call]
+            if not self._stopping:
+                log.error("worker ended; starting another", worker=worker.number, pid=pid, code=code)
+                await asyncio.sleep(RESTART_S)
+
+    async def _replace_silent(self, worker: _Worker, descriptor: int) -> None:
+        """Kill a worker that gives no signs of life."""
+        os.set_blocking(descriptor, False)
+        heard, last = False, time.monotonic()
+        while True:
+            await asyncio.sleep(0.25)
+            try:
+                if os.read(descriptor, 4_096):
+                    heard, last = True, time.monotonic()
+            except BlockingIOError:
+                pass
+            if time.monotonic() - last > (SILENT_S if heard else START_S) and not self._stopping:
+                log.error("worker gives no sign of life; killing it", worker=worker.number)
+                _signal(worker, signal.SIGKILL)
+                return
+
+
+def _listen(host: str, port: int, count: int) -> list[socket.socket]:
+    """`count` listening sockets on one address, inherited by the workers. Raises OSError where it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sockets: list[socket.socket] = []
+    for _ in range(count):
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if count > 1:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listening.bind((host, port))
+        listening.listen(2_048)
+        listening.set_inheritable(True)
+        port = listening.getsockname()[1]
+        sockets.append(listening)
+    return sockets
+
+
+def _signal(worker: _Worker, number: signal.Signals) -> None:
+    if worker.process is not None and worker.process.returncode is None:
+        worker.process.send_signal(number)

@@ -1,0 +1,51 @@
+"""Background tasks that never die quietly: named, owned, and fatal to the process when one breaks."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+
+class Tasks:
+    """Owns forever-coroutines. One that ends, by a defect, is logged, fails readiness, and stops the process.
+
+    A TaskGroup around the lifespan would not do: its failure cancels nothing that the server is serving.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._stopping = False
+        self.failure: str | None = None
+        """The name of the task that broke."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    def start(self, name: str, work: Coroutine[Any, Any, Any]) -> None:
+        """Run a forever-coroutine."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if self._stopping or task.cancelled():
+            return
+        self.failure = task.get_name()
+        log.critical("a background task broke; stopping", task=self.failure, exc_info=task.exception())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopping = True
+        tasks = list(self._tasks)
+        for task in reversed(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

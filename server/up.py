@@ -1,0 +1,176 @@
+"""`sluice up`: everything on one machine after one command."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import aiohttp
+import asyncpg
+import typer
+
+from schemas.keys import KeyRequest, Scope
+from server.app import now_us
+from server.database import open_pool
+from server.keys import KeyRing
+from server.local import local_services
+from server.migrations import migrate
+from server.settings import Settings
+from server.supervisor import Supervisor
+
+READY_S = 30.0  # for the workers, after their services run
+KEY_FILE = "admin.key"
+READ_SIDE_S = 0.05  # between two looks at /readyz
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """What the command line asked for."""
+
+    host: str
+    port: int
+    workers: int
+    demo: bool
+
+
+async def up(settings: Settings, options: UpOptions) -> int:
+    """Run until SIGINT or SIGTERM; returns the exit code."""
+    stop = _stop_signals()
+    async with _services(settings) as environment:
+        settings = settings_with(settings, environment)
+        for migration in await migrate(settings.database):
+            say(f"schema    {migration.number:04} {migration.name}")
+        key_path, key = await _admin_key(settings)
+        async with Supervisor(options.host, options.port, options.workers, environment) as workers:
+            url = f"http://{options.host}:{workers.port}"
+            if not await _ready(url, stop):
+                return 0 if stop.is_set() else 1
+            _welcome(url, key_path, key, options.workers)
+            async with _demo(url, key_path) if options.demo else contextlib.nullcontext():
+                await stop.wait()
+            say("stopping")
+    return 0
+
+
+async def serve(settings: Settings, options: UpOptions, *, migrate_first: bool) -> int:
+    """Production: workers on services that run elsewhere; returns the exit code."""
+    stop = _stop_signals()
+    while migrate_first:
+        try:
+            await migrate(settings.database)
+            break
+        except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
+            say(f"waiting for PostgreSQL: {error!r}")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), 1)
+                return 0
+    async with Supervisor(options.host, options.port, options.workers, {}) as workers:
+        say(f"serving on http://{options.host}:{workers.port} with {options.workers} workers")
+        await stop.wait()
+    return 0
+
+
+def settings_with(settings: Settings, environment: Mapping[str, str]) -> Settings:
+    """The settings, with the addresses of the services that were started."""
+    os.environ.update(environment)
+    return Settings() if environment else settings
+
+
+@contextlib.asynccontextmanager
+async def _services(settings: Settings) -> AsyncIterator[dict[str, str]]:
+    """Start what no URL is set for; gives the environment that names it."""
+    postgres, redis = settings.database_url is None, settings.redis_url is None
+    if not (postgres or redis):
+        yield {}
+        return
+    say(f"data      {settings.data_dir.resolve()}")
+    async with local_services(settings.data_dir, postgres=postgres, redis=redis) as services:
+        yield services.environment()
+
+
+async def _admin_key(settings: Settings) -> tuple[Path, str | None]:
+    """The file of the admin key; with the key itself where it was made just now."""
+    path = settings.data_dir / KEY_FILE
+    pool = await open_pool(settings)
+    try:
+        ring = KeyRing(pool, asyncio.get_running_loop().time, now_us)
+        if path.exists():
+            with contextlib.suppress(Exception):
+                await ring.authenticate(path.read_text().strip())
+                return path, None
+        made = await ring.create(KeyRequest(name="admin", scopes=[Scope.ADMIN]))
+    finally:
+        await pool.close()
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(made.key + "\n")
+    return path, made.key
+
+
+async def _ready(url: str, stop: asyncio.Event) -> bool:
+    """Wait for the workers; False where they do not come up, or are not wanted any more."""
+    reason = ""
+    deadline = asyncio.get_running_loop().time() + READY_S
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
+        while not stop.is_set() and asyncio.get_running_loop().time() < deadline:
+            try:
+                async with session.get(f"{url}/readyz") as response:
+                    if response.status == 200:
+                        return True
+                    reason = await response.text()
+            except (OSError, TimeoutError, aiohttp.ClientError) as error:
+                reason = repr(error)
+            await asyncio.sleep(READ_SIDE_S)
+    if not stop.is_set():
+        say(f"not ready after {READY_S:g} s: {reason}")
+    return False
+
+
+def _welcome(url: str, key_path: Path, key: str | None, workers: int) -> None:
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    body = json.dumps({"device": "pump-7", "readings": [{"ts": now, "metric": "temperature", "value": 21.5}]})
+    say(f"ready     {url} ({workers} workers, PID {os.getpid()})")
+    say(f"dashboard {url}/  (paste the admin key)")
+    say(f"admin key {key or 'as before'}  (kept in {key_path})")
+    say("try       a first reading:")
+    say(
+        f"curl -sS {url}/v1/readings -H \"Authorization: Bearer $(cat '{key_path.resolve()}')\""
+        f" -H 'Content-Type: application/json' -d '{body}'"
+    )
+
+
+@contextlib.asynccontextmanager
+async def _demo(url: str, key_path: Path) -> AsyncIterator[None]:
+    """A simulated fleet, as a child of this process."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "load.simulate", "--url", url, "--key-file", str(key_path), "--rules", "--history", "15"
+    )
+    try:
+        yield
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), 3)
+            except TimeoutError:
+                process.kill()
+
+
+def _stop_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def say(line: str) -> None:
+    """A line for the person at the terminal."""
+    typer.echo(line)

@@ -1,0 +1,226 @@
+"""A worker's live side as the tests use it: bus, feed, connection manager and `/ws` in a real uvicorn of their own."""
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+import asyncpg
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from alerts.bus import Bus
+from alerts.connections import ConnectionManager
+from alerts.feed import Feed
+from alerts.limits import Limits
+from alerts.ws import make_endpoint
+from schemas.errors import DatabaseAway, Unauthorized
+from schemas.events import Event
+from schemas.keys import Principal, Scope
+
+INSERT = """
+WITH n AS (UPDATE alert_offset SET last_offset = last_offset + cardinality($1::text[])
+           RETURNING last_offset - cardinality($1::text[]) AS base)
+INSERT INTO alert_events ("offset", device, alert_id, data)
+SELECT n.base + each.place, each.device, 1, $2::jsonb
+FROM n, unnest($1::text[]) WITH ORDINALITY AS each (device, place)
+RETURNING "offset", device
+"""
+
+
+class Keys:
+    """The keys of a test; a revoked one is refused like one that never was."""
+
+    def __init__(self) -> None:
+        self.principals = {
+            "reader": Principal("1", "reader", frozenset({Scope.READ})),
+            "pumps": Principal("2", "pumps", frozenset({Scope.READ}), "pump-*"),
+            "writer": Principal("3", "writer", frozenset({Scope.INGEST})),
+            "admin": Principal("4", "admin", frozenset({Scope.ADMIN})),
+        }
+        self.away = False
+
+    async def authenticate(self, token: str) -> Principal:
+        """As the server does: raise Unauthorized, or Unavailable where nobody can tell."""
+        if self.away:
+            raise DatabaseAway
+        if token not in self.principals:
+            raise Unauthorized
+        return self.principals[token]
+
+
+class QuietServer(uvicorn.Server):
+    """Several servers in one process cannot all have its signals."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to the test runner."""
+        yield
+
+
+class Node:
+    """One worker. `commit` is its write path: straight SQL, then what the writer does right after COMMIT."""
+
+    def __init__(self, database_url: str, redis_url: str, name: str, limits: Limits | None = None) -> None:
+        self.keys = Keys()
+        self.manager = ConnectionManager(limits or Limits())
+        self.bus = Bus(redis_url, name)
+        self.pool = asyncpg.create_pool(database_url, min_size=0, max_size=10, command_timeout=5)
+        self.feed = Feed(self.pool, self.bus, self.manager.broadcast, self.manager.reset)
+        self.url = ""
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._server: uvicorn.Server | None = None
+
+    async def start(self) -> None:
+        """Serve `/ws` on a free port, and run what the server supervises."""
+        await self.pool
+        endpoint = make_endpoint(self.manager, self.feed, self.keys.authenticate, version="sluice test")
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"ws://127.0.0.1:{listener.getsockname()[1]}/ws"
+        self._server = QuietServer(
+            uvicorn.Config(
+                Starlette(routes=[WebSocketRoute("/ws", endpoint)]),
+                ws="websockets-sansio",
+                ws_per_message_deflate=False,
+                ws_max_size=65_536,
+                ws_ping_interval=None,
+                lifespan="off",
+                log_config=None,
+            )
+        )
+        forever = (
+            self.bus.run(),
+            self.feed.run(),
+            self.manager.run(self.keys.authenticate),
+            self._server.serve([listener]),
+        )
+        self._tasks = [asyncio.create_task(each) for each in forever]
+
+    async def stop(self) -> None:
+        """Advise the clients, then stop; a task that had died by itself makes the test fail."""
+        self.manager.close_all()
+        await asyncio.wait_for(self.manager.drained(), 10)
+        if self._server is not None:
+            self._server.should_exit = True
+            await asyncio.wait_for(self._tasks[-1], 10)
+        for task in self._tasks[:-1]:
+            task.cancel()
+        ends = await asyncio.gather(*self._tasks[:-1], return_exceptions=True)
+        self.pool.terminate()
+        defects = [end for end in ends if not isinstance(end, asyncio.CancelledError)]
+        assert not defects, defects
+
+    async def until(self, condition: str) -> None:
+        """Wait until `feed.ready` or `bus.healthy` (or not, with a leading `not `)."""
+        what = {"feed.ready": lambda: self.feed.ready, "bus.healthy": lambda: self.bus.healthy}
+        negated, name = condition.startswith("not "), condition.removeprefix("not ")
+        async with asyncio.timeout(10):
+            while what[name]() is negated:  # noqa: ASYNC110 - what is watched sets no event, and needs none
+                await asyncio.sleep(0.01)
+
+    async def insert(self, *devices: str) -> list[Event]:
+        """COMMIT one event for each device, and tell nobody."""
+        data = {"event": "firing", "alert": {"id": 1, "value": 81.5, "labels": {}}}
+        rows = await self.pool.fetch(INSERT, devices, json.dumps(data))
+        return [Event(row["offset"], row["device"], data) for row in sorted(rows, key=lambda row: row["offset"])]
+
+    async def commit(self, *devices: str) -> list[Event]:
+        """COMMIT one event for each device, and tell the feed."""
+        events = await self.insert(*devices)
+        self.feed.committed(events)
+        return events
+
+
+@asynccontextmanager
+async def running(*nodes: Node) -> AsyncIterator[None]:
+    """Start nodes, wait until they are of use, stop them in the end."""
+    try:
+        for node in nodes:
+            await node.start()
+        for node in nodes:
+            await node.until("feed.ready")
+        yield
+    finally:
+        for node in nodes:
+            await node.stop()
+
+
+class Client:
+    """A bare WebSocket that speaks the protocol as the README shows it."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self.pongs = True
+        self._replies: list[dict[str, Any]] = []
+        self._id = 0
+
+    @classmethod
+    async def dial(cls, node: Node) -> Self:
+        """Open a socket, and send nothing."""
+        return cls(await connect(node.url, compression=None, max_size=None, ping_interval=None, proxy=None))
+
+    @classmethod
+    async def connected(cls, node: Node, token: str = "reader") -> Self:  # noqa: S107
+        """Open a socket and connect."""
+        client = await cls.dial(node)
+        assert "connect" in await client.ask("connect", {"token": token})
+        return client
+
+    async def next(self, timeout_s: float = 5.0) -> dict[str, Any]:
+        """The next reply or push; pings are answered on the way."""
+        while True:
+            while not self._replies:
+                frame = await asyncio.wait_for(self.socket.recv(), timeout_s)
+                self._replies = [json.loads(line) for line in str(frame).split("\n")]
+            reply = self._replies.pop(0)
+            if reply:
+                return reply
+            if self.pongs:
+                await self.socket.send("{}")
+
+    async def ask(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Send a command and return its reply; no pushes may come between."""
+        self._id += 1
+        await self.socket.send(json.dumps({"id": self._id, name: body}))
+        reply = await self.next()
+        assert reply["id"] == self._id
+        return reply
+
+    async def subscribe(self, channel: str = "alerts", **fields: Any) -> dict[str, Any]:
+        """Subscribe; return the result."""
+        return (await self.ask("subscribe", {"channel": channel, **fields}))["subscribe"]  # type: ignore[no-any-return]
+
+    async def error(self, name: str, body: dict[str, Any]) -> int:
+        """Send a command that must fail; return the code of its error."""
+        return (await self.ask(name, body))["error"]["code"]  # type: ignore[no-any-return]
+
+    async def offsets(self, count: int, timeout_s: float = 5.0) -> list[int]:
+        """The offsets of the next pushes."""
+        return [(await self.next(timeout_s))["push"]["pub"]["offset"] for _ in range(count)]
+
+    async def silent(self, for_s: float = 0.3) -> bool:
+        """Whether nothing comes."""
+        try:
+            await self.next(for_s)
+        except TimeoutError:
+            return True
+        return False
+
+    async def closed(self, timeout_s: float = 5.0) -> tuple[int | None, str | None]:
+        """Read until the server closes; return its code and reason."""
+        with contextlib.suppress(ConnectionClosed):
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    await self.socket.recv()
+        return self.socket.close_code, self.socket.close_reason
+
+
+def offsets(publications: Sequence[dict[str, Any]]) -> list[int]:
+    """The offsets of publications."""
+    return [publication["offset"] for publication in publications]

@@ -1,0 +1,275 @@
+"""`/ws` as a bare WebSocket sees it: commands, answers, codes, and a sequence without gap or double."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from websockets.exceptions import ConnectionClosed
+
+from alerts.limits import Limits
+from tests.integration.live import Client, Node, offsets, running
+
+SHORT = Limits(connect_s=0.4, ping_s=0.3, pong_s=0.3, recheck_s=0.2, close_s=2)
+
+
+@pytest_asyncio.fixture
+async def node(database: str, redis_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Node]:
+    """A worker with the limits of production, or those a test asks for."""
+    node = Node(database, redis_url, request.node.name, getattr(request, "param", None))
+    async with running(node):
+        yield node
+
+
+async def test_two_lines_are_a_dashboard(node: Node) -> None:
+    client = await Client.dial(node)
+    commands = [{"id": 1, "connect": {"token": "reader"}}, {"id": 2, "subscribe": {"channel": "alerts"}}]
+    await client.socket.send("\n".join(map(json.dumps, commands)))
+    answer = (await client.next())["connect"]
+    assert {name: answer[name] for name in ("version", "ping", "pong")} == {
+        "version": "sluice test",
+        "ping": 25,
+        "pong": True,
+    }
+    assert answer["client"]
+    assert (await client.next())["subscribe"] == {
+        "recoverable": True,
+        "positioned": True,
+        "epoch": node.feed.epoch,
+        "offset": 0,
+    }
+    (event,) = await node.commit("pump-1")
+    assert await client.next() == {"push": {"channel": "alerts", "pub": {"offset": 1, "data": event.data}}}
+
+
+async def test_a_device_channel_carries_its_device_with_the_same_offsets(node: Node) -> None:
+    client = await Client.connected(node)
+    await client.subscribe("alerts:pump-1")
+    await node.commit("pump-2", "pump-1", "pump-2", "pump-1")
+    assert await client.offsets(2) == [2, 4]
+    assert await client.silent()
+
+
+async def test_both_channels_carry_an_event_once_each(node: Node) -> None:
+    client = await Client.connected(node)
+    await client.subscribe()
+    await client.subscribe("alerts:pump-1")
+    await node.commit("pump-1")
+    assert {(await client.next())["push"]["channel"] for _ in range(2)} == {"alerts", "alerts:pump-1"}
+    assert node.manager.subscriptions == 2
+
+
+async def test_unsubscribed_is_silent(node: Node) -> None:
+    client = await Client.connected(node)
+    await client.subscribe()
+    assert (await client.ask("unsubscribe", {"channel": "alerts"}))["unsubscribe"] == {}
+    await node.commit("pump-1")
+    assert await client.silent()
+    assert (await client.subscribe())["offset"] == 1
+
+
+async def test_recover_answers_what_was_missed(node: Node) -> None:
+    await node.commit("pump-1", "pump-2", "pump-1")
+    client = await Client.connected(node)
+    result = await client.subscribe(recover=True, epoch=node.feed.epoch, offset=1)
+    assert (result["was_recovering"], result["recovered"], result["offset"]) == (True, True, 3)
+    assert offsets(result["publications"]) == [2, 3]
+    device = await client.subscribe("alerts:pump-1", recover=True, epoch=node.feed.epoch)
+    assert (device["recovered"], device["offset"], offsets(device["publications"])) == (True, 3, [1, 3])
+    await node.commit("pump-2")
+    assert await client.offsets(1) == [4]
+
+
+@pytest.mark.parametrize("fields", [{"offset": -1}, {"offset": 4}, {"offset": 10**25}, {"epoch": "x"}, {"epoch": ""}])
+async def test_a_place_that_is_none_is_not_recovered(node: Node, fields: dict[str, Any]) -> None:
+    await node.commit("pump-1", "pump-1", "pump-1")
+    client = await Client.connected(node)
+    result = await client.subscribe(**{"recover": True, "epoch": node.feed.epoch, "offset": 1, **fields})
+    assert (result["was_recovering"], result["recovered"], result["offset"]) == (True, False, 3)
+    assert "publications" not in result
+
+
+async def test_a_long_absence_is_made_up_for_without_gap_or_double(node: Node) -> None:
+    """Far more than fits into the answer, while new events keep coming."""
+    for _ in range(10):
+        await node.commit(*["pump-1", "pump-2"] * 200)
+    client, device = await Client.connected(node), await Client.connected(node)
+    result = await client.subscribe(recover=True, epoch=node.feed.epoch, offset=0)
+    missed = await device.subscribe("alerts:pump-2", recover=True, epoch=node.feed.epoch, offset=0)
+    assert len(json.dumps(result["publications"])) <= 256 * 1024
+    assert result["offset"] == result["publications"][-1]["offset"] < 4_000
+
+    async def commit() -> None:
+        for _ in range(100):
+            await node.commit("pump-1", "pump-2")
+
+    writing = asyncio.create_task(commit())
+    got = offsets(result["publications"])
+    got += await client.offsets(4_200 - len(got))
+    assert got == list(range(1, 4_201))
+    got = offsets(missed["publications"])
+    got += await device.offsets(2_100 - len(got))
+    assert got == list(range(2, 4_201, 2))
+    await writing
+    assert await client.silent()
+    assert await device.silent()
+
+
+@pytest.mark.parametrize("node", [Limits(answer_bytes=0, page_events=1)], indirect=True)
+async def test_the_seam_between_the_table_and_live_holds(node: Node) -> None:
+    """Subscribers that recover, one event a read, at random moments of a stream that does not stop."""
+    await node.commit(*["pump-1"] * 20)
+
+    async def subscriber(number: int) -> list[int]:
+        client = await Client.connected(node)
+        await asyncio.sleep(number * 0.003)
+        result = await client.subscribe(recover=True, epoch=node.feed.epoch, offset=0)
+        assert (result["offset"], result["recovered"]) == (0, True)
+        return await client.offsets(320, 10)
+
+    async def commit() -> None:
+        for _ in range(300):
+            await node.commit("pump-1")
+            await asyncio.sleep(0)
+
+    *got, _ = await asyncio.gather(*map(subscriber, range(20)), commit())
+    assert all(each == list(range(1, 321)) for each in got)
+
+
+async def test_channels_one_may_not_have(node: Node) -> None:
+    reader, bound = await Client.connected(node), await Client.connected(node, "pumps")
+    for channel in ("readings:pump-1", "alerts:*", "alerts:", "alerts: x", "alert", "", "alerts:a\0b", "$x"):
+        assert await reader.error("subscribe", {"channel": channel}) == 103
+    for channel in ("alerts", "alerts:room-1", "alerts:pump-*"):
+        assert await bound.error("subscribe", {"channel": channel}) == 103
+    await bound.subscribe("alerts:pump-1")
+    assert await bound.error("subscribe", {"channel": "alerts:pump-1"}) == 105
+    for number in range(2, 129):
+        await bound.subscribe(f"alerts:pump-{number}")
+    assert await bound.error("subscribe", {"channel": "alerts:pump-129"}) == 106
+
+
+@pytest.mark.parametrize("token", ["", "nobody", "writer"])
+async def test_a_bad_token_is_closed(node: Node, token: str) -> None:
+    client = await Client.dial(node)
+    await client.socket.send(json.dumps({"id": 1, "connect": {"token": token}}))
+    assert await client.closed() == (3500, "invalid token")
+
+
+async def test_nobody_can_tell_is_temporary(node: Node) -> None:
+    client = await Client.dial(node)
+    node.keys.away = True
+    reply = await client.ask("connect", {"token": "reader"})
+    assert (reply["error"]["code"], reply["error"]["temporary"]) == (100, True)
+    node.keys.away = False
+    assert "connect" in await client.ask("connect", {"token": "reader"})
+
+
+@pytest.mark.parametrize("node", [SHORT], indirect=True)
+async def test_who_never_connects_is_closed(node: Node) -> None:
+    client = await Client.dial(node)
+    assert (await client.closed())[0] == 3502
+    assert not node.manager.connections
+
+
+@pytest.mark.parametrize("node", [SHORT], indirect=True)
+async def test_pings_want_pongs(node: Node) -> None:
+    client, silent = await Client.connected(node), await Client.connected(node)
+    silent.pongs = False
+    assert await client.silent(1.5)  # `next` answers each ping
+    assert (await silent.closed())[0] == 3012
+    assert "ping" in await client.ask("ping", {})
+
+
+@pytest.mark.parametrize("node", [SHORT], indirect=True)
+async def test_a_revoked_key_is_closed_in_mid_session(node: Node) -> None:
+    client, other = await Client.connected(node), await Client.connected(node, "admin")
+    node.keys.away = True
+    await asyncio.sleep(0.5)  # nobody can tell: nobody is closed
+    node.keys.away = False
+    del node.keys.principals["reader"]
+    assert (await client.closed())[0] == 3500
+    assert await other.silent()
+
+
+@pytest.mark.parametrize("rubbish", ["hello", "[1]", '{"id":1,"dance":{}}', '{"id":1,"subscribe":3}', b"\x01\x02", ""])
+async def test_the_third_malformed_command_closes(node: Node, rubbish: str | bytes) -> None:
+    client = await Client.connected(node)
+    for _ in range(3):
+        await client.socket.send(rubbish)
+    codes = [(await client.next())["error"]["code"] for _ in range(3)]
+    assert set(codes) <= {104, 107}
+    assert (await client.closed())[0] == 3501
+
+
+async def test_commands_sluice_has_not(node: Node) -> None:
+    client = await Client.connected(node)
+    for name in ("publish", "presence", "presence_stats", "history", "rpc", "refresh", "sub_refresh", "send"):
+        assert await client.error(name, {"channel": "alerts"}) == 108
+    await client.subscribe()
+
+
+@pytest.mark.parametrize("command", [{"id": 1, "subscribe": {"channel": "alerts"}}, {"id": 1, "ping": {}}])
+async def test_connect_comes_first_and_once(node: Node, command: dict[str, object]) -> None:
+    client, twice = await Client.dial(node), await Client.connected(node)
+    await client.socket.send(json.dumps(command))
+    assert (await client.closed())[0] == 3501
+    await twice.socket.send(json.dumps({"id": 2, "connect": {"token": "reader"}}))
+    assert (await twice.closed())[0] == 3501
+
+
+async def test_floods_and_giants_are_closed(node: Node) -> None:
+    flood, giant, neighbour = [await Client.connected(node) for _ in range(3)]
+    with pytest.raises(ConnectionClosed):  # noqa: PT012 - whichever of them notices
+        for _ in range(200):
+            await flood.socket.send("\n".join(["{}"] * 1_000))
+        await flood.socket.recv()
+    assert flood.socket.close_code == 3501
+    await giant.socket.send(" " * 65_537)
+    assert (await giant.closed())[0] == 1009
+    await neighbour.subscribe()
+
+
+async def test_a_slow_consumer_is_closed_and_nobody_else_notices(node: Node) -> None:
+    slow, neighbour = await Client.connected(node), await Client.connected(node)
+    slow.socket.transport.pause_reading()
+    for client in (slow, neighbour):
+        await client.socket.send('{"id":9,"subscribe":{"channel":"alerts"}}')
+    assert (await neighbour.next())["subscribe"]["offset"] == 0
+    count = 0
+    async with asyncio.timeout(60):
+        while node.manager.evictions == 0 and not any(each.closing for each in node.manager.connections):
+            events = await node.commit(*["pump-1"] * 500)
+            assert await neighbour.offsets(500) == [event.offset for event in events]
+            count += 500
+    waiting = sum(connection.waiting_bytes for connection in node.manager.connections)
+    assert waiting <= node.manager.limits.queue_bytes
+    slow.socket.transport.resume_reading()
+    assert await slow.closed() == (3008, "slow")
+    assert node.manager.evictions == 1
+    result = await (await Client.connected(node)).subscribe(recover=True, epoch=node.feed.epoch, offset=count - 10)
+    assert offsets(result["publications"]) == list(range(count - 9, count + 1))
+
+
+@pytest.mark.parametrize("node", [SHORT], indirect=True)
+async def test_one_who_never_reads_is_given_up(node: Node) -> None:
+    slow = await Client.connected(node)
+    await slow.subscribe()
+    slow.socket.transport.pause_reading()
+    async with asyncio.timeout(15):
+        while node.manager.connections:
+            await node.commit(*["pump-1"] * 500)
+            await asyncio.sleep(0.01)
+    slow.socket.transport.abort()
+
+
+async def test_shutdown_advises(node: Node) -> None:
+    clients = [await Client.connected(node) for _ in range(10)]
+    late = await Client.dial(node)
+    node.manager.close_all()
+    for client in [*clients, late]:
+        assert await client.closed() == (3001, "shutdown: reconnect")
+    await asyncio.wait_for(node.manager.drained(), 2)
+    assert (await (await Client.dial(node)).closed())[0] == 3001

@@ -1,0 +1,50 @@
+"""The files that make containers, held against those they repeat something of."""
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def text(name: str) -> str:
+    """A file of the top level."""
+    return (ROOT / name).read_text()
+
+
+def test_every_package_is_let_into_the_image() -> None:
+    """.dockerignore refuses everything but what it names, so a new package must be named there too."""
+    packages = tomllib.loads(text("pyproject.toml"))["tool"]["setuptools"]["packages"]["find"]["include"]
+    named = {line.removeprefix("!") for line in text(".dockerignore").splitlines() if line.startswith("!")}
+    assert {package.removesuffix("*") for package in packages} <= named
+    assert {"pyproject.toml", "README.md", "LICENSE"} <= named  # without them there is no wheel
+    assert set(re.findall(r"requirements[\w-]*\.txt", text("Dockerfile"))) <= named
+
+
+def test_every_variable_of_the_compose_file_is_explained() -> None:
+    """Whoever copies .env.example sees all there is to set."""
+    compose = text("docker-compose.yml")
+    asked = set(re.findall(r"\$\{(\w+)", compose)) | set(re.findall(r"^\s+- ((?:SLUICE|LOCUST)_\w+)$", compose, re.M))
+    explained = set(re.findall(r"^#?(\w+)=", text(".env.example"), re.MULTILINE))
+    assert asked, "the pattern no longer finds the variables"
+    assert asked <= explained
+
+
+def test_passwords_are_asked_for_and_have_no_default() -> None:
+    """A password that everybody knows is none: compose must refuse to start without them."""
+    compose, example = text("docker-compose.yml"), text(".env.example")
+    for name in ("SLUICE_DB_PASSWORD", "SLUICE_REDIS_PASSWORD"):
+        assert f"${{{name}:?" in compose
+        assert f"${{{name}:-" not in compose
+        assert re.search(rf"^{name}=$", example, re.MULTILINE)
+
+
+def test_no_service_keeps_its_privileges() -> None:
+    """What every service shares takes away capabilities, and every service shares it."""
+    compose = text("docker-compose.yml")
+    shared = compose[compose.index("x-service:") : compose.index("x-load:")]
+    assert "cap_drop: [ALL]" in shared
+    assert "no-new-privileges:true" in shared
+    services = re.findall(r"^  [a-z-]+:\n((?:    .*\n|\n)+)", compose[compose.index("\nservices:") :], re.MULTILINE)
+    assert len(services) == 5
+    assert all(service.lstrip().startswith(("<<: *service", "<<: *load")) for service in services)
