@@ -121,6 +121,9 @@ class Bus:
                         self._times.backoff_s if self._connected else min(2 * backoff_s, self._times.max_backoff_s)
                     )
                     self._end_session(group)
+                if (task := asyncio.current_task()) and task.cancelling():
+                    # A session that is cancelled and fails at once raises only the failure (Python 3.11's TaskGroup).
+                    raise asyncio.CancelledError
                 await asyncio.sleep(backoff_s)
         finally:
             with contextlib.suppress(*AWAY):
@@ -187,7 +190,8 @@ class Bus:
                 continue
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), due - now)
+                async with asyncio.timeout(due - now):  # wait_for may swallow a cancellation before Python 3.12
+                    await self._wake.wait()
 
     async def _send_batch(self) -> None:
         batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH))]

@@ -182,7 +182,8 @@ class Feed:
         while not self._due(was_healthy, time.monotonic() - began):
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._times.tick_s)
+                async with asyncio.timeout(self._times.tick_s):
+                    await self._wake.wait()
             if self._sequence is not None and self._sequence.behind and not self._waiting:
                 await asyncio.sleep(self._times.grace_s)
 

@@ -124,7 +124,8 @@ class Socket:
             pushes = await self._session.catch_up(subscription)
         except DatabaseAway:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._connection.wait(), RETRY_S)
+                async with asyncio.timeout(RETRY_S):
+                    await self._connection.wait()
             return
         for frame in joined(pushes, self._limits.frame_bytes):
             if self._connection.closing is not None:

@@ -174,15 +174,15 @@ class Client:
 
     async def next(self, timeout_s: float = 5.0) -> dict[str, Any]:
         """The next reply or push; pings are answered on the way."""
-        while True:
-            while not self._replies:
-                frame = await asyncio.wait_for(self.socket.recv(), timeout_s)
-                self._replies = [json.loads(line) for line in str(frame).split("\n")]
-            reply = self._replies.pop(0)
-            if reply:
-                return reply
-            if self.pongs:
-                await self.socket.send("{}")
+        async with asyncio.timeout(timeout_s):
+            while True:
+                while not self._replies:
+                    self._replies = [json.loads(line) for line in str(await self.socket.recv()).split("\n")]
+                reply = self._replies.pop(0)
+                if reply:
+                    return reply
+                if self.pongs:
+                    await self.socket.send("{}")
 
     async def ask(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
         """Send a command and return its reply; no pushes may come between."""
