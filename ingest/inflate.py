@@ -6,6 +6,7 @@ import zstandard
 
 from schemas.errors import Malformed, TooLarge
 
+MAX_MEMBERS = 100  # in one body: a body of a few hundred thousand empty ones would hold the loop for a minute
 _SLICE = 64  # bytes of zstd at a time: they hold at most 16 blocks, which inflate to 2 MiB
 
 
@@ -14,6 +15,8 @@ def gunzip(data: bytes, max_bytes: int) -> bytes:
     pieces: list[bytes] = []
     left = max_bytes
     while data or not pieces:
+        if len(pieces) == MAX_MEMBERS:
+            raise Malformed(f"more than {MAX_MEMBERS} gzip members")
         member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
         try:
             piece = member.decompress(data, left + 1)
@@ -34,12 +37,15 @@ def unzstd(data: bytes, max_bytes: int) -> bytes:
     # A frame may ask for a window far larger than any body we take: bound the memory that it can claim.
     decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 23)
     pieces: list[bytes] = []
-    left, start = max_bytes, 0
+    left, start, frames = max_bytes, 0, 1
     frame = decompressor.decompressobj()
     try:
         while start < len(data):
             if frame.eof:
                 frame = decompressor.decompressobj()
+                frames += 1
+                if frames > MAX_MEMBERS:
+                    raise Malformed(f"more than {MAX_MEMBERS} zstd frames")
             piece = frame.decompress(data[start : start + _SLICE])
             start = min(start + _SLICE, len(data)) - len(frame.unused_data)
             pieces.append(piece)

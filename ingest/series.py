@@ -51,12 +51,18 @@ class SeriesTable:
         """Every series in the cache, with its id."""
         return self._ids.items()
 
-    async def resolve(self, keys: Sequence[SeriesKey]) -> Int32s:
-        """The ids of these series (k,), making those that are new. `learn` hears of each the first time it is met."""
+    def known(self, keys: Sequence[SeriesKey]) -> Int32s | None:
+        """The ids of these series (k,), if all are in the cache."""
         try:
             return np.fromiter(map(self._ids.__getitem__, keys), np.int32, len(keys))
         except KeyError:
-            pass
+            return None
+
+    async def resolve(self, keys: Sequence[SeriesKey]) -> Int32s:
+        """The ids of these series (k,), making those that are new. `learn` hears of each the first time it is met."""
+        known = self.known(keys)
+        if known is not None:
+            return known
         async with self._finding:
             ids = {key: self._ids[key] for key in keys if key in self._ids}
             missing = [key for key in keys if key not in ids]

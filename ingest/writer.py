@@ -7,6 +7,7 @@ reply; a waiter that goes away never cancels its neighbours. Every batch is answ
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import asyncpg
@@ -21,6 +22,11 @@ from schemas.columns import Receipt
 from schemas.errors import Defect, Fault, Invalid, Overloaded, SluiceError, Unavailable
 
 log = structlog.get_logger(__name__)
+
+
+Outcome = Receipt | SluiceError
+Reply = Callable[[Outcome], None]
+"""Called once, with what became of a batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,7 @@ class WriterLimits:
 class _Waiting:
     batch: Batch
     since: float  # of the loop's clock, seconds
-    reply: asyncio.Future[Receipt]
+    reply: Reply
 
 
 class Writer:
@@ -81,13 +87,25 @@ class Writer:
         Raises Unavailable (nothing stored), Unknown (COMMIT was sent, no answer came) or Invalid (PostgreSQL cannot
         store one of its values).
         """
+        future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+
+        def reply(outcome: Outcome) -> None:
+            if future.done():  # its waiter went away
+                return
+            if isinstance(outcome, Receipt):
+                future.set_result(outcome)
+            else:
+                future.set_exception(outcome)
+
+        self.submit(batch, reply)
+        return await future
+
+    def submit(self, batch: Batch, reply: Reply) -> None:
+        """Hand over a batch without waiting; `reply` hears what became of it. Raises Unavailable."""
         self.admit()
-        loop = asyncio.get_running_loop()
-        waiting = _Waiting(batch, loop.time(), loop.create_future())
-        self._queue.append(waiting)
+        self._queue.append(_Waiting(batch, asyncio.get_running_loop().time(), reply))
         self._rows += len(batch)
         self._queued.set()
-        return await waiting.reply
 
     async def run(self) -> None:
         """Flush what comes. Ends only by being cancelled."""
@@ -156,8 +174,7 @@ class Writer:
             raise
         else:
             for waiting, receipt in zip(group, receipts, strict=True):
-                if not waiting.reply.done():
-                    waiting.reply.set_result(receipt)
+                waiting.reply(receipt)
 
     async def _store(self, lane: Lane, group: list[_Waiting]) -> list[Receipt]:
         now, started = asyncio.get_running_loop().time(), time.perf_counter()
@@ -165,18 +182,12 @@ class Writer:
         oldest = min(waiting.since for waiting in group)
         retries = lane.store.retries
         receipts = await lane.flush(arranged, oldest + self._limits.deadline_s)
-        metrics = self._metrics
-        metrics.wait.observe(now - oldest)
-        metrics.flush.observe(time.perf_counter() - started)
-        metrics.group_rows.observe(len(arranged.rows))
-        metrics.group_batches.observe(len(group))
-        metrics.copy_retries.inc(lane.store.retries - retries)
-        metrics.accepted.inc(sum(receipt.accepted for receipt in receipts))
-        metrics.duplicates.inc(sum(receipt.duplicates for receipt in receipts))
+        self._metrics.flushed(
+            now - oldest, time.perf_counter() - started, len(arranged.rows), receipts, lane.store.retries - retries
+        )
         return list(receipts)
 
 
 def _refuse(group: list[_Waiting], error: SluiceError) -> None:
     for waiting in group:
-        if not waiting.reply.done():
-            waiting.reply.set_exception(error)
+        waiting.reply(error)

@@ -58,6 +58,10 @@ class Receipt:
     accepted: int
     duplicates: int
 
+    def as_json(self) -> bytes:
+        """The body of the answer 200."""
+        return b'{"accepted":%d,"duplicates":%d}' % (self.accepted, self.duplicates)
+
 
 @dataclass(slots=True)
 class Rows:

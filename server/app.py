@@ -22,8 +22,8 @@ from alerts.feed import Feed
 from alerts.rulebook import RuleBook, RuleLoader
 from alerts.ws import make_endpoint
 from ingest import api as ingest_api
-from ingest.api import Corridor
 from ingest.body import BodyLimits
+from ingest.corridor import Corridor
 from ingest.metrics import WriteMetrics
 from ingest.partitions import Partitions
 from ingest.quota import Quota, QuotaLimits
@@ -108,6 +108,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
         devices = Registry(pool)
         corridor = Corridor(
             authenticate=gate,
+            recognise=keys.recognise,
             quota=Quota(QuotaLimits(settings.quota_requests_per_s, settings.quota_readings_per_s), time.monotonic),
             body_limits=BodyLimits(settings.max_body_bytes, settings.receive_s),
             max_readings=settings.max_readings,

@@ -51,13 +51,24 @@ class KeyRing:
 
     async def authenticate(self, key: str) -> Principal:
         """Who presents this key. Raises Unauthorized, the same for every reason; DatabaseAway where that is unknown."""
-        prefix, _, rest = key.partition("_")
-        key_id, _, secret = rest.partition("_")
-        if prefix != "slk" or not key_id or not secret or len(key) > MAX_KEY_CHARS or not key.isascii():
-            raise Unauthorized
+        key_id, secret = _split(key)
         cached = self._cache.get(key_id)
         if cached is None or self._monotonic() - cached.checked > CACHED_S:
             cached = await self._look_up(key_id, cached)
+        return self._verify(key_id, secret, cached)
+
+    def recognise(self, key: str) -> Principal | None:
+        """Who presents this key, if that is known without asking PostgreSQL and nothing is wrong with it."""
+        try:
+            key_id, secret = _split(key)
+            cached = self._cache.get(key_id)
+            if cached is None or self._monotonic() - cached.checked > CACHED_S:
+                return None
+            return self._verify(key_id, secret, cached)
+        except Unauthorized:
+            return None
+
+    def _verify(self, key_id: str, secret: str, cached: _Cached) -> Principal:
         digest = hashlib.sha256(secret.encode()).digest()
         if not hmac.compare_digest(digest, cached.digest) or cached.principal is None:
             raise Unauthorized
@@ -135,6 +146,15 @@ class KeyRing:
                     )
             except _AWAY:
                 self._used |= used
+
+
+def _split(key: str) -> tuple[str, str]:
+    """The id and the secret in a key. Raises Unauthorized for what is not of the form."""
+    prefix, _, rest = key.partition("_")
+    key_id, _, secret = rest.partition("_")
+    if prefix != "slk" or not key_id or not secret or len(key) > MAX_KEY_CHARS or not key.isascii():
+        raise Unauthorized
+    return key_id, secret
 
 
 def _cached(found: asyncpg.Record | None, now: float) -> _Cached:

@@ -1,8 +1,5 @@
 """Every error as ``application/problem+json`` (RFC 9457), rendered in one place, with no echo of the input."""
 
-import json
-from typing import Any
-
 import asyncpg
 import structlog
 from fastapi import FastAPI
@@ -11,7 +8,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from schemas.errors import MAX_PROBLEM_BYTES, DatabaseAway, Defect, Fault, Invalid, Malformed, SluiceError
+from ingest.corridor import Corridor
+from schemas.errors import DatabaseAway, Defect, Fault, Invalid, Malformed, SluiceError
+from schemas.problems import MEDIA_TYPE, encode, encode_problem
 
 log = structlog.get_logger(__name__)
 
@@ -31,22 +30,16 @@ def install(app: FastAPI) -> None:
 
 
 def render(error: SluiceError) -> Response:
-    """The answer for an error: at most `MAX_PROBLEM_BYTES`, fewer faults named where they would not fit."""
-    document = error.problem()
-    content = _encode(document)
-    while len(content) > MAX_PROBLEM_BYTES and document.get("errors"):
-        document["errors"].pop()
-        content = _encode(document)
-    return Response(content, error.status, error.headers(), "application/problem+json")
-
-
-def _encode(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, separators=(",", ":")).encode()
+    """The answer for an error."""
+    return Response(encode_problem(error), error.status, error.headers(), MEDIA_TYPE)
 
 
 async def _sluice_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, SluiceError)  # noqa: S101 - by its registration
     log.info("refused", method=request.method, path=request.url.path, status=error.status, code=error.code)
+    if "corridor" in request.scope["state"]:
+        corridor: Corridor = request.state.corridor
+        corridor.metrics.refused.labels(error.status, error.code).inc()
     return render(error)
 
 
@@ -64,7 +57,7 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     title = _TITLES.get(error.status_code, error.detail)
     document = {"type": "about:blank", "title": title, "status": error.status_code, "code": "http"}
     headers = dict(error.headers or {})
-    return Response(_encode(document), error.status_code, headers, "application/problem+json")
+    return Response(encode(document), error.status_code, headers, MEDIA_TYPE)
 
 
 async def _driver_error(request: Request, error: Exception) -> Response:

@@ -83,6 +83,7 @@ class Supervisor:
     async def _watch(self, worker: _Worker) -> None:
         """Start a worker, again and again, until all are to stop."""
         while not self._stopping:
+            started = time.monotonic()
             reading, writing = os.pipe()
             os.set_blocking(writing, False)
             worker.process = await asyncio.create_subprocess_exec(
@@ -107,7 +108,7 @@ class Supervisor:
             multiprocess.mark_process_dead(pid, self._metrics_dir)  # type: ignore[no-untyped-call]
             if not self._stopping:
                 log.error("worker ended; starting another", worker=worker.number, pid=pid, code=code)
-                await asyncio.sleep(RESTART_S)
+                await asyncio.sleep(started + RESTART_S - time.monotonic())
 
     async def _replace_silent(self, worker: _Worker, descriptor: int) -> None:
         """Kill a worker that gives no signs of life."""

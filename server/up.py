@@ -16,9 +16,11 @@ import asyncpg
 import typer
 
 from schemas.keys import KeyRequest, Scope
+from server import leash
 from server.app import now_us
 from server.database import open_pool
 from server.keys import KeyRing
+from server.leash import MYSELF
 from server.local import local_services
 from server.migrations import migrate
 from server.settings import Settings
@@ -27,6 +29,7 @@ from server.supervisor import Supervisor
 READY_S = 30.0  # for the workers, after their services run
 KEY_FILE = "admin.key"
 READ_SIDE_S = 0.05  # between two looks at /readyz
+DEMO_STOP_S = 3.0  # for the simulated fleet to end after SIGTERM
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,19 +152,16 @@ def _welcome(url: str, key_path: Path, key: str | None, workers: int) -> None:
 
 @contextlib.asynccontextmanager
 async def _demo(url: str, key_path: Path) -> AsyncIterator[None]:
-    """A simulated fleet, as a child of this process."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "load.simulate", "--url", url, "--key-file", str(key_path), "--rules", "--history", "15"
-    )
+    """A simulated fleet, on a leash: it ends with this process even if that is killed before the fleet has begun."""
+    words = ("--url", url, "--key-file", key_path.absolute(), "--rules", "--history", "15")
+    command = (sys.executable, "-m", "load.simulate", *words)
+    process = leash.spawn(command, Path.cwd(), MYSELF, signal.SIGTERM, sys.stderr.fileno())
     try:
         yield
     finally:
-        if process.returncode is None:
-            process.terminate()
-            try:
-                await asyncio.wait_for(process.wait(), 3)
-            except TimeoutError:
-                process.kill()
+        leash.signal_all([process.pid], signal.SIGTERM)
+        await leash.ended(process, DEMO_STOP_S)
+        leash.discard(process)
 
 
 def _stop_signals() -> asyncio.Event:

@@ -12,6 +12,7 @@ import structlog
 import uvicorn
 import uvloop
 
+from ingest.express import ExpressProtocol
 from server import logs
 from server.app import create_app
 from server.settings import Settings
@@ -41,7 +42,7 @@ def configure(settings: Settings) -> uvicorn.Config:
     """uvicorn's options, each for a reason that was measured (DESIGN.md)."""
     return uvicorn.Config(
         create_app(settings),
-        http="httptools",
+        http=ExpressProtocol,
         ws="websockets-sansio",
         ws_max_size=MAX_FRAME_BYTES,
         ws_per_message_deflate=False,  # 15 KB in could be 15 MB out

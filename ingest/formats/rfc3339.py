@@ -15,7 +15,13 @@ from schemas.columns import Bools, Int64s
 
 FEW = 96  # texts below which the fixed cost of some sixty array operations is more than the objects cost
 
-_TEXT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
+LONGEST = 64  # characters beyond which a text is read alone: a matrix as wide as that would be mostly cut-off digits
+
+# Hours and minutes are bounded here, as fromisoformat takes an offset of +01:60, and in newer Pythons the hour 24.
+_TEXT = re.compile(
+    r"(\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:\d\d)(?:\.(\d+))?(Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
+    re.ASCII | re.IGNORECASE,
+)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND, _MINUTE, _HOUR, _DAY = 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000
 _SEPARATORS = ((4, b"-"), (7, b"-"), (10, b"Tt"), (13, b":"), (16, b":"))
@@ -62,8 +68,10 @@ def _parse_one(text: str) -> int | None:
 def _parse_equal_length(texts: Sequence[str], length: int) -> tuple[Int64s, Bools]:
     count = len(texts)
     bad = np.zeros(count, np.int64), np.zeros(count, np.bool_)
-    if not 20 <= length <= 64:
+    if length < 20:
         return bad
+    if length > LONGEST:
+        return _parse_few(texts)
     try:
         chars = np.array(texts, dtype=f"S{length}").view(np.uint8).reshape(count, length)
     except UnicodeEncodeError:

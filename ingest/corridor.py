@@ -1,0 +1,106 @@
+"""The corridor: what every write goes through, whatever door and protocol it came by."""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from ingest import trouble
+from ingest.body import BodyLimits
+from ingest.formats import native
+from ingest.formats.times import Bounds
+from ingest.group import Batch
+from ingest.metrics import WriteMetrics
+from ingest.quota import Quota
+from ingest.registry import Registry
+from ingest.series import SeriesTable
+from ingest.writer import Outcome, Reply, Writer
+from schemas.columns import Columns, Int32s, Receipt
+from schemas.errors import Forbidden, SluiceError
+from schemas.keys import Principal, Scope
+
+AHEAD_US = 600_000_000  # a reading may be ten minutes ahead of the server's clock
+
+
+@dataclass(frozen=True, slots=True)
+class Corridor:
+    """Checks the key, finds the series, hands over to the writer."""
+
+    authenticate: Callable[[Request, Scope], Awaitable[Principal]]
+    recognise: Callable[[str], Principal | None]
+    """The same without waiting, for a key that was seen lately."""
+    quota: Quota
+    body_limits: BodyLimits
+    max_readings: int
+    retention_us: int
+    """How far back a reading may lie, microseconds."""
+    series: SeriesTable
+    writer: Writer
+    registry: Registry
+    metrics: WriteMetrics
+    clock_us: Callable[[], int]
+    """Now, in microseconds since the Unix epoch."""
+
+    def bounds(self, now_us: int) -> Bounds:
+        """What a request that arrives now may hold."""
+        return Bounds(now_us - self.retention_us, now_us + AHEAD_US, self.max_readings)
+
+    def decode(self, body: bytes, arrived_us: int, *, partial: bool = False) -> Columns:
+        """Decode a native body. Raises what `native.decode` raises."""
+        started = time.perf_counter()
+        columns = native.decode(body, self.bounds(arrived_us), partial=partial)
+        self.metrics.decoded(len(body), started)
+        return columns
+
+    async def write(self, columns: Columns, principal: Principal, arrived_us: int, *, replace: bool) -> Receipt:
+        """Write a request's columns. Raises Forbidden, QuotaExceeded, and what the writer raises."""
+        devices = {key.device for key in columns.series}
+        if not all(map(principal.may_use, devices)):
+            raise Forbidden("this key is bound to other devices")
+        self.quota.take_readings(principal.key_id, len(columns))
+        if not len(columns):
+            return Receipt(0, 0)
+        ids = await self._resolve(columns)
+        batch = Batch(ids[columns.codes], columns.ts, columns.value, arrived_us, replace)
+        receipt = await self.writer.write(batch)
+        for device in devices:
+            self.registry.heard(device, arrived_us)
+        return receipt
+
+    def write_at_once(self, key: str, body: bytes, reply: Reply) -> bool:
+        """Write a native body as far as that needs no waiting: key and series are known, and nothing is wrong.
+
+        Where it is not so, False: nothing was done, and the long way gives the answer. The same steps, in the same
+        order, but for taking from the quota, which comes last, as it must not be done twice.
+        """
+        principal = self.recognise(key)
+        if principal is None or not principal.has(Scope.INGEST):
+            return False
+        arrived_us = self.clock_us()
+        try:
+            columns = self.decode(body, arrived_us)
+            devices = {series.device for series in columns.series}
+            ids = self.series.known(columns.series)
+            if ids is None or not len(columns) or not all(map(principal.may_use, devices)):
+                return False
+            self.writer.admit()
+            self.quota.take_request(principal.key_id)
+            self.quota.take_readings(principal.key_id, len(columns))
+        except SluiceError:
+            return False
+
+        def stored(outcome: Outcome) -> None:
+            if isinstance(outcome, Receipt):
+                for device in devices:
+                    self.registry.heard(device, arrived_us)
+            reply(outcome)
+
+        self.writer.submit(Batch(ids[columns.codes], columns.ts, columns.value, arrived_us), stored)
+        return True
+
+    async def _resolve(self, columns: Columns) -> Int32s:
+        try:
+            return await self.series.resolve(columns.series)
+        except trouble.AWAY as error:
+            raise trouble.before_commit(error) from error
