@@ -63,19 +63,33 @@ class Lane:
         self.store.stage = Stage.OUTSIDE
         async with asyncio.timeout_at(deadline):
             await self._partitions.ensure(group.days())
-            if self._connection is None or self._connection.is_closed():
-                await self.close()
-                self._connection = await self._pool.acquire(timeout=ACQUIRE_S)
+            connection = await self._connected()
         # At the deadline the connection is cut rather than the flush cancelled: cancelling waits for the server.
-        timer = loop.call_at(deadline, self._connection.terminate)
+        timer = loop.call_at(deadline, self._cut)
         try:
-            return await self.store.flush(self._connection, group)
+            return await self.store.flush(connection, group)
         finally:
             timer.cancel()
 
+    async def _connected(self) -> asyncpg.pool.PoolConnectionProxy:
+        if self._connection is None or not self._is_connected():
+            await self.close()
+            self._connection = await self._pool.acquire(timeout=ACQUIRE_S)
+        return self._connection
+
+    def _is_connected(self) -> bool:
+        try:
+            return self._connection is not None and not self._connection.is_closed()
+        except asyncpg.InterfaceError:  # it was lost while the lane was idle, and the pool took it back
+            return False
+
+    def _cut(self) -> None:
+        if self._is_connected() and self._connection is not None:
+            self._connection.terminate()
+
     async def close(self) -> None:
         """Cut the connection, if there is one."""
+        self._cut()
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.terminate()
             await self._pool.release(connection, timeout=ACQUIRE_S)

@@ -57,6 +57,5 @@ async def _make(connection: asyncpg.pool.PoolConnectionProxy, day: int) -> None:
             return
         # Names and bounds cannot be parameters of DDL; both are made here from an integer.
         await connection.execute(f"CREATE TABLE {name} (LIKE readings INCLUDING ALL)")
-        await connection.execute(
-            f"ALTER TABLE readings ATTACH PARTITION {name} FOR VALUES FROM ('{start:%F} 00:00+00') TO ('{until:%F} 00:00+00')"
-        )
+        bounds = f"FROM ('{start:%F} 00:00+00') TO ('{until:%F} 00:00+00')"
+        await connection.execute(f"ALTER TABLE readings ATTACH PARTITION {name} FOR VALUES {bounds}")

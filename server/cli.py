@@ -23,6 +23,7 @@ from server.local import LocalPostgres, LocalServiceError, local_services
 from server.local_memory import Memory
 from server.migrations import MigrationError, migrate
 from server.settings import Settings
+from server.supervisor import AddressError
 from server.up import UpOptions, say, serve, settings_with, up
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Telemetry into PostgreSQL, alerts as they happen.")
@@ -41,7 +42,7 @@ def main() -> None:
     """Run the command; what an operator can mend is one line, not a traceback."""
     try:
         app()
-    except (LocalServiceError, MigrationError, ValueError) as error:
+    except (AddressError, LocalServiceError, MigrationError, ValueError) as error:
         fail(str(error))
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         fail(f"{error!r}; `sluice doctor` tells more")

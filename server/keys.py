@@ -7,6 +7,7 @@ to guess that a slow hash would have to protect.
 import asyncio
 import hashlib
 import hmac
+import re
 import secrets
 import string
 from collections.abc import Callable
@@ -28,6 +29,7 @@ WRITE_EVERY_S = 10.0
 MAX_CACHED = 100_000
 MAX_KEY_CHARS = 128
 _ID_CHARS = string.ascii_lowercase + string.digits
+_ID = re.compile("[a-z0-9]+")  # also keeps from PostgreSQL what it would not take as text
 _COLUMNS = "id, name, scopes, device_glob, created_at, last_used_at, expires_at, revoked_at"
 _FIND = "SELECT id, name, scopes, device_glob, secret_sha256, expires_at, revoked_at FROM keys WHERE id = $1"
 _AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -152,7 +154,7 @@ def _split(key: str) -> tuple[str, str]:
     """The id and the secret in a key. Raises Unauthorized for what is not of the form."""
     prefix, _, rest = key.partition("_")
     key_id, _, secret = rest.partition("_")
-    if prefix != "slk" or not key_id or not secret or len(key) > MAX_KEY_CHARS or not key.isascii():
+    if prefix != "slk" or not _ID.fullmatch(key_id) or not secret or len(key) > MAX_KEY_CHARS or not key.isascii():
         raise Unauthorized
     return key_id, secret
 

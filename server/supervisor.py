@@ -8,6 +8,7 @@ loop still gives.
 
 import asyncio
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -27,7 +28,11 @@ log = structlog.get_logger(__name__)
 START_S = 30.0  # for a worker's first sign of life
 SILENT_S = 4.0  # without one: the worker is frozen, or its loop blocked
 RESTART_S = 0.5  # between two starts of the same worker, so that a crash at start does not spin
-STOP_S = 10.0  # for a worker to end after SIGTERM
+STOP_S = 9.0  # for a worker to end after SIGTERM: with killing and reaping the rest, within the promised 10 s
+
+
+class AddressError(Exception):
+    """Nothing can listen on the address; the message says what to do next."""
 
 
 @dataclass(slots=True)
@@ -59,6 +64,7 @@ class Supervisor:
         return [worker.process.pid for worker in self._workers if worker.process]
 
     async def __aenter__(self) -> Self:
+        _raise_file_limit()
         self._metrics_dir = tempfile.mkdtemp(prefix="sluice-metrics-")
         self._environment["PROMETHEUS_MULTIPROC_DIR"] = self._metrics_dir
         self._watches = [asyncio.create_task(self._watch(worker)) for worker in self._workers]
@@ -128,20 +134,37 @@ class Supervisor:
 
 
 def _listen(host: str, port: int, count: int) -> list[socket.socket]:
-    """`count` listening sockets on one address, inherited by the workers. Raises OSError where it is taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    """`count` listening sockets on one address, inherited by the workers. Raises AddressError."""
     sockets: list[socket.socket] = []
-    for _ in range(count):
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if count > 1:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listening.bind((host, port))
-        listening.listen(2_048)
-        listening.set_inheritable(True)
-        port = listening.getsockname()[1]
-        sockets.append(listening)
+    try:
+        # SO_REUSEPORT would also let another `sluice` take its share of this one's connections: without it, first.
+        with _bound(host, port, shared=False):
+            pass
+        for _ in range(count):
+            listening = _bound(host, port, shared=count > 1)
+            sockets.append(listening)
+            listening.listen(2_048)
+            listening.set_inheritable(True)
+            port = listening.getsockname()[1]
+    except (OSError, OverflowError) as error:
+        for listening in sockets:
+            listening.close()
+        reason = getattr(error, "strerror", None) or error
+        raise AddressError(f"cannot listen on {host}, port {port}: {reason}; see --host and --port") from error
     return sockets
+
+
+def _bound(host: str, port: int, *, shared: bool) -> socket.socket:
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind((host, port))
+    except BaseException:
+        bound.close()
+        raise
+    return bound
 
 
 def _signal(worker: _Worker, number: signal.Signals) -> None:

@@ -64,19 +64,32 @@ async def up(settings: Settings, options: UpOptions) -> int:
 async def serve(settings: Settings, options: UpOptions, *, migrate_first: bool) -> int:
     """Production: workers on services that run elsewhere; returns the exit code."""
     stop = _stop_signals()
-    while migrate_first:
-        try:
-            await migrate(settings.database)
-            break
-        except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
-            say(f"waiting for PostgreSQL: {error!r}")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), 1)
-                return 0
+    if migrate_first and not await _migrated(settings, stop):
+        return 0
     async with Supervisor(options.host, options.port, options.workers, {}) as workers:
         say(f"serving on http://{options.host}:{workers.port} with {options.workers} workers")
         await stop.wait()
     return 0
+
+
+async def _migrated(settings: Settings, stop: asyncio.Event) -> bool:
+    """Bring the schema up to date, waiting for the database; False where a signal came first."""
+    stopped = asyncio.create_task(stop.wait())
+    while not stopped.done():
+        work = asyncio.create_task(migrate(settings.database))
+        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            work.cancel()
+            break
+        try:
+            work.result()
+        except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
+            say(f"waiting for PostgreSQL: {error!r}")
+            await asyncio.wait({stopped}, timeout=1)
+        else:
+            stopped.cancel()
+            return True
+    return False
 
 
 def settings_with(settings: Settings, environment: Mapping[str, str]) -> Settings:

@@ -62,11 +62,11 @@ def _count(batch: Any) -> int:
     """Readings that a batch of unknown shape seems to hold."""
     if not isinstance(batch, dict):
         return 0
-    rows, columns = batch.get("readings"), batch.get("values")
+    rows, columns, times = batch.get("readings"), batch.get("values"), batch.get("ts")
     count = len(rows) if isinstance(rows, list) else 0
     if isinstance(columns, dict):
         count += sum(len(column) for column in columns.values() if isinstance(column, list))
-    return count
+    return max(count, len(times)) if isinstance(times, list) else count  # times without columns are work too
 
 
 def _faults(body: bytes, *, many: bool) -> list[Fault]:
