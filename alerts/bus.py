@@ -115,23 +115,20 @@ class Bus:
             while True:
                 try:
                     await self._session()
-                except* AWAY as group:
+                except AWAY as error:
                     # A session that was one begins the waiting anew: most often Redis was only restarted.
                     backoff_s = (
                         self._times.backoff_s if self._connected else min(2 * backoff_s, self._times.max_backoff_s)
                     )
-                    self._end_session(group)
-                if (task := asyncio.current_task()) and task.cancelling():
-                    # A session that is cancelled and fails at once raises only the failure (Python 3.11's TaskGroup).
-                    raise asyncio.CancelledError
+                    self._end_session(error)
                 await asyncio.sleep(backoff_s)
         finally:
             with contextlib.suppress(*AWAY):
                 await self._redis.aclose()
 
-    def _end_session(self, why: BaseExceptionGroup[Exception]) -> None:
+    def _end_session(self, why: Exception) -> None:
         if not self._told:
-            log.warning("redis_away", error=repr(why.exceptions[0]))
+            log.warning("redis_away", error=repr(why))
             self._told = True
         self.reconnects += self._connected
         self._connected = self._heard = False
@@ -140,17 +137,23 @@ class Bus:
         self._queued = 0
 
     async def _session(self) -> None:
-        """Serve one pair of connections until either fails. Raises a group of errors, those in AWAY among them."""
+        """Serve one pair of connections until either fails. Raises one of AWAY; anything else is a defect."""
+        tasks: list[asyncio.Task[None]] = []
         pubsub = self._redis.pubsub(ignore_subscribe_messages=True)
         try:
             async with asyncio.timeout(self._times.deadline_s):
                 await pubsub.subscribe(self._channel)
                 await self._redis.ping()
             self._connected, self._heard_at = True, time.monotonic()
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._receive(pubsub), name="bus-receive")
-                group.create_task(self._send(), name="bus-send")
+            tasks += asyncio.create_task(self._receive(pubsub)), asyncio.create_task(self._send())
+            # No TaskGroup: one that is cancelled while a task fails raises only the failure, and stays uncancelled.
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             with contextlib.suppress(*AWAY):
                 await pubsub.aclose()  # type: ignore[no-untyped-call]
             with contextlib.suppress(*AWAY):

@@ -35,11 +35,9 @@ class FeedTimes:
 
     grace_s: float = 0.02
     """From noticing a gap to filling it: messages of two workers may overtake each other."""
-    tick_s: float = 0.25
-    poll_s: float = 1.0
-    """While the bus is not healthy. With `Bus`'s 1.25 s to notice and a tick, events are served within 2 s."""
-    check_s: float = 5.0
-    """While it is: against what cannot happen, and for an epoch that changed."""
+    check_s: float = 1.0
+    """Between two looks at the head, one row: whatever the bus does, an event is served within about this, and an epoch
+    that changed is noticed. Always, since a node cannot know that the one which commits has lost *its* Redis."""
     retry_s: float = 0.5
     """While PostgreSQL is away."""
 
@@ -69,7 +67,6 @@ class Feed:
         self._epoch = ""
         self._sequence: Sequence | None = None
         self._wake = asyncio.Event()
-        self._doubted = False  # somebody spoke of another epoch
         self._waiting: list[asyncio.Future[None]] = []
         self._defect: Exception | None = None
         bus.listen(TOPIC, self._hear)
@@ -139,9 +136,9 @@ class Feed:
 
     async def run(self) -> None:
         """Keep up with the sequence, for ever. Ends by cancellation, or by a defect of ours."""
+        waiting: list[asyncio.Future[None]] = []
         try:
             while True:
-                healthy = self._bus.healthy
                 waiting, self._waiting = self._waiting, []
                 try:
                     await self._fill()
@@ -150,15 +147,14 @@ class Feed:
                     await asyncio.sleep(self._times.retry_s)
                 else:
                     self._settle(waiting)
-                    await self._rest(healthy)
+                    await self._rest()
         finally:
-            self._settle(self._waiting, DatabaseAway("the feed has ended"))
+            self._settle(waiting + self._waiting, DatabaseAway("the feed has ended"))
 
     async def _fill(self) -> None:
         """Read the head, and deliver what is missing up to it. Raises DatabaseAway."""
         sequence = self._sequence
         position, known = (0, 0) if sequence is None else (sequence.position, sequence.known)
-        self._doubted = False
         head = await self._log.head()
         if sequence is None or head.epoch != self._epoch or head.offset < position:
             self._start_over(head)
@@ -176,27 +172,24 @@ class Feed:
         if restored:
             self._on_reset()
 
-    async def _rest(self, was_healthy: bool) -> None:
-        """Wait until another read is due."""
-        began = time.monotonic()
-        while not self._due(was_healthy, time.monotonic() - began):
+    async def _rest(self) -> None:
+        """Wait until another read is due. Raises the defect of a listener."""
+        due = time.monotonic() + self._times.check_s
+        while not (self._waiting or self._defect) and (rest_s := due - time.monotonic()) > 0:
+            if self._behind:
+                await asyncio.sleep(self._times.grace_s)
+                if self._behind:
+                    break
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._times.tick_s):
+                async with asyncio.timeout(rest_s):
                     await self._wake.wait()
-            if self._sequence is not None and self._sequence.behind and not self._waiting:
-                await asyncio.sleep(self._times.grace_s)
-
-    def _due(self, was_healthy: bool, rested_s: float) -> bool:
         if self._defect is not None:
             raise self._defect
-        if self._waiting or not self._log.answers or (self._sequence is not None and self._sequence.behind):
-            return True
-        # A bus that changed its mind: what was published while it was deaf will not come any more.
-        healthy = self._bus.healthy
-        if healthy != was_healthy or (self._doubted and rested_s >= self._times.poll_s):
-            return True
-        return rested_s >= (self._times.check_s if healthy else self._times.poll_s)
+
+    @property
+    def _behind(self) -> bool:
+        return self._sequence is not None and self._sequence.behind
 
     def _deliver(self, events: list[Event]) -> None:
         if not events:
@@ -212,13 +205,9 @@ class Feed:
         message = Message.parse(payload)
         if message is None or self._sequence is None:
             return
-        if message.epoch != self._epoch:
-            # Theirs may be the new one, or ours; only PostgreSQL knows.
-            self._doubted = True
-            self._wake.set()
-            return
-        self._sequence.hear_of(message.position)
-        self.offer(message.events)
+        if message.epoch == self._epoch:  # else one of us has not noticed yet that the database was restored
+            self._sequence.hear_of(message.position)
+            self.offer(message.events)
 
     def _beat(self) -> bytes:
         return Message(self._epoch, self.position).encode() if self.ready else b""

@@ -9,6 +9,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validato
 from schemas.names import matches, name_fault
 
 
+FIRST_YEAR, LAST_YEAR = 2000, 9000
+
+
 class Scope(StrEnum):
     """What a key may do. `admin` includes the other two."""
 
@@ -59,6 +62,15 @@ class KeyRequest(BaseModel):
         if glob is not None and (fault := name_fault(glob.replace("*", "x").replace("?", "x"))):
             raise ValueError(fault)
         return glob
+
+
+    @field_validator("expires_at")
+    @classmethod
+    def _storable(cls, expires_at: datetime | None) -> datetime | None:
+        # The first and the last year of the calendar leave it in another zone.
+        if expires_at is not None and not FIRST_YEAR <= expires_at.year < LAST_YEAR:
+            raise ValueError(f"a key expires between the years {FIRST_YEAR} and {LAST_YEAR}")
+        return expires_at
 
 
 class Key(BaseModel):

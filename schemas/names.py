@@ -36,6 +36,11 @@ def name_fault(name: str) -> str | None:
     return None
 
 
+def is_storable(text: str) -> bool:
+    """Whether PostgreSQL can keep the text: neither NUL nor half of a surrogate pair."""
+    return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
+
+
 @lru_cache(maxsize=4_096)
 def compile_glob(glob: str) -> re.Pattern[str]:
     """Compile a glob (``*`` any run of characters, ``?`` one) for ``fullmatch``."""

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from schemas.names import MAX_NAME_CHARS, name_fault
+from schemas.names import MAX_NAME_CHARS, is_storable, name_fault
 
 MAX_LEVELS = 8
 MAX_DURATION_S = 7 * 86_400
@@ -120,8 +120,8 @@ class RuleRequest(BaseModel):
     @field_validator("labels", "annotations")
     @classmethod
     def _storable(cls, pairs: dict[str, str]) -> dict[str, str]:
-        if any("\0" in text for pair in pairs.items() for text in pair):
-            raise ValueError("NUL cannot be stored")
+        if not all(is_storable(text) for pair in pairs.items() for text in pair):
+            raise ValueError("NUL and lone surrogates cannot be stored")
         return pairs
 
 

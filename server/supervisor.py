@@ -170,3 +170,9 @@ def _bound(host: str, port: int, *, shared: bool) -> socket.socket:
 def _signal(worker: _Worker, number: signal.Signals) -> None:
     if worker.process is not None and worker.process.returncode is None:
         worker.process.send_signal(number)
+
+
+def _raise_file_limit() -> None:
+    """Let workers open as many sockets as they may: many systems start programs with 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 
 from alerts.bus import Bus
 from alerts.connections import ConnectionManager
-from alerts.feed import Feed
+from alerts.feed import Feed, FeedTimes
 from alerts.limits import Limits
 from alerts.ws import make_endpoint
 from schemas.errors import DatabaseAway, Unauthorized
@@ -67,12 +67,19 @@ class QuietServer(uvicorn.Server):
 class Node:
     """One worker. `commit` is its write path: straight SQL, then what the writer does right after COMMIT."""
 
-    def __init__(self, database_url: str, redis_url: str, name: str, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        redis_url: str,
+        name: str,
+        limits: Limits | None = None,
+        times: FeedTimes | None = None,
+    ) -> None:
         self.keys = Keys()
         self.manager = ConnectionManager(limits or Limits())
         self.bus = Bus(redis_url, name)
         self.pool = asyncpg.create_pool(database_url, min_size=0, max_size=10, command_timeout=5)
-        self.feed = Feed(self.pool, self.bus, self.manager.broadcast, self.manager.reset)
+        self.feed = Feed(self.pool, self.bus, self.manager.broadcast, self.manager.reset, times=times)
         self.url = ""
         self._tasks: list[asyncio.Task[Any]] = []
         self._server: uvicorn.Server | None = None
