@@ -1,0 +1,56 @@
+"""What the README tells people to paste works, and what it names is there."""
+
+import asyncio
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Server
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+SHELL = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+
+
+def curls() -> list[str]:
+    """The curl commands, each whole."""
+    joined = "\n".join(SHELL).replace("\\\n", " ")
+    return re.findall(r"^curl .*?(?=^\S|\Z)", joined, re.DOTALL | re.MULTILINE)
+
+
+async def paste(command: str, folder: Path) -> str:
+    """What the shell prints."""
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-c", command, cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    return out.decode()
+
+
+async def test_every_curl_works_when_pasted(running_server: Server, tmp_path: Path) -> None:
+    (tmp_path / ".sluice").mkdir()
+    (tmp_path / ".sluice" / "admin.key").write_text(running_server.admin_key + "\n")
+    commands = curls()
+    assert len(commands) == 2
+    answers = [
+        json.loads(await paste(command.replace("http://127.0.0.1:8000", running_server.url), tmp_path))
+        for command in commands
+    ]
+    assert answers[0] == {"accepted": 1, "duplicates": 0}
+    assert answers[1]["name"] == "Overheating"
+    shown = re.search(r"```json\n(.*?)\n```", README, re.DOTALL)
+    assert shown
+    assert json.loads(shown[1]) == answers[0]
+
+
+def test_the_test_command_is_what_the_gate_calls() -> None:
+    assert "python3 dev.py test " in README
+    assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == "python3 dev.py test"
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
+def test_links_lead_somewhere(target: str) -> None:
+    assert target.startswith("https://") or (ROOT / target).exists()
