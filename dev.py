@@ -6,7 +6,7 @@ usage: python3 dev.py COMMAND [...]
   up [--demo] [--port N] …   start Sluice with its own PostgreSQL and Valkey
   test [--all] [pytest …]    every check, then every test; --all adds those that take minutes
   check                      lint, formatting, types
-  bench, faults              the benchmarks; the tests that kill, freeze and cut
+  bench [--quick] …          what a reading costs, and where
   lock                       make requirements*.txt anew from pyproject.toml
   anything else              goes to `sluice`: key, simulate, load, serve, migrate, doctor …
 
@@ -39,8 +39,8 @@ BASE = getattr(sys, "_base_executable", sys.executable)  # not the one in .venv,
 STAMP = VENV / "sluice-stamp"  # written last, removed first: a folder without it is half made
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS = {"run": ROOT / "requirements.txt", "test": ROOT / "requirements-test.txt"}  # the second contains the first
-NEEDS_TEST = {"test", "check", "bench", "faults", "load", "lock"}  # every other command does with less
-MODULES = {"bench": "load.bench", "faults": "tests.faults"}
+NEEDS_TEST = {"test", "check", "bench", "load", "lock"}  # every other command does with less
+MODULES = {"bench": "load.bench"}
 CHECKS = {"lint": ("ruff", "check", "."), "formatting": ("ruff", "format", "--check", "."), "types": ("mypy",)}
 # --no-compile: byte code is made when a module is first imported; to compile all of it costs seconds, most never runs.
 PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--no-compile", "--progress-bar", "off")
