@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import asyncpg
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from alerts.listing import AlertFilter, list_alerts, list_events
 from alerts.rulebook import RuleBook
@@ -45,10 +45,18 @@ async def _unbound(request: Request, scope: Scope) -> RuleBook:
     return _desk(request).rulebook
 
 
+async def _to_write(request: Request) -> RuleBook:
+    """The rules, for a key that may change them; asked for as a dependency, before the body is judged."""
+    return await _unbound(request, Scope.ADMIN)
+
+
+ToWrite = Annotated[RuleBook, Depends(_to_write)]
+
+
 @router.post("/rules", status_code=201, tags=["rules"])
-async def create_rule(request: Request, rule: RuleRequest) -> Rule:
+async def create_rule(rules: ToWrite, rule: RuleRequest) -> Rule:
     """Make a rule; it watches within a second, on every worker."""
-    return await (await _unbound(request, Scope.ADMIN)).create(rule)
+    return await rules.create(rule)
 
 
 @router.get("/rules", tags=["rules"])
@@ -64,9 +72,9 @@ async def get_rule(request: Request, rule_id: RuleId) -> Rule:
 
 
 @router.put("/rules/{rule_id}", tags=["rules"])
-async def replace_rule(request: Request, rule_id: RuleId, rule: RuleRequest) -> Rule:
+async def replace_rule(rules: ToWrite, rule_id: RuleId, rule: RuleRequest) -> Rule:
     """Change a rule. Its active alerts are resolved; readings from now on are judged by the new one."""
-    return _found(await (await _unbound(request, Scope.ADMIN)).replace(rule_id, rule))
+    return _found(await rules.replace(rule_id, rule))
 
 
 @router.delete("/rules/{rule_id}", status_code=204, tags=["rules"])

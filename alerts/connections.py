@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
@@ -40,14 +40,14 @@ class Subscription:
 class Connection:
     """One socket as the broadcaster sees it: a queue bounded in bytes, and a wish to be closed."""
 
-    __slots__ = ("_bytes", "_frames", "_limits", "_on_close", "_wake", "closing", "id", "subscriptions", "token")
-
     def __init__(self, limits: Limits, on_close: Callable[[], None]) -> None:
         self.id = str(uuid.uuid4())
         self.token = ""
         """What it connected with; empty before."""
         self.subscriptions: dict[str, Subscription] = {}
         self.closing: Disconnect | None = None
+        self.sending_since: float | None = None
+        """Loop seconds, while the writer waits for the socket to take a frame."""
         self._limits = limits
         self._on_close = on_close
         self._frames: deque[str] = deque()
@@ -181,9 +181,18 @@ class ConnectionManager:
                 for channel in channels:
                     frames.setdefault(channel, []).append(protocol.push(channel, publication))
         for channel, pushes in frames.items():
-            for text in joined(pushes, self.limits.frame_bytes):
+            if sum(map(len, pushes)) > self.limits.burst_bytes:
+                self._put_behind(channel, events[0].offset - 1)
+                continue
+            for text in protocol.joined(pushes, self.limits.frame_bytes):
                 for connection in self._channels[channel]:
                     connection.send(text)
+
+    def _put_behind(self, channel: str, cursor: int) -> None:
+        """Have all who listen to a channel read on after `cursor`, sharing their reads, before they are live again."""
+        for connection, subscription in self._channels.pop(channel).items():
+            subscription.live, subscription.cursor = False, cursor
+            connection.wake()
 
     def reset(self) -> None:
         """Close all who have a position: offsets begin anew, and they shall find out by recovering."""
@@ -202,14 +211,22 @@ class ConnectionManager:
         await self._empty.wait()
 
     async def run(self, authenticate: Authenticate) -> None:
-        """Close the connections of keys that stopped being valid, for ever. One look per key, not per connection."""
+        """Close whose key stopped being valid, and who takes no bytes, for ever."""
         while True:
             await asyncio.sleep(self.limits.recheck_s)
+            self._close_stalled(asyncio.get_running_loop().time())
+            # One look per key, not per connection.
             for token in {connection.token for connection in self.connections if connection.token}:
                 if not await _still_valid(authenticate, token):
                     for connection in self.connections:
                         if connection.token == token:
                             connection.close(protocol.INVALID_TOKEN)
+
+    def _close_stalled(self, now: float) -> None:
+        for connection in self.connections:
+            since = connection.sending_since
+            if since is not None and now - since > self.limits.stall_s:
+                connection.close(protocol.SLOW)
 
 
 async def _still_valid(authenticate: Authenticate, token: str) -> bool:
@@ -219,16 +236,3 @@ async def _still_valid(authenticate: Authenticate, token: str) -> bool:
         return False
     except SluiceError:
         return True  # the database is away: nobody can tell, and nobody could have revoked it
-
-
-def joined(texts: Iterable[str], frame_bytes: int) -> Iterator[str]:
-    """Join replies or pushes into frames of about `frame_bytes` each."""
-    size, frame = 0, []
-    for text in texts:
-        frame.append(text)
-        size += len(text)
-        if size >= frame_bytes:
-            yield "\n".join(frame)
-            size, frame = 0, []
-    if frame:
-        yield "\n".join(frame)

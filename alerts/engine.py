@@ -59,7 +59,10 @@ class Engine:
     ) -> None:
         """Take new rules, the (rule id, series) that are pending or firing, and the series already in use."""
         self._rules = rules
-        self._watched, self._ids, self._active = {}, {}, {}
+        self._watched, self._ids = {}, {}
+        # What was active before stays so, as it may have become so after `active` was read; the next step finds out.
+        kept = {key: ids & rules.ids for key, ids in self._active.items()}
+        self._active = {key: ids for key, ids in kept.items() if ids}
         for rule_id, key in active:
             self._active.setdefault(key, set()).add(rule_id)
         self._make_room(len(self._upper))
@@ -89,11 +92,15 @@ class Engine:
         self._upper[: len(upper)], self._lower[: len(lower)], self._hot[: len(hot)] = upper, lower, hot
 
     def hear(self, events: Sequence[Event]) -> None:
-        """Another worker's transitions (or our own, again): know which series are hot."""
+        """Another worker's transitions (or our own, again): know which series are hot.
+
+        A resolved alert cools nothing: its series may be pending or firing again by now. The next step finds out.
+        """
         for event in events:
             alert = event.data["alert"]
-            key = SeriesKey(alert["device"], alert["metric"], canonical_labels(alert["labels"]))
-            self._mark(key, alert["rule"]["id"], active=alert["state"] == "firing")
+            if alert["state"] == "firing":
+                key = SeriesKey(alert["device"], alert["metric"], canonical_labels(alert["labels"]))
+                self._mark(key, alert["rule"]["id"], active=True)
 
     def _mark(self, key: SeriesKey, rule_id: int, *, active: bool) -> None:
         if active:

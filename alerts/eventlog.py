@@ -83,9 +83,8 @@ class EventLog:
     async def shared_page(self, after: int, up_to: int, limit: int, device: str | None = None) -> Page:
         """Read a page as `page` does, together with all who want the same one, and not too many at a time.
 
-        Raises DatabaseAway, at once where the last read failed.
+        Raises DatabaseAway, within one deadline however many wait.
         """
-        self.require_answers()
         key = (after, up_to, limit, device)
         task = self._shared.get(key)
         if task is None:

@@ -118,8 +118,7 @@ class Feed:
     async def events_after(self, offset: int, limit: int, device: str | None = None) -> Page:
         """Read at most `limit` events after `offset` and up to the position, from PostgreSQL.
 
-        Many who ask for the same share one read. Raises DatabaseAway: within the deadline of a read, or at once where
-        the last one failed.
+        Many who ask for the same share one read. Raises DatabaseAway, within the deadline of one read.
         """
         return await self._log.shared_page(offset, self.position, limit, device)
 

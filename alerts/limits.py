@@ -15,10 +15,15 @@ class Limits:
     """From a ping to its pong."""
     recheck_s: float = 5.0
     """Between two looks at whether a key in use still is a valid one."""
+    stall_s: float = 5.0
+    """A frame the socket does not take for so long makes its client slow, too. Looked at every `recheck_s`."""
     close_s: float = 5.0
     """From the decision to close to giving up on a socket that takes no more bytes."""
     queue_bytes: int = 1 << 20
     """Frames waiting for one connection; one byte more and it is closed as slow."""
+    burst_bytes: int = 256 << 10
+    """Events that come at once, on one channel. More are not queued but read, as fast as each client takes them:
+    a storm must not make everybody a slow consumer."""
     frame_bytes: int = 32 << 10
     """Waiting replies and pushes are joined into frames of about this size: one system call for many of them."""
     answer_bytes: int = 256 << 10

@@ -59,7 +59,10 @@ class RuleSet:
     def __init__(self, rules: Iterable[WatchingRule] = ()) -> None:
         self._by_metric: dict[str, list[WatchingRule]] = {}
         self._globs: list[WatchingRule] = []
+        self.ids: set[int] = set()
+        """Of all the rules."""
         for rule in rules:
+            self.ids.add(rule.id)
             bucket = self._globs if is_glob(rule.metric) else self._by_metric.setdefault(rule.metric, [])
             bucket.append(rule)
 

@@ -5,7 +5,7 @@ Only what Sluice speaks of it; fields and flags it does not know are ignored. Ev
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -223,3 +223,16 @@ def subscribed(
         result |= {"was_recovering": True, "recovered": recovered}
     head = encode({"id": number, "subscribe": result})
     return f'{head[:-2]},"publications":[{",".join(publications)}]}}}}' if publications else head
+
+
+def joined(texts: Iterable[str], frame_bytes: int) -> Iterator[str]:
+    """Join replies or pushes into frames of about `frame_bytes` each."""
+    size, frame = 0, []
+    for text in texts:
+        frame.append(text)
+        size += len(text)
+        if size >= frame_bytes:
+            yield "\n".join(frame)
+            size, frame = 0, []
+    if frame:
+        yield "\n".join(frame)

@@ -8,7 +8,7 @@ import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from alerts import protocol
-from alerts.connections import Authenticate, Connection, ConnectionManager, joined
+from alerts.connections import Authenticate, Connection, ConnectionManager
 from alerts.feed import Feed
 from alerts.protocol import Command, Refused
 from alerts.session import Session
@@ -127,16 +127,18 @@ class Socket:
                 async with asyncio.timeout(RETRY_S):
                     await self._connection.wait()
             return
-        for frame in joined(pushes, self._limits.frame_bytes):
+        for frame in protocol.joined(pushes, self._limits.frame_bytes):
             if self._connection.closing is not None:
                 return
             await self._send(frame)
 
     async def _send(self, text: str) -> None:
+        self._connection.sending_since = self._loop.time()
         try:
             await self._websocket.send({"type": "websocket.send", "text": text})
         except GONE:
             self._connection.close(protocol.CONNECTION_CLOSED)
+        self._connection.sending_since = None
 
     def _on_close(self) -> None:
         self._patience.reschedule(self._loop.time() + self._limits.close_s)

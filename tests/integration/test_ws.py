@@ -114,6 +114,18 @@ async def test_a_long_absence_is_made_up_for_without_gap_or_double(node: Node) -
     assert await device.silent()
 
 
+@pytest.mark.parametrize("node", [Limits(answer_bytes=1_000)], indirect=True)
+async def test_an_answer_that_is_full_says_where_it_ends(node: Node) -> None:
+    await node.commit(*["pump-1"] * 50)
+    client = await Client.connected(node)
+    result = await client.subscribe(recover=True, epoch=node.feed.epoch, offset=0)
+    answered = offsets(result["publications"])
+    assert 0 < len(answered) < 20
+    assert len(json.dumps(result["publications"], separators=(",", ":"))) <= 1_000
+    assert result["offset"] == answered[-1], "where an SDK goes on if the connection is lost now"
+    assert answered + await client.offsets(50 - len(answered)) == list(range(1, 51))
+
+
 @pytest.mark.parametrize("node", [Limits(answer_bytes=0, page_events=1)], indirect=True)
 async def test_the_seam_between_the_table_and_live_holds(node: Node) -> None:
     """Subscribers that recover, one event a read, at random moments of a stream that does not stop."""

@@ -1,0 +1,156 @@
+"""The unmodified Centrifugo clients, from PyPI and from npm: connect, subscribe, lose the connection, recover."""
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import centrifuge
+import pytest
+import pytest_asyncio
+
+from alerts import protocol
+from tests.integration.live import Node, running
+
+JS = Path(__file__).parent / "js"
+INSTALL_S = 120
+
+
+@pytest_asyncio.fixture
+async def nodes(database: str, redis_url: str) -> AsyncIterator[tuple[Node, Node]]:
+    """Two workers; the subscriber is connected to the first."""
+    one, two = Node(database, redis_url, database), Node(database, redis_url, database)
+    async with running(one, two):
+        await one.until("bus.healthy")
+        yield one, two
+
+
+class Heard:
+    """What a client heard, in order; `until` waits for something of it."""
+
+    def __init__(self) -> None:
+        self.all: list[dict[str, Any]] = []
+        self._more = asyncio.Condition()
+
+    async def add(self, what: str, **details: Any) -> None:
+        """Note that something happened."""
+        async with self._more:
+            self.all.append({"what": what, **details})
+            self._more.notify_all()
+
+    def of(self, what: str) -> list[dict[str, Any]]:
+        """All that happened of this kind."""
+        return [each for each in self.all if each["what"] == what]
+
+    async def until(self, what: str, count: int) -> list[dict[str, Any]]:
+        """Wait until this has happened so many times."""
+        try:
+            async with asyncio.timeout(10), self._more:
+                await self._more.wait_for(lambda: len(self.of(what)) >= count)
+        except TimeoutError:
+            pytest.fail(f"{what} happened {len(self.of(what))} times of {count}: {self.all[-10:]}")
+        return self.of(what)
+
+
+async def acceptance(nodes: tuple[Node, Node], heard: Heard) -> None:
+    """What every SDK must get: each event once, in order, the connection being lost in the middle."""
+    one, two = nodes
+    (subscribed,) = await heard.until("subscribed", 1)
+    assert (subscribed["recoverable"], subscribed["positioned"]) == (True, True)
+    await two.commit("pump-1", "pump-2")  # another worker than the subscriber's
+    await one.commit("pump-1")
+    first = (await heard.until("publication", 3))[0]
+    assert first["data"]["alert"]["value"] == 81.5
+
+    for connection in list(one.manager.connections):
+        connection.close(protocol.SHUTDOWN)
+    for _ in range(20):
+        await two.commit("pump-1")
+    again = (await heard.until("subscribed", 2))[1]
+    assert (again["wasRecovering"], again["recovered"]) == (True, True)
+    await one.commit("pump-1")
+    publications = await heard.until("publication", 24)
+    assert [each["offset"] for each in publications] == list(range(1, 25))
+
+    one.keys.principals.clear()
+    for connection in list(one.manager.connections):
+        connection.close(protocol.SHUTDOWN)
+    (end,) = await heard.until("disconnected", 1)
+    assert (end["code"], end["reason"]) == (3500, "invalid token")
+
+
+async def test_python(nodes: tuple[Node, Node]) -> None:
+    heard = Heard()
+
+    class ClientEvents(centrifuge.ClientEventHandler):  # type: ignore[misc]
+        async def on_disconnected(self, ctx: centrifuge.DisconnectedContext) -> None:
+            await heard.add("disconnected", code=ctx.code, reason=ctx.reason)
+
+    class Events(centrifuge.SubscriptionEventHandler):  # type: ignore[misc]
+        async def on_subscribed(self, ctx: centrifuge.SubscribedContext) -> None:
+            await heard.add(
+                "subscribed",
+                recoverable=ctx.recoverable,
+                positioned=ctx.positioned,
+                wasRecovering=ctx.was_recovering,
+                recovered=ctx.recovered,
+            )
+
+        async def on_publication(self, ctx: centrifuge.PublicationContext) -> None:
+            await heard.add("publication", offset=ctx.pub.offset, data=ctx.pub.data)
+
+    client = centrifuge.Client(nodes[0].url, ClientEvents(), token="reader", min_reconnect_delay=0.05, proxy=None)
+    await client.new_subscription("alerts", Events()).subscribe()
+    await client.connect()
+    try:
+        await acceptance(nodes, heard)
+    finally:
+        await client.disconnect()
+
+
+@pytest.fixture(scope="session")
+def node_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with subscriber.js and the packages its lock file names."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        pytest.skip("NODE IS ABSENT: the npm client was NOT tried against /ws")
+    folder = tmp_path_factory.mktemp("js")
+    for name in ("package.json", "package-lock.json", "subscriber.js"):
+        shutil.copy(JS / name, folder)
+    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_S, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+async def test_javascript(nodes: tuple[Node, Node], node_folder: Path) -> None:
+    heard = Heard()
+    process = await asyncio.create_subprocess_exec(
+        *("node", "subscriber.js", nodes[0].url, "reader", "alerts"),
+        cwd=node_folder,
+        env={name: value for name, value in os.environ.items() if "proxy" not in name.lower()},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdin
+    assert process.stdout
+    listening = asyncio.create_task(_listen(process.stdout, heard.add))
+    try:
+        await acceptance(nodes, heard)
+    finally:
+        process.stdin.close()
+        await asyncio.wait_for(process.wait(), 10)
+        await listening
+
+
+async def _listen(lines: asyncio.StreamReader, add: Callable[..., Awaitable[None]]) -> None:
+    async for line in lines:
+        message = json.loads(line)
+        await add(message.pop("what"), **message)
+
+
+def test_the_lock_file_names_no_host() -> None:
+    assert "://" not in (JS / "package-lock.json").read_text()
