@@ -13,7 +13,7 @@ from schemas.events import Event
 
 log = structlog.get_logger(__name__)
 
-AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What a database that is away raises; a `TimeoutError` is an OSError."""
 
 READERS = 4

@@ -8,6 +8,7 @@ import asyncpg
 
 from ingest.group import DAY_US
 from ingest.series import ACQUIRE_S
+from ingest.trouble import AWAY
 
 DAYS_AHEAD = 2  # made before they are needed, so that midnight costs no request anything
 _LOCK = 0x51_1C_E0_01  # advisory: one maker at a time
@@ -41,7 +42,7 @@ class Partitions:
             today = int(datetime.now(UTC).timestamp() * 1e6) // DAY_US
             try:
                 await self.ensure(range(today, today + DAYS_AHEAD + 1))
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except AWAY:
                 await asyncio.sleep(1)  # made on demand in the meantime, once the database is back
             else:
                 await asyncio.sleep(600)

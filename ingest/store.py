@@ -30,14 +30,12 @@ WITH new AS (
 )
 SELECT array_agg(place) FROM staged JOIN new USING (series_id, ts)
 """
+# After _KEEP, for the rows that it did not insert. One statement for both would have to tell an insert from an update:
+# by xmax, which a partitioned table does not give, or by RETURNING old, which PostgreSQL has since 18.
 _REPLACE = """
-WITH written AS (
-    INSERT INTO readings (series_id, ts, value)
-    SELECT series_id, ts, value FROM staged ORDER BY series_id, ts
-    ON CONFLICT (series_id, ts) DO UPDATE SET value = excluded.value
-    RETURNING series_id, ts, xmax = 0 AS is_new
-)
-SELECT array_agg(place) FROM staged JOIN written USING (series_id, ts) WHERE is_new
+INSERT INTO readings (series_id, ts, value)
+SELECT series_id, ts, value FROM staged WHERE place <> ALL($1::int[]) ORDER BY series_id, ts
+ON CONFLICT (series_id, ts) DO UPDATE SET value = excluded.value
 """
 
 
@@ -110,9 +108,11 @@ class Store:
         await connection.execute(_STAGE)
         await connection.execute("BEGIN")
         await _copy(connection, "staged", ["series_id", "ts", "value", "place"], group.as_staged_copy())
-        places = await connection.fetchval(_REPLACE if group.replace else _KEEP)
+        places = await connection.fetchval(_KEEP) or []
         new = np.zeros(len(group.rows), np.bool_)
-        new[places or []] = True
+        new[places] = True
+        if group.replace and not new.all():
+            await connection.execute(_REPLACE, places)
         self._staged_for = max(0, self._staged_for - 1) if new.all() else CLEAN_GROUPS
         return new
 

@@ -4,6 +4,9 @@ import asyncpg
 
 from server.settings import Settings
 
+AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""Everything by which a database that is away, closing or refusing makes itself known."""
+
 CONNECT_S = 1.5
 COMMAND_S = 3.0  # for any one statement: with connecting, within the five seconds a request may take
 

@@ -6,6 +6,11 @@ import secrets
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from schemas.errors import Defect
+from server import problems
+
+log = structlog.get_logger(__name__)
+
 _ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 
@@ -23,7 +28,11 @@ class Edge:
             return
         request_id = _request_id(scope)
 
+        begun = False
+
         async def answer(message: Message) -> None:
+            nonlocal begun
+            begun = True
             if message["type"] == "http.response.start":
                 headers = message["headers"]
                 present = {name for name, _ in headers}
@@ -32,7 +41,15 @@ class Edge:
             await send(message)
 
         structlog.contextvars.bind_contextvars(request_id=request_id.decode())
-        await self._app(scope, receive, answer)
+        try:
+            await self._app(scope, receive, answer)
+        except Exception:
+            if begun:
+                raise
+            # Answered here, as the framework raises it again behind its answer, on which uvicorn cuts the connection:
+            # the sender's next request would meet a reset.
+            log.exception("a request broke", method=scope["method"], path=scope["path"])
+            await problems.render(Defect())(scope, receive, answer)
 
 
 def _request_id(scope: Scope) -> bytes:

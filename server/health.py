@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from schemas.keys import Scope
 from server.auth import Gate
+from server.database import AWAY
 from server.migrations import schema_gap
 from server.tasks import Tasks
 
@@ -41,7 +42,7 @@ class Health:
             try:
                 async with asyncio.timeout(CHECK_S), self.pool.acquire(timeout=CHECK_S) as connection:
                     return await _database_trouble(connection)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except AWAY as error:
                 return f"PostgreSQL does not answer ({type(error).__name__})"
 
 

@@ -19,6 +19,7 @@ import structlog
 from schemas.errors import DatabaseAway, Unauthorized
 from schemas.keys import Key, KeyRequest, NewKey, Principal, Scope
 from schemas.times import to_micros
+from server.database import AWAY
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +33,6 @@ _ID_CHARS = string.ascii_lowercase + string.digits
 _ID = re.compile("[a-z0-9]+")  # also keeps from PostgreSQL what it would not take as text
 _COLUMNS = "id, name, scopes, device_glob, created_at, last_used_at, expires_at, revoked_at"
 _FIND = "SELECT id, name, scopes, device_glob, secret_sha256, expires_at, revoked_at FROM keys WHERE id = $1"
-_AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 @dataclass(slots=True)
@@ -84,7 +84,7 @@ class KeyRing:
         try:
             async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
                 found = await connection.fetchrow(_FIND, key_id)
-        except _AWAY as error:
+        except AWAY as error:
             if stale is not None and now - stale.checked < AWAY_S:
                 return stale
             raise DatabaseAway from error
@@ -146,7 +146,7 @@ class KeyRing:
                         "(SELECT id FROM keys WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE)",
                         sorted(used),
                     )
-            except _AWAY:
+            except AWAY:
                 self._used |= used
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 
 from schemas.errors import Forbidden, NotFound
 from schemas.keys import Key, KeyRequest, NewKey, Scope
@@ -31,9 +31,9 @@ async def _ring(request: Request) -> KeyRing:
 
 
 @router.post("", status_code=201)
-async def create_key(request: Request, wanted: KeyRequest) -> NewKey:
+async def create_key(ring: Annotated[KeyRing, Depends(_ring)], wanted: KeyRequest) -> NewKey:
     """Make a key. It is shown this once."""
-    return await (await _ring(request)).create(wanted)
+    return await ring.create(wanted)
 
 
 @router.get("")

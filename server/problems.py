@@ -1,6 +1,5 @@
 """Every error as ``application/problem+json`` (RFC 9457), rendered in one place, with no echo of the input."""
 
-import asyncpg
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -11,6 +10,7 @@ from starlette.responses import Response
 from ingest.corridor import Corridor
 from schemas.errors import DatabaseAway, Defect, Fault, Invalid, Malformed, SluiceError
 from schemas.problems import MEDIA_TYPE, encode, encode_problem
+from server.database import AWAY
 
 log = structlog.get_logger(__name__)
 
@@ -19,14 +19,13 @@ _TITLES = {404: "There is nothing at this path.", 405: "This path does not take 
 
 
 def install(app: FastAPI) -> None:
-    """Have every exception of the app rendered here."""
+    """Have every exception that means something rendered here; any other is a defect, answered by the edge."""
     app.add_exception_handler(SluiceError, _sluice_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(ClientDisconnect, _gone)
-    for kind in (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError):
+    for kind in AWAY:
         app.add_exception_handler(kind, _driver_error)
-    app.add_exception_handler(Exception, _defect)
 
 
 def render(error: SluiceError) -> Response:
@@ -72,7 +71,3 @@ async def _driver_error(request: Request, error: Exception) -> Response:
 async def _gone(request: Request, error: Exception) -> Response:
     """The sender left; nobody reads this."""
     return Response(status_code=400)
-
-
-async def _defect(request: Request, error: Exception) -> Response:
-    return render(Defect())

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +18,6 @@ import typer
 
 from schemas.keys import KeyRequest, Scope
 from server import leash
-from server.app import now_us
 from server.database import open_pool
 from server.keys import KeyRing
 from server.leash import MYSELF
@@ -115,7 +115,7 @@ async def _admin_key(settings: Settings) -> tuple[Path, str | None]:
     path = settings.data_dir / KEY_FILE
     pool = await open_pool(settings)
     try:
-        ring = KeyRing(pool, asyncio.get_running_loop().time, now_us)
+        ring = KeyRing(pool, time.monotonic, lambda: time.time_ns() // 1_000)
         if path.exists():
             with contextlib.suppress(Exception):
                 await ring.authenticate(path.read_text().strip())
@@ -166,7 +166,7 @@ def _welcome(url: str, key_path: Path, key: str | None, workers: int) -> None:
 @contextlib.asynccontextmanager
 async def _demo(url: str, key_path: Path) -> AsyncIterator[None]:
     """A simulated fleet, on a leash: it ends with this process even if that is killed before the fleet has begun."""
-    words = ("--url", url, "--key-file", key_path.absolute(), "--rules", "--history", "15")
+    words = ("--url", url, "--key-file", key_path, "--rules", "--history", "15")
     command = (sys.executable, "-m", "load.simulate", *words)
     process = leash.spawn(command, Path.cwd(), MYSELF, signal.SIGTERM, sys.stderr.fileno())
     try:

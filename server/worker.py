@@ -74,9 +74,9 @@ async def _beat(descriptor: int) -> None:
 def die_with(parent: int) -> None:
     """Have the kernel end this process when its parent ends, however that ends (Linux)."""
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG; a stopped process heeds no other
         if os.getppid() != parent:  # it ended before we could ask
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def main() -> None:
