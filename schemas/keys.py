@@ -8,7 +8,6 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validato
 
 from schemas.names import matches, name_fault
 
-
 FIRST_YEAR, LAST_YEAR = 2000, 9000
 
 
@@ -62,7 +61,6 @@ class KeyRequest(BaseModel):
         if glob is not None and (fault := name_fault(glob.replace("*", "x").replace("?", "x"))):
             raise ValueError(fault)
         return glob
-
 
     @field_validator("expires_at")
     @classmethod

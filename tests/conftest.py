@@ -90,7 +90,7 @@ class Server:
     async def call(self, method: str, path: str, body: Any = None, key: str | None = None) -> tuple[int, Any]:
         """Any other request; gives the status and the body."""
         async with self.http.request(method, self.url + path, json=body, headers=self.headers(key)) as response:
-            return response.status, await response.json() if response.content_length != 0 else None
+            return response.status, await response.json() if response.status != 204 else None
 
     async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
         """Look into the database behind the server."""

@@ -1,0 +1,92 @@
+"""Bodies and whole requests, rendered before the clock starts."""
+
+import gzip
+from dataclasses import dataclass
+from enum import StrEnum
+
+from load.bench.plan import METRICS, VALUE_TEXTS, Plan, device_name, value_place
+
+
+class Format(StrEnum):
+    """What a body is written in."""
+
+    ROWS = "rows"
+    COLUMNS = "columns"
+    LINES = "lines"
+    """InfluxDB's line protocol: the measurement is the metric, the tag the device, the one field `value`; in ms."""
+
+
+CONTENT_TYPE = {
+    Format.ROWS: "application/json",
+    Format.COLUMNS: "application/json",
+    Format.LINES: "text/plain; charset=utf-8",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where requests go, and how they are written."""
+
+    host: str
+    port: int
+    path: str
+    authorization: str
+    """The header's value; empty: no such header."""
+    format: Format
+    gzip: bool = False
+
+    def request(self, body: bytes) -> bytes:
+        """The bytes of one HTTP/1.1 request."""
+        if self.gzip:
+            body = gzip.compress(body, 1)  # the level of load/device.py
+        head = [
+            f"POST {self.path} HTTP/1.1",
+            f"Host: {self.host}:{self.port}",
+            f"Content-Type: {CONTENT_TYPE[self.format]}",
+            f"Content-Length: {len(body)}",
+        ]
+        head += [f"Authorization: {self.authorization}"] if self.authorization else []
+        head += ["Content-Encoding: gzip"] if self.gzip else []
+        return "\r\n".join([*head, "", ""]).encode() + body
+
+
+def render(plan: Plan, door: Door, mine: slice) -> list[bytes]:
+    """The requests of a plan, in order of sending; `mine` takes one generator's share of them."""
+    write = {Format.ROWS: _rows, Format.COLUMNS: _columns, Format.LINES: _lines}[door.format]
+    times = plan.tick_texts() if door.format is Format.ROWS else []
+    order = plan.order()[mine]
+    made = {request: door.request(write(plan, times, request).encode()) for request in dict.fromkeys(order)}
+    return [made[request] for request in order]
+
+
+def _rows(plan: Plan, times: list[str], request: int) -> str:
+    device, metrics, ticks = plan.of(request)
+    rows = ",".join(
+        [
+            f'{{"ts":"{times[tick]}","metric":"{METRICS[m]}","value":{VALUE_TEXTS[value_place(device, m, tick)]}}}'
+            for tick in ticks
+            for m in metrics
+        ]
+    )
+    return f'{{"device":"{device_name(device)}","readings":[{rows}]}}'
+
+
+def _columns(plan: Plan, times: list[str], request: int) -> str:
+    device, metrics, ticks = plan.of(request)
+    ts = ",".join([str(plan.base_ms + tick) for tick in ticks])
+    values = ",".join(
+        f'"{METRICS[m]}":[{",".join([VALUE_TEXTS[value_place(device, m, tick)] for tick in ticks])}]' for m in metrics
+    )
+    return f'{{"device":"{device_name(device)}","ts":[{ts}],"values":{{{values}}}}}'
+
+
+def _lines(plan: Plan, times: list[str], request: int) -> str:
+    device, metrics, ticks = plan.of(request)
+    name = device_name(device)
+    return "\n".join(
+        [
+            f"{METRICS[m]},device={name} value={VALUE_TEXTS[value_place(device, m, tick)]} {plan.base_ms + tick}"
+            for tick in ticks
+            for m in metrics
+        ]
+    )

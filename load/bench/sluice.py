@@ -1,0 +1,172 @@
+"""Sluice itself as a subject: `sluice up` on a folder of its own, or a server that runs already on this machine."""
+
+import asyncio
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import asyncpg
+
+from load.bench import proc
+from load.bench.body import Door, Format
+from load.bench.case import Case
+from load.bench.meter import Meter
+from load.bench.plan import DEVICES, device_name
+from load.bench.subject import SubjectError, on_cores, parse_figures, tail
+from schemas.rules import Level, RuleRequest, Severity, Threshold
+
+ROOT = Path(__file__).parents[2]
+READY_S = 60.0
+STOP_S = 20.0
+PATH = "/v1/readings"
+RULES = 1_000
+LIMIT = 1e9  # no value comes near: the rules are looked at, and never fire
+AT_ONCE = 8  # rules created at a time
+
+_READY = re.compile(r"^ready +(http://\S+)", re.MULTILINE)
+
+
+@dataclass(slots=True)
+class Sluice:
+    """A running server, with a key for writing and one for everything."""
+
+    url: str
+    admin_key: str
+    database: "asyncpg.Connection[asyncpg.Record]"
+    http: aiohttp.ClientSession
+    meter: Meter
+    key: str = ""
+    name: str = "sluice"
+
+    def door(self, case: Case) -> Door:
+        """Where a case's requests go."""
+        parts = urlsplit(self.url)
+        form = Format(case.layout.value)
+        return Door(parts.hostname or "", parts.port or 80, PATH, f"Bearer {self.key}", form, case.gzip)
+
+    def workers(self) -> list[int]:
+        """The worker processes."""
+        members = proc.family(proc.processes(), self.meter.roots["server"])
+        return sorted(pid for pid in members if "server.worker" in proc.command(pid))
+
+    async def figures(self) -> dict[str, float]:
+        """`/metrics`."""
+        async with self.http.get(f"{self.url}/metrics", headers=self._admin()) as response:
+            return parse_figures(await response.text()) if response.status == 200 else {}
+
+    async def stored(self) -> int:
+        """What SQL users see."""
+        count: int = await self.database.fetchval("SELECT count(*) FROM telemetry WHERE device LIKE 'bench-%'")
+        return count
+
+    async def settle(self) -> None:
+        """CHECKPOINT."""
+        await self.database.execute("CHECKPOINT")
+
+    async def prepare(self) -> None:
+        """Make a key that may only write, and the rules: one a device, over all its series."""
+        self.key = (await self._post("/v1/keys", {"name": "bench", "scopes": ["ingest"]}))["key"]
+        waiting = [device_name(device) for device in range(DEVICES)][:RULES]
+
+        async def create() -> None:
+            while waiting:
+                await self._post("/v1/rules", _rule(waiting.pop()))
+
+        async with self.http.get(f"{self.url}/v1/rules", headers=self._admin()) as response:
+            known = {rule["name"] for rule in (await response.json())["items"]}
+        waiting = [device for device in waiting if f"bench {device}" not in known]
+        await asyncio.gather(*(create() for _ in range(AT_ONCE)))
+
+    async def _post(self, path: str, document: dict[str, Any]) -> dict[str, Any]:
+        async with self.http.post(self.url + path, json=document, headers=self._admin()) as response:
+            if response.status != 201:
+                raise SubjectError(f"POST {path}: {response.status}: {await response.text()}")
+            made: dict[str, Any] = await response.json()
+            return made
+
+    def _admin(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.admin_key}"}
+
+
+def _rule(device: str) -> dict[str, Any]:
+    condition = Threshold(type="threshold", levels=(Level(severity=Severity.WARNING, above=LIMIT),))
+    rule = RuleRequest(name=f"bench {device}", device=device, metric="*", condition=condition)
+    return rule.model_dump(mode="json", exclude_none=True)
+
+
+@asynccontextmanager
+async def started(
+    folder: Path, workers: int, cores: set[int] | None, settings: Mapping[str, str]
+) -> AsyncIterator[Sluice]:
+    """Run `sluice up` in a folder, on these cores, with settings of its own (`flush_rows` → `5000`)."""
+    output = folder / "server.log"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SLUICE_")}
+    environment |= {"PYTHONPATH": str(ROOT), "SLUICE_LOG_LEVEL": "warning", "SLUICE_LOG_FORMAT": "json"}
+    environment |= {f"SLUICE_{name.upper()}": value for name, value in settings.items()}
+    words = [sys.executable, "-m", "server.cli", "up", "--port", "0", "--workers", str(workers)]
+    with output.open("wb") as log, on_cores(cores):
+        # In that folder, not in the caller's: a .env there might name a database that must not be measured upon.
+        process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own program
+            [*words, "--data-dir", str(folder)], stdout=log, stderr=log, env=environment, cwd=folder
+        )
+    try:
+        url = await _ready(process, output)
+        key = (folder / "admin.key").read_text().strip()
+        stats = proc.processes()
+        worker = next(pid for pid in proc.family(stats, process.pid) if "server.worker" in proc.command(pid))
+        async with connected(url, key, proc.environment(worker)["SLUICE_DATABASE_URL"], process.pid) as sluice:
+            yield sluice
+    finally:
+        process.terminate()
+        try:
+            await asyncio.to_thread(process.wait, STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+async def _ready(process: "subprocess.Popen[bytes]", output: Path) -> str:
+    deadline = time.monotonic() + READY_S
+    while time.monotonic() < deadline and process.poll() is None:
+        if found := _READY.search(tail(output, 100)):
+            return found[1]
+        await asyncio.sleep(0.05)
+    raise SubjectError(f"the server did not come up:\n{tail(output)}")
+
+
+@asynccontextmanager
+async def connected(url: str, key: str, database_url: str, root: int | None = None) -> AsyncIterator[Sluice]:
+    """A server that runs, on this machine: its processes are found by its port, PostgreSQL's by a connection."""
+    stats = proc.processes()
+    if root is None:
+        holders = proc.listeners(urlsplit(url).port or 80)
+        outermost = [pid for pid in holders if stats[pid].parent not in holders]
+        if not outermost:
+            raise SubjectError(f"no process that we can see listens on {url}: the CPU could not be measured")
+        root = outermost[0]
+    database: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(database_url)
+    try:
+        backend = await database.fetchval("SELECT pg_backend_pid()")
+        roots = {"server": root}
+        if backend in stats or (stats := proc.processes()).get(backend):
+            roots["postgres"] = stats[backend].parent
+        redis = [stat.pid for stat in stats.values() if stat.name in ("valkey-server", "redis-server")]
+        mine = [pid for pid in redis if pid in proc.family(stats, root)] or redis[:1]
+        roots |= {"redis": mine[0]} if mine else {}
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as http:
+            sluice = Sluice(url.rstrip("/"), key, database, http, Meter(roots))
+            await sluice.prepare()
+            yield sluice
+    finally:
+        with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            await database.close(timeout=5)

@@ -1,0 +1,174 @@
+"""Contract §4 as far as it goes: devices, series, newest values, pages, what a bound key sees; and the SQL view."""
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.conftest import Server
+
+NOW_MS = time.time_ns() // 1_000_000
+
+
+async def store(server: Server, device: str, values: dict[str, list[float]], **more: Any) -> None:
+    """Store columns of readings, one a second up to now."""
+    count = len(next(iter(values.values())))
+    ts = [NOW_MS - 1_000 * (count - 1 - place) for place in range(count)]
+    status, answer = await server.write({"device": device, "ts": ts, "values": values} | more)
+    assert (status, answer["duplicates"]) == (200, 0), answer
+
+
+def text(milliseconds: int) -> str:
+    """As times go out."""
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+async def test_devices_by_pages_without_gap_or_double(running_server: Server) -> None:
+    names = sorted([f"pump-{number:02}" for number in range(23)] + ["Zebra", "a_b", "axb", "100%", "日本", "é/ü"])
+    for name in names:
+        await store(running_server, name, {"m": [1.0]})
+    for limit in (1, 7, 29, 30, 1_000):
+        seen: list[str] = []
+        cursor = ""
+        while True:
+            _, page = await running_server.call(
+                "GET", f"/v1/devices?limit={limit}" + (f"&cursor={cursor}" if cursor else "")
+            )
+            assert len(page["items"]) <= limit
+            seen += [item["device"] for item in page["items"]]
+            cursor = page["next"]
+            if cursor is None:
+                break
+        assert seen == names, limit
+    for prefix in ("pump-1", "a_", "100%", "日", "z", ""):
+        _, page = await running_server.call("GET", f"/v1/devices?limit=1000&prefix={quote(prefix)}")
+        assert [item["device"] for item in page["items"]] == [name for name in names if name.startswith(prefix)]
+
+
+async def test_a_device_and_what_is_known_of_it(running_server: Server) -> None:
+    await store(running_server, "pump-7", {"temperature": [1.0, 2.5], "running": [1.0, 0.0]})
+    _, page = await running_server.call("GET", "/v1/devices")
+    (item,) = page["items"]
+    assert (item["device"], item["metrics"]) == ("pump-7", 2)
+    assert item["first_seen"] <= item["last_seen"]
+    assert item["first_seen"].endswith("Z")
+    status, device = await running_server.call("GET", "/v1/devices/pump-7")
+    assert (status, device["device"]) == (200, "pump-7")
+    assert [(series["metric"], series["labels"]) for series in device["series"]] == [
+        ("running", {}),
+        ("temperature", {}),
+    ]
+    status, latest = await running_server.call("GET", "/v1/devices/pump-7/latest")
+    assert (status, latest) == (
+        200,
+        {
+            "device": "pump-7",
+            "metrics": {
+                "running": {"ts": text(NOW_MS), "value": 0.0},
+                "temperature": {"ts": text(NOW_MS), "value": 2.5},
+            },
+        },
+    )
+
+
+async def test_latest_of_several_label_sets_carries_their_labels(running_server: Server) -> None:
+    for site in ("A", "B"):
+        await store(running_server, "pump-7", {"m": [float(ord(site))]}, labels={"site": site})
+    _, latest = await running_server.call("GET", "/v1/devices/pump-7/latest")
+    items = sorted(latest["metrics"]["m"], key=lambda item: str(item["labels"]["site"]))
+    assert items == [
+        {"ts": text(NOW_MS), "value": 65.0, "labels": {"site": "A"}},
+        {"ts": text(NOW_MS), "value": 66.0, "labels": {"site": "B"}},
+    ]
+
+
+@pytest.mark.parametrize("name", ["é/ü", "a b", "100%", "<img onerror=x>", "'; DROP TABLE readings; --", "a#b"])
+async def test_a_name_in_a_path_is_percent_encoded(running_server: Server, name: str) -> None:
+    await store(running_server, name, {"m": [1.0]})
+    for path in ("", "/latest"):
+        status, answer = await running_server.call("GET", f"/v1/devices/{quote(name, safe='')}{path}")
+        assert (status, answer["device"]) == (200, name)
+
+
+async def test_unknown_devices_are_404(running_server: Server) -> None:
+    for name in ("unknown", "%00", "%ff", "a%0Ab", "x" * 129, "%20a"):
+        for path in ("", "/latest"):
+            status, answer = await running_server.call("GET", f"/v1/devices/{name}{path}")
+            assert (status, answer["status"]) == (404, 404), name
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["limit=0", "limit=1001", "limit=1e9", "limit=x", "cursor=x", "cursor=!!!", "cursor=Ilx1ZDgwMCI", "cursor=MTc",
+     "prefix=%00", f"prefix={'x' * 129}"],
+)  # fmt: skip
+async def test_bad_parameters_are_422(running_server: Server, query: str) -> None:
+    status, answer = await running_server.call("GET", f"/v1/devices?{query}")
+    assert (status, answer["status"], answer["error_count"]) == (422, 422, 1)
+
+
+async def test_a_bound_key_sees_its_own_devices_only(running_server: Server) -> None:
+    for name in ("pump-1", "pump-2", "pumpX1", "room-1", "xpump-1"):
+        await store(running_server, name, {"m": [1.0]})
+    key = await running_server.key("read", device_glob="pump-?")
+    seen, cursor = [], ""
+    for _ in range(2):
+        _, page = await running_server.call("GET", f"/v1/devices?limit=1{cursor}", key=key)
+        seen += [item["device"] for item in page["items"]]
+        cursor = f"&cursor={page['next']}"
+    assert seen == ["pump-1", "pump-2"]
+    assert page["next"] is None
+    for path in ("", "/latest"):
+        assert (await running_server.call("GET", f"/v1/devices/pump-1{path}", key=key))[0] == 200
+        for name in ("room-1", "xpump-1", "unknown"):
+            assert (await running_server.call("GET", f"/v1/devices/{name}{path}", key=key))[0] == 403, "told apart"
+
+
+def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every node of a plan."""
+    return [plan] + [node for below in plan.get("Plans", []) for node in nodes(below)]
+
+
+async def test_the_view_uses_the_index_and_prunes_partitions(running_server: Server) -> None:
+    day = 86_400_000
+    for days in range(6):
+        rows = [{"ts": NOW_MS - days * day - place * 1_000, "metric": "m", "value": place} for place in range(500)]
+        assert (await running_server.write({"device": "pump-7", "readings": rows}))[0] == 200
+        # Many other series, as in life: in a small table no planner would use an index.
+        await running_server.fetch(
+            "INSERT INTO readings SELECT s, $1::timestamptz - n * interval '1 s', n "
+            "FROM generate_series(1000, 1100) AS s, generate_series(1, 200) AS n",
+            datetime.fromtimestamp((NOW_MS - days * day) / 1_000, UTC),
+        )
+    await running_server.fetch("INSERT INTO devices (name) SELECT 'other-' || n FROM generate_series(1, 3000) AS n")
+    await running_server.fetch(
+        "INSERT INTO series (device, metric) SELECT 'other-' || n, 'm' FROM generate_series(1, 3000) AS n"
+    )
+    await running_server.fetch("ANALYZE")
+    query = (
+        "EXPLAIN (FORMAT JSON, ANALYZE) SELECT ts, value FROM telemetry "
+        "WHERE device = 'pump-7' AND metric = 'm' AND ts >= '{}'"
+    )
+    since = text(NOW_MS - 100_000)
+    explained = await running_server.fetch(query.format(since))
+    plan = nodes(json.loads(explained[0][0])[0]["Plan"])
+    touched = {node["Relation Name"] for node in plan if str(node.get("Relation Name", "")).startswith("readings_")}
+    old = datetime.fromtimestamp((NOW_MS - 2 * day) / 1_000, UTC)
+    assert touched
+    assert all(name >= f"readings_{old + timedelta(days=1):%Y%m%d}" for name in touched), touched
+    today = f"readings_{datetime.fromtimestamp(NOW_MS / 1_000, UTC):%Y%m%d}"  # those made ahead are empty
+    scans = [node for node in plan if "Scan" in node["Node Type"] and str(node.get("Relation Name")) in touched]
+    scans = [node for node in scans if node["Relation Name"] <= today]
+    assert scans
+    assert all("Index" in node["Node Type"] for node in scans), [node["Node Type"] for node in scans]
+    assert any("series_identity" in str(node.get("Index Name")) for node in plan)
+    found = await running_server.fetch(
+        "SELECT count(*) FROM telemetry_between('pump-7', 'm', $1, $2)",
+        datetime.fromtimestamp((NOW_MS - 99_500) / 1_000, UTC),
+        datetime.fromtimestamp((NOW_MS + 1) / 1_000, UTC),
+    )
+    assert found[0][0] == 100

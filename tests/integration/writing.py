@@ -1,0 +1,132 @@
+"""The write path and the alert engine on a real database, without a server: lanes, writer, rules."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import numpy as np
+
+from alerts.engine import Engine
+from alerts.rulebook import RuleBook, RuleLoader
+from ingest.group import Batch, arrange
+from ingest.lane import Lane
+from ingest.partitions import Partitions
+from ingest.series import SeriesTable
+from ingest.store import Screening
+from schemas.columns import Int64s, Receipt, Rows, SeriesKey
+from schemas.events import Event
+from schemas.rules import RuleRequest
+
+SECOND = 1_000_000
+DAY = 86_400 * SECOND
+NOW = 20_780 * DAY + DAY // 2  # microseconds; noon, so that a test's readings lie in one day
+
+Point = tuple[str, float, float]
+"""Metric, seconds after `NOW`, value."""
+
+
+class NoRules:
+    """A screening that finds nothing."""
+
+    def screen(self, rows: Rows) -> Int64s | None:
+        """Nothing."""
+        return None
+
+    async def step(self, connection: asyncpg.pool.PoolConnectionProxy, rows: Rows, places: Int64s) -> Any:
+        """Never called."""
+        raise AssertionError
+
+    def committed(self, outcome: Any) -> None:
+        """Never called."""
+
+
+class Workshop:
+    """One worker's parts; `write` is one flush of one group."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self.pool = pool
+        self.published: list[Event] = []
+        self.engine = Engine(self.published.extend)
+        self.series = SeriesTable(pool, max_cached=10_000, learn=self.engine.learn)
+        self.partitions = Partitions(pool)
+        self.rulebook = RuleBook(pool, lambda: NOW + 999 * SECOND, self.published.extend)
+        self.loader = RuleLoader(pool, self.engine, self.series.items)
+        self.lanes = [Lane(pool, self.partitions, self.engine) for _ in range(2)]
+
+    def lane(self, screening: Screening | None = None) -> Lane:
+        """One more lane, by default without rules."""
+        self.lanes.append(Lane(self.pool, self.partitions, screening or NoRules()))
+        return self.lanes[-1]
+
+    async def batch(
+        self, *points: Point, device: str = "pump-1", arrived_s: float | None = None, replace: bool = False
+    ) -> Batch:
+        """A batch of a device's points, which arrives with the newest of them unless said otherwise."""
+        keys = [SeriesKey(device, metric) for metric, _, _ in points]
+        ids = await self.series.resolve(list(dict.fromkeys(keys)))
+        places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
+        codes = np.array([places[key] for key in keys], np.int32)
+        ts = np.array([NOW + round(seconds * SECOND) for _, seconds, _ in points], np.int64)
+        value = np.array([value for _, _, value in points], np.float64)
+        arrived = int(ts.max()) if arrived_s is None else NOW + round(arrived_s * SECOND)
+        return Batch(ids[codes], ts, value, arrived, replace)
+
+    async def flush(self, *batches: Batch, lane: Lane | None = None, patience_s: float = 5) -> Sequence[Receipt]:
+        """Store a group."""
+        deadline = asyncio.get_running_loop().time() + patience_s
+        return await (lane or self.lanes[0]).flush(arrange(batches), deadline)
+
+    async def write(self, *points: Point, lane: int = 0, **more: Any) -> Receipt:
+        """Store one batch as a group of its own."""
+        (receipt,) = await self.flush(await self.batch(*points, **more), lane=self.lanes[lane])
+        return receipt
+
+    async def rule(self, **changes: Any) -> int:
+        """A new rule, known to the engine."""
+        rule = await self.rulebook.create(rule_request(**changes))
+        await self.loader.refresh()
+        return rule.id
+
+    async def values(self) -> dict[tuple[str, float], float]:
+        """Everything stored, by metric and seconds after `NOW`."""
+        found = await self.pool.fetch(
+            "SELECT metric, extract(epoch FROM ts)::float8 - $1 AS at, value FROM telemetry", NOW / SECOND
+        )
+        return {(record["metric"], round(record["at"], 6)): record["value"] for record in found}
+
+    async def events(self) -> list[tuple[int, str, str, float]]:
+        """The record: offset, event, severity, value."""
+        found = await self.pool.fetch(
+            """SELECT "offset", data->>'event' AS event, data->'alert'->>'severity' AS severity,
+                      (data->'alert'->>'value')::float8 AS value FROM alert_events ORDER BY "offset" """
+        )
+        return [tuple(record) for record in found]
+
+    async def told(self) -> list[str]:
+        """The events in words."""
+        return [f"{event} {severity}" for _, event, severity, _ in await self.events()]
+
+
+def rule_request(**changes: Any) -> RuleRequest:
+    """A rule about temperature: warning above 70 (clear 65), critical above 80 (clear 75)."""
+    levels = [
+        {"severity": "warning", "above": 70.0, "clear": 65.0},
+        {"severity": "critical", "above": 80.0, "clear": 75.0},
+    ]
+    return RuleRequest.model_validate(
+        {"name": "hot", "metric": "temperature", "condition": {"type": "threshold", "levels": levels}} | changes
+    )
+
+
+@asynccontextmanager
+async def workshop(database: str) -> AsyncIterator[Workshop]:
+    """A workshop on a database, and its end."""
+    async with asyncpg.create_pool(database, min_size=0, max_size=12, command_timeout=5) as pool:
+        shop = Workshop(pool)
+        try:
+            yield shop
+        finally:
+            for lane in shop.lanes:
+                await lane.close()

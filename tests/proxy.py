@@ -1,0 +1,134 @@
+"""A TCP proxy that misbehaves on demand: what stands between two of our processes when the network is at fault."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Self
+from urllib.parse import urlsplit, urlunsplit
+
+HOST = "127.0.0.1"
+CHUNK = 65_536  # bytes read at a time
+COMMIT = b"Q\0\0\0\x0bCOMMIT\0"  # PostgreSQL's simple query: kind, length of the rest (4 bytes, big-endian), text, NUL
+
+
+@dataclass(eq=False)
+class Link:
+    """One connection through the proxy."""
+
+    client: asyncio.StreamWriter
+    server: asyncio.StreamWriter
+    mute: bool = False
+    """Whether what the server says is swallowed."""
+    tasks: list["asyncio.Task[None]"] = field(default_factory=list)
+
+    def reset(self) -> None:
+        """Cut both ends, without a goodbye."""
+        for end in (self.client, self.server):
+            end.transport.abort()
+
+
+class Proxy:
+    """Passes bytes on to an address, until it is told to stall, to drop one direction, or to reset."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._address = (host, port)
+        self._links: set[Link] = set()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._server: asyncio.Server | None = None
+        self.trigger: bytes | None = None
+        """When a client sends this, all that the server answers on that connection is swallowed; then it is cleared."""
+        self.triggered = asyncio.Event()
+        """Set when the server has answered what the trigger was part of."""
+        self.reset_when_triggered = False
+        """Whether the connection is then cut, too, instead of staying silent."""
+        self.drop_answers = False
+        """Whether everything that servers answer is swallowed."""
+        self.drop_requests = False
+        """Whether everything that clients send is swallowed."""
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, HOST, 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.reset()
+        tasks = [task for link in self._links for task in link.tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        assert self._server is not None
+        return int(self._server.sockets[0].getsockname()[1])
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._links)
+
+    def stall(self) -> None:
+        """Pass nothing on, in either direction, and lose nothing: a frozen machine, or a full buffer."""
+        self._flowing.clear()
+
+    def go_on(self) -> None:
+        """Undo `stall` and both drops."""
+        self.drop_answers = self.drop_requests = False
+        self._flowing.set()
+
+    def reset(self) -> None:
+        """Cut every connection that is open."""
+        for link in self._links:
+            link.reset()
+
+    def swallow_the_answer_to(self, request: bytes, *, reset: bool = False) -> None:
+        """Let the next such request through, and keep its answer; cut the connection then, or leave it silent."""
+        self.triggered.clear()
+        self.trigger, self.reset_when_triggered = request, reset
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            there, server = await asyncio.open_connection(*self._address)
+        except OSError:
+            writer.transport.abort()
+            return
+        link = Link(writer, server)
+        self._links.add(link)
+        link.tasks = [
+            asyncio.create_task(self._pass(link, reader, server, answers=False)),
+            asyncio.create_task(self._pass(link, there, writer, answers=True)),
+        ]
+        await asyncio.gather(*link.tasks, return_exceptions=True)
+        link.reset()
+        self._links.discard(link)
+
+    async def _pass(
+        self, link: Link, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, answers: bool
+    ) -> None:
+        """Pass one direction on until its source ends."""
+        try:
+            while data := await source.read(CHUNK):
+                await self._flowing.wait()
+                if answers and link.mute:
+                    self.triggered.set()
+                    if self.reset_when_triggered:
+                        link.reset()
+                elif not (self.drop_answers if answers else self.drop_requests):
+                    if not answers and self.trigger is not None and self.trigger in data:
+                        self.trigger, link.mute = None, True
+                    target.write(data)
+                    await target.drain()
+            target.write_eof()
+        except OSError:
+            link.reset()
+
+
+def through(url: str, proxy: Proxy, **parameters: str) -> str:
+    """The same URL by way of a proxy, with these parameters."""
+    parts = urlsplit(url)
+    user, at, _ = parts.netloc.rpartition("@")
+    query = "&".join(f"{name}={value}" for name, value in parameters.items())
+    return urlunsplit(parts._replace(netloc=f"{user}{at}{HOST}:{proxy.port}", query=query))

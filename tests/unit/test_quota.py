@@ -1,0 +1,110 @@
+"""Token buckets, on a clock of the test's own."""
+
+import pytest
+
+from ingest import quota
+from ingest.quota import Quota, QuotaLimits
+from schemas.errors import QuotaExceeded
+
+
+class Clock:
+    """Seconds, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that stands still."""
+    return Clock()
+
+
+def refused(call: object) -> QuotaExceeded:
+    """The refusal."""
+    assert callable(call)
+    with pytest.raises(QuotaExceeded) as caught:
+        call()
+    return caught.value
+
+
+def test_without_limits_anything_goes(clock: Clock) -> None:
+    free = Quota(QuotaLimits(), clock)
+    for _ in range(1_000):
+        free.take_request("a")
+        free.take_readings("a", 10_000)
+
+
+def test_a_second_has_its_requests_and_refills_evenly(clock: Clock) -> None:
+    quota = Quota(QuotaLimits(requests_per_s=4), clock)
+    for _ in range(4):
+        quota.take_request("a")
+    error = refused(lambda: quota.take_request("a"))
+    assert (error.status, error.retry_after) == (429, 1)
+    assert error.headers() == {
+        "Retry-After": "1",
+        "RateLimit-Policy": '"requests";q=4;w=1',
+        "RateLimit": '"requests";r=0;t=1',
+    }
+    clock.now += 0.25
+    quota.take_request("a")
+    refused(lambda: quota.take_request("a"))
+
+
+def test_idle_seconds_are_not_saved_up(clock: Clock) -> None:
+    quota = Quota(QuotaLimits(requests_per_s=2), clock)
+    quota.take_request("a")
+    clock.now += 3_600
+    quota.take_request("a")
+    quota.take_request("a")
+    refused(lambda: quota.take_request("a"))
+
+
+def test_keys_have_a_bucket_each_and_policies_too(clock: Clock) -> None:
+    quota = Quota(QuotaLimits(requests_per_s=1, readings_per_s=10), clock)
+    quota.take_request("a")
+    refused(lambda: quota.take_request("a"))
+    quota.take_request("b")
+    quota.take_readings("a", 10)
+    assert refused(lambda: quota.take_readings("a", 1)).policy == "readings"
+
+
+def test_a_batch_larger_than_a_second_passes_on_credit_and_is_paid_back(clock: Clock) -> None:
+    quota = Quota(QuotaLimits(readings_per_s=100), clock)
+    quota.take_readings("a", 350)
+    assert refused(lambda: quota.take_readings("a", 1)).retry_after == 3
+    clock.now += 2.5
+    refused(lambda: quota.take_readings("a", 1))
+    clock.now += 0.011
+    quota.take_readings("a", 1)
+
+
+def test_waiting_as_told_is_enough(clock: Clock) -> None:
+    quota = Quota(QuotaLimits(readings_per_s=100), clock)
+    quota.take_readings("a", 1_000)
+    wait = refused(lambda: quota.take_readings("a", 1_000)).retry_after
+    assert wait == 10
+    clock.now += wait
+    quota.take_readings("a", 1_000)
+
+
+def test_a_refusal_takes_nothing(clock: Clock) -> None:
+    quota = Quota(QuotaLimits(readings_per_s=10), clock)
+    quota.take_readings("a", 8)
+    for _ in range(5):
+        refused(lambda: quota.take_readings("a", 3))
+    quota.take_readings("a", 2)
+    quota.take_readings("a", 0)
+
+
+def test_buckets_are_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quota, "MAX_BUCKETS", 3)
+    bounded = Quota(QuotaLimits(requests_per_s=1), clock)
+    for key in "abcd":
+        bounded.take_request(key)
+    assert len(bounded._buckets) == 3
+    refused(lambda: bounded.take_request("d"))
+    bounded.take_request("a")  # forgotten, so it starts afresh
