@@ -9,7 +9,7 @@ import contextlib
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import structlog
@@ -151,9 +151,7 @@ class Bus:
             for task in done:
                 task.result()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _end(tasks)
             with contextlib.suppress(*AWAY):
                 await pubsub.aclose()  # type: ignore[no-untyped-call]
             with contextlib.suppress(*AWAY):
@@ -203,3 +201,12 @@ class Bus:
             for frame in batch:
                 pipeline.publish(self._channel, frame)
             await pipeline.execute()
+
+
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they end: redis-py writes under wait_for, which before Python 3.12 may swallow it."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=0.1)
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from ingest.inflate import gunzip, unzstd
 from schemas.errors import BodyTooSlow, TooLarge, UnsupportedMediaType
 
-_INFLATE: dict[str, Callable[[bytes, int], bytes] | None] = {
+INFLATERS: dict[str, Callable[[bytes, int], bytes] | None] = {
     "": None,
     "identity": None,
     "gzip": gunzip,
@@ -34,7 +34,7 @@ async def read_body(request: Request, limits: BodyLimits) -> bytes:
     """
     _check_json(request)
     encoding = ", ".join(request.headers.getlist("content-encoding")).strip().lower()
-    if encoding not in _INFLATE:
+    if encoding not in INFLATERS:
         raise UnsupportedMediaType("Content-Encoding may be gzip, zstd or none")
     if int(request.headers.get("content-length", 0)) > limits.max_bytes:
         raise TooLarge("body_bytes", limits.max_bytes)
@@ -43,8 +43,13 @@ async def read_body(request: Request, limits: BodyLimits) -> bytes:
             body = await _receive(request, limits.max_bytes)
     except TimeoutError:
         raise BodyTooSlow(f"the body must arrive within {limits.receive_s:g} s") from None
-    inflate = _INFLATE[encoding]
-    return body if inflate is None else inflate(body, limits.max_bytes)
+    return inflated(body, encoding, limits.max_bytes)
+
+
+def inflated(body: bytes, encoding: str, max_bytes: int) -> bytes:
+    """The body out of its Content-Encoding. Raises TooLarge and Malformed."""
+    inflate = INFLATERS[encoding]
+    return body if inflate is None else inflate(body, max_bytes)
 
 
 async def _receive(request: Request, max_bytes: int) -> bytes:

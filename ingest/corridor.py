@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from ingest import trouble
-from ingest.body import BodyLimits
+from ingest.body import BodyLimits, inflated
 from ingest.formats import native
 from ingest.formats.times import Bounds
 from ingest.group import Batch
@@ -68,8 +68,10 @@ class Corridor:
             self.registry.heard(device, arrived_us)
         return receipt
 
-    def write_at_once(self, key: str, body: bytes, reply: Reply) -> bool:
+    def write_at_once(self, key: str, encoding: str, body: bytes, reply: Reply) -> bool:
         """Write a native body as far as that needs no waiting: key and series are known, and nothing is wrong.
+
+        `encoding` is one of `INFLATERS`.
 
         Where it is not so, False: nothing was done, and the long way gives the answer. The same steps, in the same
         order, but for taking from the quota, which comes last, as it must not be done twice.
@@ -79,7 +81,7 @@ class Corridor:
             return False
         arrived_us = self.clock_us()
         try:
-            columns = self.decode(body, arrived_us)
+            columns = self.decode(inflated(body, encoding, self.body_limits.max_bytes), arrived_us)
             devices = {series.device for series in columns.series}
             ids = self.series.known(columns.series)
             if ids is None or not len(columns) or not all(map(principal.may_use, devices)):

@@ -11,6 +11,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from ingest.body import INFLATERS
 from ingest.corridor import Corridor
 from ingest.writer import Outcome
 from schemas.columns import Receipt
@@ -32,10 +33,20 @@ class _Nobody:
 class _Cycle:
     """A request on the short way, as uvicorn sees it: pipelined ones wait until `response_complete`."""
 
-    __slots__ = ("body", "disconnected", "keep_alive", "key", "message_event", "more_body", "response_complete")
+    __slots__ = (
+        "body",
+        "disconnected",
+        "encoding",
+        "keep_alive",
+        "key",
+        "message_event",
+        "more_body",
+        "response_complete",
+    )
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, encoding: str) -> None:
         self.key = key
+        self.encoding = encoding
         self.body = b""
         self.more_body = True
         self.keep_alive = True
@@ -60,22 +71,24 @@ class ExpressProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Choose the way."""
         idle = self.cycle is None or self.cycle.response_complete
-        key = self._express_key() if idle and self.url == b"/v1/readings" else None
-        if key is not None and "corridor" in self.app_state:
-            self._waiting = _Cycle(key)
-            self.cycle = self._waiting  # type: ignore[assignment]
-            return
+        corridor: Corridor | None = self.app_state.get("corridor")
+        if idle and corridor is not None and self.url == b"/v1/readings":
+            cycle = self._express(min(MAX_BYTES, corridor.body_limits.max_bytes))
+            if cycle is not None:
+                self.cycle = self._waiting = cycle  # type: ignore[assignment]
+                return
         url, headers, expects = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expects
         self.headers.extend(headers)
         super().on_headers_complete()
 
-    def _express_key(self) -> str | None:
-        """The key, if the headers are those of a plain request that presents one."""
+    def _express(self, max_bytes: int) -> _Cycle | None:
+        """The short way, if the headers are those of a plain request that presents a key."""
         if self.parser.get_method() != b"POST" or self.parser.get_http_version() != "1.1":
             return None
         key = length = kind = None
+        encoding = ""
         for name, value in self.headers:
             if name == b"content-length":
                 length = int(value)
@@ -83,10 +96,12 @@ class ExpressProtocol(HttpToolsProtocol):
                 key = value[7:].decode("latin-1")
             elif name == b"content-type":
                 kind = value
+            elif name == b"content-encoding" and not encoding:
+                encoding = value.decode("latin-1")
             elif name not in _PASSED_BY or (name == b"connection" and value not in _KEPT_ALIVE):
                 return None
-        plain = kind == b"application/json" and length is not None and 0 < length <= MAX_BYTES
-        return key if plain else None
+        plain = kind == b"application/json" and length is not None and 0 < length <= max_bytes
+        return _Cycle(key, encoding) if plain and key is not None and encoding in INFLATERS else None
 
     def on_body(self, body: bytes) -> None:
         """Collect the body."""
@@ -106,7 +121,9 @@ class ExpressProtocol(HttpToolsProtocol):
             self._timer = None
         cycle.more_body = False
         corridor: Corridor = self.app_state["corridor"]
-        if not corridor.write_at_once(cycle.key, cycle.body, lambda outcome: self._answer(cycle, outcome)):
+        if not corridor.write_at_once(
+            cycle.key, cycle.encoding, cycle.body, lambda outcome: self._answer(cycle, outcome)
+        ):
             self._go_the_long_way(cycle)
 
     def data_received(self, data: bytes) -> None:

@@ -35,17 +35,21 @@ class Tasks:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if self._stopping or task.cancelled():
+        if task.cancelled():
+            return
+        error = task.exception()
+        if self._stopping:
             return
         self.failure = task.get_name()
-        log.critical("a background task broke; stopping", task=self.failure, exc_info=task.exception())
+        log.critical("a background task broke; stopping", task=self.failure, exc_info=error)
         os.kill(os.getpid(), signal.SIGTERM)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stopping = True
-        tasks = list(self._tasks)
-        for task in reversed(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # Again and again, as before Python 3.12 a library that uses wait_for may swallow a cancellation.
+        while pending := list(self._tasks):
+            for task in reversed(pending):
+                task.cancel()
+            await asyncio.wait(pending, timeout=0.1)

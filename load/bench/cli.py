@@ -1,6 +1,7 @@
 """The command line of the benchmark."""
 
 import asyncio
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -74,6 +75,9 @@ def bench(
             with out.open("a" if len(results) > 1 else "w") as file:
                 file.write(line + "\n")
 
+    # Both stop what was started. (A shell starts what it puts into the background with SIGINT ignored.)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         if rival is None:
             asyncio.run(measure(options, cases, rounds or 1, took))
@@ -84,6 +88,7 @@ def bench(
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
         say("interrupted")
+        raise typer.Exit(130) from None
     finally:
         _report(results, earlier, rival, picture or (out.with_suffix(".png") if out else None))
     raise typer.Exit(1 if any(result.faults for result in results) else 0)

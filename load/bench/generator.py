@@ -2,6 +2,7 @@
 
 import asyncio
 import multiprocessing
+import signal
 from array import array
 from collections import Counter
 from collections.abc import Sequence
@@ -82,13 +83,14 @@ def merge(runs: Sequence[Run]) -> Run:
 
 def _work(pipe: Connection, number: int, count: int) -> None:
     """The life of one generator."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     requests: list[bytes] = []
     address = ("", 0)
     while True:
         try:
             verb, details = pipe.recv()
-        except (EOFError, KeyboardInterrupt):
-            return
+        except (EOFError, OSError):
+            return  # the parent is gone
         try:
             if verb == "render":
                 plan, door = details

@@ -110,7 +110,8 @@ async def started(folder: Path, cores: set[int] | None) -> AsyncIterator[Influx]
     configuration.write_text(CONFIGURATION.format(**paths, **addresses))
     version = (await asyncio.to_thread(subprocess.run, [influxd, "version"], capture_output=True, text=True)).stdout
     with output.open("wb") as log, on_cores(cores):
-        process = subprocess.Popen([influxd, "-config", str(configuration)], stdout=log, stderr=log)  # noqa: S603, ASYNC220
+        words = [influxd, "-config", str(configuration)]
+        process = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)  # noqa: S603, ASYNC220
     try:
         await _ready(process, http, output)
         yield Influx(http, Meter({"server": process.pid}), " ".join(version.split()[1:2]))

@@ -1,6 +1,7 @@
 """The runner: one case on one subject, from warming up to the bare COPY."""
 
 import json
+import math
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -74,12 +75,17 @@ class Runner:
         await subject.settle()
         result, run = await self._closed(case, subject, plan, warm, warm + closed)
         if latencies:
+            # At once: for half a second after a checkpoint PostgreSQL writes whole pages to its log, and nothing but
+            # that would be seen. (The closed loop and the bare COPY both begin after one, and both pay for it.)
             rate = KNEE_SHARE * result.requests_per_s
             late = await self.generators.drive(warm + closed, plan.count, case.connections, rate)
             result.open_rate, result.open_ms = rate, spread_ms(late.latencies)
             result.open_late_ms = spread_ms(late.delays)
             _add_statuses(result, late, "open loop")
-            await subject.settle()
+        before = subject.meter.read()
+        await subject.settle()
+        put_off = subject.meter.read().since(before)
+        result.after_us = sum(put_off.parts.values()) / ((closed + opened) * case.batch) * 1e6
         if isinstance(subject, Sluice):
             _check_receipts(result, run, len(plan.columns(warm, warm + closed)[0]))
             made = await bare.copy_bare(
@@ -118,10 +124,6 @@ class Runner:
         used, took = subject.meter.read().since(before), time.perf_counter() - began
         figures = {name: value - said.get(name, 0) for name, value in (await subject.figures()).items()}
         memory = max((proc.memory(pid) for pid in workers), key=lambda sizes: sizes.get("peak", 0), default={})
-        before = subject.meter.read()
-        await subject.settle()
-        after = subject.meter.read().since(before)
-
         requests, seconds = until - first, run.ended - run.began
         readings = requests * case.batch
         result = Result(
@@ -134,7 +136,7 @@ class Runner:
             requests_per_s=requests / seconds,
             cpu_us=_per_reading(used.parts, readings) | {"total": sum(used.parts.values()) / readings * 1e6},
             postgres_us=_per_reading(used.roles, readings),
-            after_us=sum(after.parts.values()) / readings * 1e6,
+            after_us=math.nan,
             memory_mb=memory,
             closed_ms=spread_ms(run.latencies),
             statuses={},
@@ -163,8 +165,8 @@ def _add_figures(result: Result, figures: dict[str, float]) -> None:
     """What the server says: rows of a group, decoding, and whatever else changed."""
     groups = figures.get("sluice_group_rows_count", 0)
     result.group_rows = round(figures.get("sluice_group_rows_sum", 0) / groups) if groups else 0
-    if "sluice_decode_seconds_sum" in figures:
-        result.decode_us = figures["sluice_decode_seconds_sum"] / result.readings * 1e6
+    if "sluice_decode_seconds_total" in figures:
+        result.decode_us = figures["sluice_decode_seconds_total"] / result.readings * 1e6
     result.figures = {
         name: value
         for name, value in figures.items()

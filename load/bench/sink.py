@@ -1,13 +1,17 @@
-"""A server that does nothing: it answers 200 as soon as a request is whole. What a generator reaches against it is the
-generator's own ceiling."""
+"""A server that does nothing but answer 200 as soon as a request is whole.
+
+What a generator reaches against it is the generator's own ceiling.
+"""
 
 import asyncio
 import multiprocessing
 import os
 import re
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
+from typing import cast
 
 import uvloop
 
@@ -25,8 +29,7 @@ class _Sink(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport) or hasattr(transport, "write")  # noqa: S101
-        self._transport = transport  # type: ignore[assignment]
+        self._transport = cast(asyncio.WriteTransport, transport)
 
     def data_received(self, data: bytes) -> None:
         if not self._left:
@@ -51,6 +54,7 @@ async def sink(cores: set[int] | None) -> AsyncIterator[tuple[str, int]]:
     ours, theirs = spawn.Pipe()
     process = spawn.Process(target=_serve, args=(theirs, cores), daemon=True)
     process.start()
+    theirs.close()
     try:
         yield HOST, await asyncio.to_thread(ours.recv)
     finally:
@@ -59,11 +63,14 @@ async def sink(cores: set[int] | None) -> AsyncIterator[tuple[str, int]]:
 
 
 def _serve(pipe: Connection, cores: set[int] | None) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     if cores:
         os.sched_setaffinity(0, cores)
 
     async def run() -> None:
-        server = await asyncio.get_running_loop().create_server(_Sink, HOST, 0)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(pipe.fileno(), os._exit, 0)  # the parent is gone
+        server = await loop.create_server(_Sink, HOST, 0)
         pipe.send(server.sockets[0].getsockname()[1])
         await server.serve_forever()
 

@@ -117,7 +117,12 @@ async def started(
     with output.open("wb") as log, on_cores(cores):
         # In that folder, not in the caller's: a .env there might name a database that must not be measured upon.
         process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own program
-            [*words, "--data-dir", str(folder)], stdout=log, stderr=log, env=environment, cwd=folder
+            [*words, "--data-dir", str(folder)],
+            stdout=log,
+            stderr=log,
+            env=environment,
+            cwd=folder,
+            start_new_session=True,
         )
     try:
         url = await _ready(process, output)

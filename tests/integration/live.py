@@ -116,8 +116,10 @@ class Node:
         if self._server is not None:
             self._server.should_exit = True
             await asyncio.wait_for(self._tasks[-1], 10)
-        for task in self._tasks[:-1]:
-            task.cancel()
+        while pending := [task for task in self._tasks[:-1] if not task.done()]:
+            for task in pending:
+                task.cancel()
+            await asyncio.wait(pending, timeout=0.1)
         ends = await asyncio.gather(*self._tasks[:-1], return_exceptions=True)
         self.pool.terminate()
         defects = [end for end in ends if not isinstance(end, asyncio.CancelledError)]
