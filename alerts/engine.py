@@ -41,6 +41,8 @@ class Engine:
 
     def __init__(self, publish: Callable[[list[Event]], None]) -> None:
         self._publish = publish
+        self.ready = False
+        """Whether rules were ever loaded: before that, screening would let everything pass."""
         self._rules = RuleSet()
         self._watched: dict[int, tuple[SeriesKey, tuple[WatchingRule, ...]]] = {}
         self._active: dict[SeriesKey, set[int]] = {}  # by series: rules that are pending or firing
@@ -67,6 +69,7 @@ class Engine:
             self._active.setdefault(key, set()).add(rule_id)
         self._make_room(len(self._upper))
         self.learn([(series_id, key) for key, series_id in known])
+        self.ready = True
 
     def learn(self, series: Sequence[tuple[int, SeriesKey]]) -> None:
         """Hear of series that are about to be written for the first time."""

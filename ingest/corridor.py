@@ -1,9 +1,11 @@
 """The corridor: what every write goes through, whatever door and protocol it came by."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import structlog
 from starlette.requests import Request
 
 from ingest import trouble
@@ -19,6 +21,8 @@ from ingest.writer import Outcome, Reply, Writer
 from schemas.columns import Columns, Int32s, Receipt
 from schemas.errors import Forbidden, SluiceError
 from schemas.keys import Principal, Scope
+
+log = structlog.get_logger(__name__)
 
 AHEAD_US = 600_000_000  # a reading may be ten minutes ahead of the server's clock
 
@@ -61,25 +65,32 @@ class Corridor:
         self.quota.take_readings(principal.key_id, len(columns))
         if not len(columns):
             return Receipt(0, 0)
+        since = asyncio.get_running_loop().time()
         ids = await self._resolve(columns)
         batch = Batch(ids[columns.codes], columns.ts, columns.value, arrived_us, replace)
-        receipt = await self.writer.write(batch)
+        receipt = await self.writer.write(batch, since)
         for device in devices:
             self.registry.heard(device, arrived_us)
         return receipt
 
-    def write_at_once(self, key: str, encoding: str, body: bytes, reply: Reply) -> bool:
-        """Write a native body as far as that needs no waiting: key and series are known, and nothing is wrong.
-
-        `encoding` is one of `INFLATERS`.
-
-        Where it is not so, False: nothing was done, and the long way gives the answer. The same steps, in the same
-        order, but for taking from the quota, which comes last, as it must not be done twice.
-        """
+    def admit_at_once(self, key: str) -> Principal | None:
+        """Who may begin to write now, before the body is read; None where the long way has to say why not."""
         principal = self.recognise(key)
         if principal is None or not principal.has(Scope.INGEST):
-            return False
-        arrived_us = self.clock_us()
+            return None
+        try:
+            self.writer.admit()
+        except SluiceError:
+            return None
+        return principal
+
+    def write_at_once(self, principal: Principal, encoding: str, body: bytes, reply: Reply) -> bool:
+        """Write a native body as far as that needs no waiting: its series are known, and nothing is wrong.
+
+        `encoding` is one of `INFLATERS`. Where it is not so, False: nothing was stored, and the long way gives the
+        answer, by the same steps. Quotas come last, and requests after readings, so that no request is counted twice.
+        """
+        arrived_us, since = self.clock_us(), asyncio.get_running_loop().time()
         try:
             columns = self.decode(inflated(body, encoding, self.body_limits.max_bytes), arrived_us)
             devices = {series.device for series in columns.series}
@@ -87,11 +98,12 @@ class Corridor:
             if ids is None or not len(columns) or not all(map(principal.may_use, devices)):
                 return False
             self.writer.admit()
-            self.quota.take_request(principal.key_id)
             self.quota.take_readings(principal.key_id, len(columns))
+            self.quota.take_request(principal.key_id)
         except SluiceError:
             return False
-        except Exception:  # noqa: BLE001 - a defect of ours; the long way meets it again, logs it, and answers 500
+        except Exception:  # a defect of ours: the long way meets it again, and answers 500
+            log.exception("the short way broke")
             return False
 
         def stored(outcome: Outcome) -> None:
@@ -100,11 +112,12 @@ class Corridor:
                     self.registry.heard(device, arrived_us)
             reply(outcome)
 
-        self.writer.submit(Batch(ids[columns.codes], columns.ts, columns.value, arrived_us), stored)
+        self.writer.submit(Batch(ids[columns.codes], columns.ts, columns.value, arrived_us), since, stored)
         return True
 
     async def _resolve(self, columns: Columns) -> Int32s:
         try:
-            return await self.series.resolve(columns.series)
+            async with asyncio.timeout(self.writer.deadline_s):  # for the lock as well, behind which others wait
+                return await self.series.resolve(columns.series)
         except trouble.AWAY as error:
             raise trouble.before_commit(error) from error

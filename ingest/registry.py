@@ -18,7 +18,7 @@ WITH heard AS (
     FROM unnest($1::text[], $2::timestamptz[]) AS h (name, at)
     JOIN devices d ON d.name = h.name
     ORDER BY d.name
-    FOR UPDATE OF d
+    FOR NO KEY UPDATE OF d  -- a new series' foreign key need not wait
 )
 UPDATE devices d SET last_seen = heard.at FROM heard WHERE d.name = heard.name AND d.last_seen < heard.at
 """

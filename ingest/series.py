@@ -20,14 +20,14 @@ JOIN series s ON s.device = k.device AND s.metric = k.metric AND md5(s.labels::t
 """
 _MAKE_DEVICES = """
 INSERT INTO devices (name)
-SELECT DISTINCT name FROM unnest($1::text[]) AS d (name) ORDER BY name
+SELECT DISTINCT name COLLATE "C" FROM unnest($1::text[]) AS d (name) ORDER BY 1
 ON CONFLICT DO NOTHING
 """
 _MAKE_SERIES = """
 INSERT INTO series (device, metric, labels)
 SELECT device, metric, labels::jsonb
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k (device, metric, labels)
-ORDER BY device, metric, labels
+ORDER BY device COLLATE "C", metric COLLATE "C", labels
 ON CONFLICT DO NOTHING
 """
 

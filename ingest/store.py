@@ -51,6 +51,10 @@ class Stage(Enum):
 class Screening(Protocol):
     """What the alert engine is to the write path."""
 
+    @property
+    def ready(self) -> bool:
+        """Whether the rules are known; before that no reading may be stored, as it would never be looked at."""
+
     def screen(self, rows: Rows) -> Int64s | None:
         """Places of the rows whose series some rule has to look at; None, as nearly always, for none."""
 

@@ -7,7 +7,7 @@ reply; a waiter that goes away never cancels its neighbours. Every batch is answ
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import asyncpg
@@ -17,11 +17,13 @@ from ingest.group import Batch, arrange
 from ingest.lane import Lane, PoisonedError
 from ingest.metrics import WriteMetrics
 from ingest.partitions import Partitions
-from ingest.store import Screening
+from ingest.store import Screening, Stage
 from schemas.columns import Receipt
-from schemas.errors import Defect, Fault, Invalid, Overloaded, SluiceError, Unavailable
+from schemas.errors import Defect, Fault, Invalid, Overloaded, SluiceError, Unavailable, Unknown
 
 log = structlog.get_logger(__name__)
+
+STOPPING = "this server is shutting down"
 
 
 Outcome = Receipt | SluiceError
@@ -48,6 +50,17 @@ class _Waiting:
     batch: Batch
     since: float  # of the loop's clock, seconds
     reply: Reply
+    answered: bool = False
+
+    def answer(self, outcome: Outcome) -> None:
+        """Give the one answer; a reply that breaks is a defect of its own request and nobody else's."""
+        if self.answered:
+            return
+        self.answered = True
+        try:
+            self.reply(outcome)
+        except Exception:
+            log.exception("a reply broke")
 
 
 class Writer:
@@ -61,13 +74,18 @@ class Writer:
         metrics: WriteMetrics,
         limits: WriterLimits,
     ) -> None:
-        self._metrics, self._limits = metrics, limits
+        self._screening, self._metrics, self._limits = screening, metrics, limits
         self._lanes = [Lane(pool, partitions, screening) for _ in range(limits.lanes)]
         self._queue: deque[_Waiting] = deque()
         self._queued = asyncio.Event()
         self._rows = 0
         self._in_flight = 0
         self._draining = False
+
+    @property
+    def deadline_s(self) -> float:
+        """From a request's arrival to its answer."""
+        return self._limits.deadline_s
 
     @property
     def rows_waiting(self) -> int:
@@ -77,12 +95,14 @@ class Writer:
     def admit(self) -> None:
         """Refuse a request before its body is read, if what waits is already too much. Raises Unavailable."""
         if self._draining:
-            raise Unavailable("this server is shutting down")
+            raise Unavailable(STOPPING)
+        if not self._screening.ready:
+            raise Unavailable("the rules are not loaded yet")
         if self._rows >= self._limits.queue_rows:
             raise Overloaded(f"{self._rows} readings are waiting")
 
-    async def write(self, batch: Batch) -> Receipt:
-        """Hand over a batch; returns once it is durable.
+    async def write(self, batch: Batch, since: float) -> Receipt:
+        """Hand over a batch that was received at `since` of the loop's clock; returns once it is durable.
 
         Raises Unavailable (nothing stored), Unknown (COMMIT was sent, no answer came) or Invalid (PostgreSQL cannot
         store one of its values).
@@ -97,13 +117,13 @@ class Writer:
             else:
                 future.set_exception(outcome)
 
-        self.submit(batch, reply)
+        self.submit(batch, since, reply)
         return await future
 
-    def submit(self, batch: Batch, reply: Reply) -> None:
+    def submit(self, batch: Batch, since: float, reply: Reply) -> None:
         """Hand over a batch without waiting; `reply` hears what became of it. Raises Unavailable."""
         self.admit()
-        self._queue.append(_Waiting(batch, asyncio.get_running_loop().time(), reply))
+        self._queue.append(_Waiting(batch, since, reply))
         self._rows += len(batch)
         self._queued.set()
 
@@ -114,6 +134,8 @@ class Writer:
                 for number, lane in enumerate(self._lanes):
                     tasks.create_task(self._serve(lane), name=f"lane-{number}")
         finally:
+            self._draining = True
+            _answer_all(self._queue, Unavailable(STOPPING))
             for lane in self._lanes:
                 await lane.close()
 
@@ -133,6 +155,9 @@ class Writer:
             try:
                 await self._flush(lane, group)
             finally:
+                # Cancelled: what is unanswered yet was not stored, unless COMMIT was on its way.
+                sent = lane.store.stage is Stage.COMMITTING
+                _answer_all(group, Unknown() if sent else Unavailable(STOPPING))
                 self._in_flight -= 1
 
     def _take(self) -> list[_Waiting]:
@@ -159,22 +184,19 @@ class Writer:
             receipts = await self._store(lane, group)
         except PoisonedError:
             if len(group) == 1:
-                _refuse(group, Invalid([Fault((), "storage", "PostgreSQL cannot store one of these values")]))
+                _answer_all(group, Invalid([Fault((), "storage", "PostgreSQL cannot store one of these values")]))
                 return
             middle = len(group) // 2
             await self._flush(lane, group[:middle])
             await self._flush(lane, group[middle:])
         except SluiceError as error:
-            _refuse(group, error)
+            _answer_all(group, error)
         except Exception:  # a defect of ours: these senders are told so, the lane goes on
             log.exception("a flush broke", batches=len(group))
-            _refuse(group, Defect())
-        except BaseException:
-            _refuse(group, Unavailable("this server is shutting down"))
-            raise
+            _answer_all(group, Defect())
         else:
             for waiting, receipt in zip(group, receipts, strict=True):
-                waiting.reply(receipt)
+                waiting.answer(receipt)
 
     async def _store(self, lane: Lane, group: list[_Waiting]) -> list[Receipt]:
         now, started = asyncio.get_running_loop().time(), time.perf_counter()
@@ -188,6 +210,6 @@ class Writer:
         return list(receipts)
 
 
-def _refuse(group: list[_Waiting], error: SluiceError) -> None:
+def _answer_all(group: Iterable[_Waiting], error: SluiceError) -> None:
     for waiting in group:
-        waiting.reply(error)
+        waiting.answer(error)

@@ -94,6 +94,9 @@ class BodyTooSlow(SluiceError):
     status = 408
     code = "body_too_slow"
 
+    def __init__(self, detail: str | None = None, *, retry_after: int = 1) -> None:
+        super().__init__(detail, retry_after=retry_after)
+
 
 class TooLarge(SluiceError):
     """The request is over a limit; split it."""
@@ -107,6 +110,13 @@ class TooLarge(SluiceError):
 
     def problem(self) -> dict[str, Any]:
         return super().problem() | {"limit": self.limit, "value": self.value}
+
+
+class HeadTooLarge(TooLarge):
+    """The URL and the headers of this request are too long."""
+
+    status = 431
+    code = "head_too_large"
 
 
 class UnsupportedMediaType(SluiceError):

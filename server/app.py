@@ -121,7 +121,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
         )
 
         tasks = await stack.enter_async_context(Tasks())
-        health = Health(pool, tasks, gate, registry)
+        health = Health(pool, tasks, gate, registry, lambda: engine.ready)
         for name, work in (
             ("bus", bus.run()),
             ("feed", feed.run()),

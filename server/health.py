@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import asyncpg
@@ -29,6 +30,7 @@ class Health:
     tasks: Tasks
     gate: Gate
     registry: CollectorRegistry
+    rules_loaded: Callable[[], bool]
     draining: bool = False
     _checking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -41,9 +43,10 @@ class Health:
         async with self._checking:
             try:
                 async with asyncio.timeout(CHECK_S), self.pool.acquire(timeout=CHECK_S) as connection:
-                    return await _database_trouble(connection)
+                    found = await _database_trouble(connection)
             except AWAY as error:
                 return f"PostgreSQL does not answer ({type(error).__name__})"
+        return found or (None if self.rules_loaded() else "the rules are not loaded yet")
 
 
 async def _database_trouble(connection: asyncpg.pool.PoolConnectionProxy) -> str | None:

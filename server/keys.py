@@ -27,6 +27,7 @@ ACQUIRE_S = 1.5
 CACHED_S = 5.0  # a key is believed for so long: revoking one works within that on every worker (contract: 10 s)
 AWAY_S = 300.0  # and for so long while PostgreSQL is away, so that senders get the 503 they can act on, not a 401
 WRITE_EVERY_S = 10.0
+ASK_AGAIN_S = 1.0  # between two questions about a key while PostgreSQL is away
 MAX_CACHED = 100_000
 MAX_KEY_CHARS = 128
 _ID_CHARS = string.ascii_lowercase + string.digits
@@ -40,7 +41,8 @@ class _Cached:
     digest: bytes
     principal: Principal | None  # None: unknown or revoked
     expires_us: int | None
-    checked: float  # seconds of the monotonic clock
+    since: float  # seconds of the monotonic clock at which PostgreSQL said so
+    checked: float  # the same, or when it was asked last and did not answer
 
 
 class KeyRing:
@@ -85,7 +87,8 @@ class KeyRing:
             async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
                 found = await connection.fetchrow(_FIND, key_id)
         except AWAY as error:
-            if stale is not None and now - stale.checked < AWAY_S:
+            if stale is not None and now - stale.since < AWAY_S:
+                stale.checked = now - CACHED_S + ASK_AGAIN_S  # others need not wait for the same silence
                 return stale
             raise DatabaseAway from error
         cached = _cached(found, now)
@@ -161,8 +164,8 @@ def _split(key: str) -> tuple[str, str]:
 
 def _cached(found: asyncpg.Record | None, now: float) -> _Cached:
     if found is None or found["revoked_at"] is not None:
-        return _Cached(bytes(32), None, None, now)
+        return _Cached(bytes(32), None, None, now, now)
     glob = found["device_glob"]
     principal = Principal(found["id"], found["name"], frozenset(map(Scope, found["scopes"])), glob)
     expires = found["expires_at"]
-    return _Cached(found["secret_sha256"], principal, to_micros(expires) if expires else None, now)
+    return _Cached(found["secret_sha256"], principal, to_micros(expires) if expires else None, now, now)

@@ -90,9 +90,21 @@ class Supervisor:
         """Start a worker, again and again, until all are to stop."""
         while not self._stopping:
             started = time.monotonic()
-            reading, writing = os.pipe()
+            try:
+                code = await self._run(worker)
+            except OSError as error:  # out of descriptors, or of memory: there may be some again
+                log.warning("a worker cannot be started", worker=worker.number, error=repr(error))
+            else:
+                if not self._stopping:
+                    log.error("worker ended; starting another", worker=worker.number, code=code)
+            await asyncio.sleep(0 if self._stopping else max(0, started + RESTART_S - time.monotonic()))
+
+    async def _run(self, worker: _Worker) -> int:
+        """Run a worker until it ends; returns its exit code."""
+        reading, writing = os.pipe()
+        try:
             os.set_blocking(writing, False)
-            worker.process = await asyncio.create_subprocess_exec(
+            worker.process = process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 "server.worker",
@@ -102,19 +114,17 @@ class Supervisor:
                 pass_fds=(worker.listening.fileno(), writing),
                 env=self._environment,
             )
-            os.close(writing)
-            pid = worker.process.pid
             if self._stopping:
                 _signal(worker, signal.SIGTERM)
             watchdog = asyncio.create_task(self._replace_silent(worker, reading))
-            code = await worker.process.wait()
+            code = await process.wait()
             watchdog.cancel()
-            os.close(reading)
             worker.process = None
-            multiprocess.mark_process_dead(pid, self._metrics_dir)  # type: ignore[no-untyped-call]
-            if not self._stopping:
-                log.error("worker ended; starting another", worker=worker.number, pid=pid, code=code)
-                await asyncio.sleep(started + RESTART_S - time.monotonic())
+            multiprocess.mark_process_dead(process.pid, self._metrics_dir)  # type: ignore[no-untyped-call]
+            return code
+        finally:
+            os.close(writing)
+            os.close(reading)
 
     async def _replace_silent(self, worker: _Worker, descriptor: int) -> None:
         """Kill a worker that gives no signs of life."""

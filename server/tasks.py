@@ -52,4 +52,4 @@ class Tasks:
         while pending := list(self._tasks):
             for task in reversed(pending):
                 task.cancel()
-            await asyncio.wait(pending, timeout=0.1)
+            await asyncio.wait(pending, timeout=2)

@@ -16,6 +16,7 @@ import aiohttp
 import asyncpg
 import typer
 
+from schemas.errors import Unauthorized
 from schemas.keys import KeyRequest, Scope
 from server import leash
 from server.database import open_pool
@@ -51,7 +52,7 @@ async def up(settings: Settings, options: UpOptions) -> int:
             say(f"schema    {migration.number:04} {migration.name}")
         key_path, key = await _admin_key(settings)
         async with Supervisor(options.host, options.port, options.workers, environment) as workers:
-            url = f"http://{options.host}:{workers.port}"
+            url = f"http://{f'[{options.host}]' if ':' in options.host else options.host}:{workers.port}"
             if not await _ready(url, stop):
                 return 0 if stop.is_set() else 1
             _welcome(url, key_path, key, options.workers)
@@ -117,7 +118,7 @@ async def _admin_key(settings: Settings) -> tuple[Path, str | None]:
     try:
         ring = KeyRing(pool, time.monotonic, lambda: time.time_ns() // 1_000)
         if path.exists():
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Unauthorized):  # of another database: make one for this
                 await ring.authenticate(path.read_text().strip())
                 return path, None
         made = await ring.create(KeyRequest(name="admin", scopes=[Scope.ADMIN]))

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import ValidationError
 
-from ingest.formats.native_faults import Salvaged, examine
+from ingest.formats.native_faults import Salvaged, check_label_count, examine
 from ingest.formats.times import Bounds, Times, read_times
 from schemas.columns import Bools, Columns, Float64s, Int32s, Int64s, SeriesKey, canonical_labels
 from schemas.errors import Fault, Invalid, Loc, TooLarge
 from schemas.names import MAX_NAME_CHARS, name_fault
-from schemas.readings import MANY_BATCHES, MAX_LABEL_CHARS, MAX_LABELS, ONE_BATCH, Batch
+from schemas.readings import MANY_BATCHES, MAX_LABEL_CHARS, ONE_BATCH, Batch
 
 _ARRAY = re.compile(rb"[ \t\r\n]*\[")
 _NO_LABELS = "{}"
+_LARGE = 1 << 20  # bytes of a body; in fewer there is no room for keys enough to do harm
+_COLONS = 10  # of one reading: three keys, a time with an offset, and some in its names
 
 
 @dataclass(slots=True)
@@ -38,10 +40,9 @@ def decode(body: bytes, bounds: Bounds, *, partial: bool = False) -> Columns:
     """
     many = _ARRAY.match(body) is not None
     saved: Salvaged | None = None
-    try:
-        batches = MANY_BATCHES.validate_json(body) if many else [ONE_BATCH.validate_json(body)]
-    except ValidationError as failure:
-        saved = examine(body, failure, bounds.max_readings, many=many, partial=partial)
+    batches = None if _is_crowded(body, bounds.max_readings) else _validated(body, many=many)
+    if batches is None:
+        saved = examine(body, bounds.max_readings, many=many, partial=partial)
         batches = saved.batches
     _check_count(batches, bounds.max_readings)
     parts = []
@@ -51,11 +52,25 @@ def decode(body: bytes, bounds: Bounds, *, partial: bool = False) -> Columns:
     return _join(parts, saved.faults if saved else [], partial=partial)
 
 
+def _is_crowded(body: bytes, max_readings: int) -> bool:
+    """Whether a body may have so many keys that validating it would take hundreds of megabytes, if they are wrong."""
+    return len(body) > _LARGE and body.count(b":") > _COLONS * max_readings
+
+
+def _validated(body: bytes, *, many: bool) -> list[Batch] | None:
+    try:
+        return MANY_BATCHES.validate_json(body) if many else [ONE_BATCH.validate_json(body)]
+    except ValidationError:
+        return None
+
+
 def _check_count(batches: list[Batch], limit: int) -> None:
     count = len(batches) - 1  # a batch without readings is work too
     for batch in batches:
-        count += len(batch.get("readings", ())) + sum(map(len, batch.get("values", {}).values()))
-        count += len(batch.get("ts", ())) if not batch.get("values") else 0
+        columns = batch.get("values", {})
+        cells = sum(map(len, columns.values()))
+        count += len(batch.get("readings", ())) + max(cells, len(columns))  # so is a column without cells
+        count += len(batch.get("ts", ())) if not columns else 0
     if count > limit:
         raise TooLarge("readings", limit)
 
@@ -75,8 +90,7 @@ def _part(batch: Batch, loc: Loc, bounds: Bounds, skip: Collection[int]) -> _Par
 
 def _checked_labels(labels: dict[str, str], loc: Loc) -> str:
     """Labels as text, within their bounds. Raises Invalid."""
-    if len(labels) > MAX_LABELS:
-        raise Invalid([Fault((*loc, "labels"), "too_many_labels", f"at most {MAX_LABELS} labels")])
+    check_label_count(labels, loc)
     for key, value in labels.items():
         at = (*loc, "labels", key)
         if fault := name_fault(key):

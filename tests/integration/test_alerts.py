@@ -193,6 +193,8 @@ async def test_a_disabled_rule_is_silent(shop: Workshop) -> None:
 class Failing:
     """The engine, but that its transaction breaks between the events and COMMIT."""
 
+    ready = True
+
     def __init__(self, shop: Workshop) -> None:
         self._engine = shop.engine
         self.failures = 1

@@ -81,7 +81,7 @@ def writer(shop: Workshop, **limits: Any) -> Writer:
 
 async def outcomes(writer: Writer, batches: list[Batch]) -> list[Receipt | BaseException]:
     """Write batches at the same time, so that they make one group."""
-    waiting = [asyncio.create_task(writer.write(batch)) for batch in batches]
+    waiting = [asyncio.create_task(writer.write(batch, asyncio.get_running_loop().time())) for batch in batches]
     await asyncio.sleep(0)
     running = asyncio.create_task(writer.run())
     try:

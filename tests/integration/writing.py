@@ -30,6 +30,8 @@ Point = tuple[str, float, float]
 class NoRules:
     """A screening that finds nothing."""
 
+    ready = True
+
     def screen(self, rows: Rows) -> Int64s | None:
         """Nothing."""
         return None

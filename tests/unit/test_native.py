@@ -2,6 +2,8 @@
 
 import json
 import struct
+import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -106,6 +108,8 @@ def test_labels_in_any_order_are_one_series() -> None:
 def test_of_double_keys_the_last_wins() -> None:
     body = b'{"device":"a","device":"b","readings":[{"ts":%d,"metric":"m","value":1,"value":2}]}' % MS
     assert table(decode(body, BOUNDS)) == [("b", "m", "{}", MS * 1_000, 2.0)]
+    body = body.replace(b'"value":1', b'"value":null').replace(b'"device":"a"', b'"labels":{"k":5,"k":"v"}')
+    assert table(decode(body, BOUNDS)) == [("b", "m", '{"k":"v"}', MS * 1_000, 2.0)]
 
 
 ROW_FAULTS: list[tuple[dict[str, Any], tuple[str | int, ...], str]] = [
@@ -207,6 +211,7 @@ FATAL: list[tuple[Any, tuple[str | int, ...], str]] = [
     (rows({}, labels={"a": "\u0000"}), ("labels", "a"), "label_invalid"),
     (rows({}, labels={"a": "x" * 257}), ("labels", "a"), "label_invalid"),
     (rows({}, labels={str(n): "x" for n in range(33)}), ("labels",), "too_many_labels"),
+    (rows({}, labels={str(n): 5 for n in range(33)}), ("labels",), "too_many_labels"),
     ({"device": "d", "readings": {}}, ("readings",), "list_type"),
     ({"device": "d", "ts": MS, "values": {"x": [1]}}, ("ts",), "list_type"),
     ({"device": "d", "ts": [MS], "values": {"x": 1}}, ("values", "x"), "list_type"),
@@ -279,6 +284,8 @@ def test_numbers_beyond_a_double_are_a_fault_of_their_reading(number: bytes) -> 
         [rows(*[{}] * 26), rows(*[{}] * 26)],
         {"device": "d", "ts": [MS] * 26, "values": {"x": [1] * 26, "y": [1] * 26}},
         {"device": "d", "ts": [MS] * 51, "values": {}},
+        {"device": "d", "ts": [], "values": {str(n): [] for n in range(51)}},
+        {"device": "d", "ts": [], "values": {str(n): 5 for n in range(51)}},
         {"device": "d", "ts": [MS] * 100_001, "values": {}},
         {"device": "d", "ts": [MS] * 100_001, "values": {"x": [1] * 100_001}},
         [rows()] * 52,
@@ -298,6 +305,8 @@ def test_more_than_the_limit_is_too_large_whatever_else_is_wrong_with_it(body: A
 def test_the_limit_itself_is_taken() -> None:
     assert len(read(rows(*[{}] * 50))) == 50
     assert len(read({"device": "d", "ts": [MS] * 25, "values": {"x": [1] * 25, "y": [1] * 25}})) == 50
+    assert len(read({"device": "d", "ts": [MS], "values": {str(n): [1] for n in range(50)}})) == 50
+    assert len(read({"device": "d", "ts": [], "values": {str(n): [] for n in range(50)}})) == 0
 
 
 def test_every_fault_is_counted_and_twenty_are_named() -> None:
@@ -348,6 +357,74 @@ def test_nothing_of_the_input_is_repeated() -> None:
         with pytest.raises(Invalid) as refused:
             read(body)
         assert secret not in json.dumps(refused.value.problem())
+
+
+def test_of_many_unknown_fields_the_first_are_named_and_what_else_is_wrong() -> None:
+    junk = {f"x{n}": 1 for n in range(40)}
+    body = rows({}, junk | {"ts": None}, {})
+    unknown = [(("readings", 1, f"x{n}"), "unknown_field") for n in range(3)]
+    wanted = [(("readings", 1, "ts"), "ts_type"), *unknown]
+    assert faults(body) == wanted
+    columns = read(body, partial=True)
+    assert [(fault.loc, fault.code) for fault in columns.rejected] == wanted
+    assert columns.value.tolist() == [0.0, 2.0]
+    assert faults([rows({}), rows({}, **junk)]) == [((1, f"x{n}"), "unknown_field") for n in range(3)]
+    assert faults(rows(labels={f"x{n}": n for n in range(32)})) == [
+        (("labels", f"x{n}"), "string_type") for n in range(3)
+    ]
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_large_body_with_many_colons_is_read_as_any_other(*, many: bool) -> None:
+    batch = rows({}, {"metric": ":" * 99}, {"metric": "m:" * 60}) | {"labels": {str(n): ":" * 200 for n in range(9)}}
+    body = json.dumps([batch, batch] if many else batch).encode()
+    padded = body + b" " * (1 << 20)
+    assert padded.count(b":") > 10 * BOUNDS.max_readings, "or it does not take the way that is meant here"
+    assert table(decode(padded, BOUNDS)) == table(decode(body, BOUNDS))
+
+
+def keys(count: int, value: str = "1") -> str:
+    """Members of an object, no two alike."""
+    return ",".join(f'"{number}":{value}' for number in range(count))
+
+
+CROWDED = {
+    "fields of a reading": '{"device":"d","readings":[{%s}]}' % keys(300_000),
+    "one field of a reading, again and again": '{"device":"d","readings":[{%s}]}' % ",".join(['"x":1'] * 300_000),
+    "fields of a batch": '{"device":"d","readings":[],%s}' % keys(300_000),
+    "labels": '{"device":"d","readings":[],"labels":{%s}}' % keys(300_000),
+    "one label, again and again": '{"device":"d","readings":[],"labels":{%s}}' % ",".join(['"x":1'] * 300_000),
+    "columns that are no lists": '{"device":"d","ts":[],"values":{%s}}' % keys(300_000),
+    "columns without cells": '{"device":"d","ts":[],"values":{%s}}' % keys(300_000, "[]"),
+    "fields of all readings": '{"device":"d","readings":[%s]}' % ",".join(["{%s}" % keys(40)] * 9_000),
+    "fields of all batches": "[%s]" % ",".join(["{%s}" % keys(40)] * 5_000),
+    "labels of all batches": "[%s]" % ",".join(['{"device":"d","labels":{%s}}' % keys(32)] * 9_000),
+}
+
+
+@pytest.mark.parametrize("partial", [False, True])
+@pytest.mark.parametrize("kind", CROWDED)
+def test_wrong_keys_cost_no_more_than_the_bytes_they_are(kind: str, *, partial: bool) -> None:
+    body, bounds = CROWDED[kind].encode(), Bounds(BOUNDS.oldest_us, BOUNDS.newest_us)
+
+    def refused() -> bool:
+        try:
+            return bool(decode(body, bounds, partial=partial).rejected)
+        except (Invalid, TooLarge):
+            return True
+
+    started = time.process_time()
+    assert refused()
+    spent = time.process_time() - started
+    tracemalloc.start()
+    try:
+        refused()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # An error for every key took two seconds, and 70 bytes for each of the body.
+    assert spent < 1.0
+    assert peak < 20 * len(body)
 
 
 names = st.text("abü日 -", min_size=1, max_size=8).filter(lambda name: name == name.strip())

@@ -1,0 +1,104 @@
+"""The writer's promise: one answer for everything taken, the right one, whatever breaks."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+
+from ingest.group import Batch, Group
+from ingest.metrics import WriteMetrics
+from ingest.store import Stage
+from ingest.writer import Outcome, Writer, WriterLimits
+from schemas.columns import Receipt
+from schemas.errors import Overloaded, Unavailable, Unknown
+
+
+class Watch:
+    """A screening that is ready, or not."""
+
+    ready = True
+
+
+class StuckLane:
+    """A lane whose flush hangs in one stage until it is let go: the injected failure."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.store = self
+        self.stage, self.retries = stage, 0
+        self.begun, self.go = asyncio.Event(), asyncio.Event()
+
+    async def flush(self, group: Group, _: float) -> Sequence[Receipt]:
+        self.begun.set()
+        await self.go.wait()
+        return group.receipts(None)
+
+    async def close(self) -> None: ...
+
+
+def make(stage: Stage = Stage.WRITING, watch: Any = None, **limits: Any) -> tuple[Writer, StuckLane]:
+    nothing = cast(Any, None)
+    screening = cast(Any, watch or Watch())
+    writer = Writer(nothing, nothing, screening, WriteMetrics(CollectorRegistry()), WriterLimits(lanes=1, **limits))
+    lane = StuckLane(stage)
+    writer._lanes = [cast(Any, lane)]
+    return writer, lane
+
+
+def batch(series_id: int = 1) -> Batch:
+    return Batch(np.array([series_id], np.int32), np.array([1], np.int64), np.array([1.0]), 1)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@pytest.mark.parametrize(("stage", "expected"), [(Stage.COMMITTING, Unknown), (Stage.WRITING, Unavailable)])
+async def test_a_flush_that_is_cancelled_says_what_may_have_happened(stage: Stage, expected: type) -> None:
+    writer, lane = make(stage)
+    outcomes: list[Outcome] = []
+    running = asyncio.create_task(writer.run())
+    writer.submit(batch(1), now(), outcomes.append)
+    await lane.begun.wait()
+    writer.submit(batch(2), now(), outcomes.append)  # waits in the queue: surely not stored
+    running.cancel()
+    await asyncio.wait({running})
+    assert [type(outcome) for outcome in outcomes] == [expected, Unavailable]
+    with pytest.raises(Unavailable):
+        writer.submit(batch(3), now(), outcomes.append)
+
+
+async def test_a_reply_that_breaks_is_nobody_elses_trouble() -> None:
+    writer, lane = make()
+    lane.go.set()
+    outcomes: list[Outcome] = []
+    writer.submit(batch(1), now(), lambda _: 1 / 0)  # type: ignore[arg-type, return-value]
+    writer.submit(batch(2), now(), outcomes.append)
+    running = asyncio.create_task(writer.run())
+    await asyncio.sleep(0.01)
+    assert outcomes == [Receipt(1, 0)]
+    assert await writer.write(batch(3), now()) == Receipt(1, 0)
+    running.cancel()
+    await asyncio.wait({running})
+
+
+async def test_nothing_is_taken_before_the_rules_are_known() -> None:
+    watch = Watch()
+    watch.ready = False
+    writer, _ = make(watch=watch)
+    with pytest.raises(Unavailable, match="rules"):
+        writer.admit()
+    watch.ready = True
+    writer.admit()
+
+
+async def test_more_than_may_wait_is_refused() -> None:
+    writer, _ = make(queue_rows=2)
+    outcomes: list[Outcome] = []
+    for number in range(2):
+        writer.submit(batch(number), now(), outcomes.append)
+    with pytest.raises(Overloaded):
+        writer.admit()
+    assert not outcomes
