@@ -383,29 +383,29 @@ def test_a_large_body_with_many_colons_is_read_as_any_other(*, many: bool) -> No
     assert table(decode(padded, BOUNDS)) == table(decode(body, BOUNDS))
 
 
-def keys(count: int, value: str = "1") -> str:
+def keys(count: int, value: str = "1") -> bytes:
     """Members of an object, no two alike."""
-    return ",".join(f'"{number}":{value}' for number in range(count))
+    return ",".join(f'"{number}":{value}' for number in range(count)).encode()
 
 
 CROWDED = {
-    "fields of a reading": '{"device":"d","readings":[{%s}]}' % keys(300_000),
-    "one field of a reading, again and again": '{"device":"d","readings":[{%s}]}' % ",".join(['"x":1'] * 300_000),
-    "fields of a batch": '{"device":"d","readings":[],%s}' % keys(300_000),
-    "labels": '{"device":"d","readings":[],"labels":{%s}}' % keys(300_000),
-    "one label, again and again": '{"device":"d","readings":[],"labels":{%s}}' % ",".join(['"x":1'] * 300_000),
-    "columns that are no lists": '{"device":"d","ts":[],"values":{%s}}' % keys(300_000),
-    "columns without cells": '{"device":"d","ts":[],"values":{%s}}' % keys(300_000, "[]"),
-    "fields of all readings": '{"device":"d","readings":[%s]}' % ",".join(["{%s}" % keys(40)] * 9_000),
-    "fields of all batches": "[%s]" % ",".join(["{%s}" % keys(40)] * 5_000),
-    "labels of all batches": "[%s]" % ",".join(['{"device":"d","labels":{%s}}' % keys(32)] * 9_000),
+    "fields of a reading": b'{"device":"d","readings":[{%b}]}' % keys(300_000),
+    "one field of a reading, again and again": b'{"device":"d","readings":[{%b}]}' % b",".join([b'"x":1'] * 300_000),
+    "fields of a batch": b'{"device":"d","readings":[],%b}' % keys(300_000),
+    "labels": b'{"device":"d","readings":[],"labels":{%b}}' % keys(300_000),
+    "one label, again and again": b'{"device":"d","readings":[],"labels":{%b}}' % b",".join([b'"x":1'] * 300_000),
+    "columns that are no lists": b'{"device":"d","ts":[],"values":{%b}}' % keys(300_000),
+    "columns without cells": b'{"device":"d","ts":[],"values":{%b}}' % keys(300_000, "[]"),
+    "fields of all readings": b'{"device":"d","readings":[%b]}' % b",".join([b"{%b}" % keys(40)] * 9_000),
+    "fields of all batches": b"[%b]" % b",".join([b"{%b}" % keys(40)] * 5_000),
+    "labels of all batches": b"[%b]" % b",".join([b'{"device":"d","labels":{%b}}' % keys(32)] * 9_000),
 }
 
 
 @pytest.mark.parametrize("partial", [False, True])
 @pytest.mark.parametrize("kind", CROWDED)
 def test_wrong_keys_cost_no_more_than_the_bytes_they_are(kind: str, *, partial: bool) -> None:
-    body, bounds = CROWDED[kind].encode(), Bounds(BOUNDS.oldest_us, BOUNDS.newest_us)
+    body, bounds = CROWDED[kind], Bounds(BOUNDS.oldest_us, BOUNDS.newest_us)
 
     def refused() -> bool:
         try:
