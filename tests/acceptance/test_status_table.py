@@ -540,7 +540,7 @@ async def test_500_is_a_defect_of_ours_and_the_worker_lives_on(services: LocalSe
         async with asyncio.timeout(20):
             while True:
                 with contextlib.suppress(aiohttp.ClientError):
-                    async with sane.http.get(f"{defective.url}/healthz") as response:
+                    async with sane.http.get(f"{defective.url}/readyz") as response:
                         if response.status == 200:
                             break
                 await asyncio.sleep(0.05)
