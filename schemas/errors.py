@@ -159,6 +159,16 @@ class QuotaExceeded(SluiceError):
         }
 
 
+class TooManyFailures(SluiceError):
+    """Too many wrong keys came from this address; a valid one is taken at any time."""
+
+    status = 429
+    code = "too_many_failures"
+
+    def __init__(self, detail: str | None = None, *, retry_after: int = 1) -> None:
+        super().__init__(detail, retry_after=retry_after)
+
+
 class Defect(SluiceError):
     """A defect of ours; whether the batch was stored is unknown, so send it again."""
 

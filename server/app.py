@@ -34,7 +34,7 @@ from query import api as query_api
 from query.api import ReadingRoom
 from server import health as health_api
 from server import keys_api, openapi, pages, problems
-from server.auth import Gate
+from server.auth import Failures, Gate
 from server.database import open_pool
 from server.edge import Edge
 from server.health import Health
@@ -88,7 +88,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
         stack.callback(pool.terminate)
         registry = CollectorRegistry()
         keys = KeyRing(pool, time.monotonic, now_us)
-        gate = Gate(keys.authenticate)
+        gate = Gate(keys.authenticate, Failures(time.monotonic))
 
         # Events: from the engine to every dashboard of every node.
         connections = ConnectionManager()

@@ -6,8 +6,11 @@ from collections.abc import Awaitable, Callable
 
 from starlette.requests import HTTPConnection
 
-from schemas.errors import Forbidden, Unauthorized
+from schemas.errors import Forbidden, TooManyFailures, Unauthorized
 from schemas.keys import Principal, Scope
+
+BURST = 100  # wrong keys from one address that are answered 401 at once; a gateway may carry many devices
+MAX_ADDRESSES = 10_000  # remembered by one worker; beyond them the one that failed longest ago is forgotten
 
 
 def presented_key(connection: HTTPConnection) -> str:
@@ -30,15 +33,38 @@ def presented_key(connection: HTTPConnection) -> str:
     raise Unauthorized
 
 
+class Failures:
+    """Wrong keys by the address they came from: so many at once, then one a second."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._until: dict[str, float] = {}  # seconds of the clock at which an address has a clean slate again
+
+    def note(self, address: str) -> None:
+        """One more. Raises TooManyFailures beyond `BURST`."""
+        now = self._monotonic()
+        owed = max(0.0, self._until.get(address, now) - now)
+        if owed + 1 > BURST:
+            raise TooManyFailures
+        self._until.pop(address, None)
+        if len(self._until) >= MAX_ADDRESSES:
+            del self._until[next(iter(self._until))]
+        self._until[address] = now + owed + 1
+
+
 class Gate:
     """Lets a request in that presents a key with the scope it needs."""
 
-    def __init__(self, authenticate: Callable[[str], Awaitable[Principal]]) -> None:
-        self._authenticate = authenticate
+    def __init__(self, authenticate: Callable[[str], Awaitable[Principal]], failures: Failures) -> None:
+        self._authenticate, self._failures = authenticate, failures
 
     async def __call__(self, connection: HTTPConnection, scope: Scope) -> Principal:
-        """Raises Unauthorized, Forbidden, or DatabaseAway."""
-        principal = await self._authenticate(presented_key(connection))
+        """Raises Unauthorized, TooManyFailures, Forbidden, or DatabaseAway. A valid key never counts as a failure."""
+        try:
+            principal = await self._authenticate(presented_key(connection))
+        except Unauthorized:
+            self._failures.note(connection.client.host if connection.client else "")
+            raise
         if not principal.has(scope):
             raise Forbidden(f"this key lacks the scope '{scope.value}'")
         return principal

@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 from schemas.cursor import decode_cursor, encode_cursor
 from schemas.errors import DatabaseAway, Forbidden, Invalid, Unauthorized
 from schemas.keys import KeyRequest, Principal, Scope
-from server.auth import Gate, presented_key
+from server.auth import Failures, Gate, presented_key
 from server.keys import KeyRing
 
 KEY = "slk_abc123_secret_with_underscores-"
@@ -105,7 +105,7 @@ async def test_a_scope_opens_its_own_door_and_admin_all(held: Scope, needed: Sco
         assert key == KEY
         return principal
 
-    entering = Gate(authenticate)(connection(x_api_key=KEY), needed)
+    entering = Gate(authenticate, Failures(lambda: 0.0))(connection(x_api_key=KEY), needed)
     if held in (needed, Scope.ADMIN):
         assert await entering is principal
     else:

@@ -1,0 +1,56 @@
+"""Wrong keys are counted by address, and valid ones never."""
+
+import pytest
+from starlette.requests import Request
+
+from schemas.errors import TooManyFailures, Unauthorized
+from schemas.keys import Principal, Scope
+from server.auth import BURST, MAX_ADDRESSES, Failures, Gate
+
+PRINCIPAL = Principal("id", "name", frozenset({Scope.READ}))
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def authenticate(key: str) -> Principal:
+    if key != "good":
+        raise Unauthorized
+    return PRINCIPAL
+
+
+def request(key: str, address: str = "10.0.0.1") -> Request:
+    headers = [(b"authorization", b"Bearer " + key.encode())]
+    return Request({"type": "http", "headers": headers, "client": (address, 1)})
+
+
+async def test_a_flood_of_wrong_keys_is_429_and_a_valid_key_never() -> None:
+    clock = Clock()
+    gate = Gate(authenticate, Failures(clock))
+    for _ in range(BURST):
+        with pytest.raises(Unauthorized):
+            await gate(request("bad"), Scope.READ)
+    for _ in range(3):
+        with pytest.raises(TooManyFailures):
+            await gate(request("bad"), Scope.READ)
+    assert await gate(request("good"), Scope.READ) == PRINCIPAL
+    with pytest.raises(Unauthorized):
+        await gate(request("bad", "10.0.0.2"), Scope.READ)
+    clock.now += 1.0
+    with pytest.raises(Unauthorized):
+        await gate(request("bad"), Scope.READ)
+    with pytest.raises(TooManyFailures):
+        await gate(request("bad"), Scope.READ)
+
+
+def test_addresses_remembered_are_bounded() -> None:
+    failures = Failures(Clock())
+    for number in range(MAX_ADDRESSES + 10):
+        failures.note(str(number))
+    assert len(failures._until) == MAX_ADDRESSES
