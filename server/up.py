@@ -53,7 +53,7 @@ async def up(settings: Settings, options: UpOptions) -> int:
         key_path, key = await _admin_key(settings)
         async with Supervisor(options.host, options.port, options.workers, environment) as workers:
             url = f"http://{f'[{options.host}]' if ':' in options.host else options.host}:{workers.port}"
-            if not await _ready(url, stop):
+            if not await _ready(url, options.workers, stop):
                 return 0 if stop.is_set() else 1
             _welcome(url, key_path, key, options.workers)
             async with _demo(url, key_path) if options.demo else contextlib.nullcontext():
@@ -132,16 +132,21 @@ async def _admin_key(settings: Settings) -> tuple[Path, str | None]:
     return path, made.key
 
 
-async def _ready(url: str, stop: asyncio.Event) -> bool:
+async def _ready(url: str, workers: int, stop: asyncio.Event) -> bool:
     """Wait for the workers; False where they do not come up, or are not wanted any more."""
     reason = ""
     deadline = asyncio.get_running_loop().time() + READY_S
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
+    ready: set[str | None] = set()
+    # Each question on a connection of its own, so that the kernel spreads them over the workers.
+    connector = aiohttp.TCPConnector(force_close=True)
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=2)) as session:
         while not stop.is_set() and asyncio.get_running_loop().time() < deadline:
             try:
                 async with session.get(f"{url}/readyz") as response:
                     if response.status == 200:
-                        return True
+                        ready.add(response.headers.get("X-Worker"))
+                        if len(ready) >= workers:
+                            return True
                     reason = await response.text()
             except (OSError, TimeoutError, aiohttp.ClientError) as error:
                 reason = repr(error)
