@@ -119,7 +119,7 @@ class Node:
         while pending := [task for task in self._tasks[:-1] if not task.done()]:
             for task in pending:
                 task.cancel()
-            await asyncio.wait(pending, timeout=0.1)
+            await asyncio.wait(pending, timeout=2)  # sooner would interrupt their cleaning up
         ends = await asyncio.gather(*self._tasks[:-1], return_exceptions=True)
         self.pool.terminate()
         defects = [end for end in ends if not isinstance(end, asyncio.CancelledError)]
