@@ -14,7 +14,7 @@ from schemas.names import NAME_SCHEMA
 MAX_LABELS = 32
 MAX_LABEL_CHARS = 256
 
-STRICT = ConfigDict(extra="forbid", strict=True)
+STRICT = ConfigDict(extra="forbid", strict=True, cache_strings="none")
 
 Name = Annotated[str, WithJsonSchema(NAME_SCHEMA)]
 Labels = Annotated[
