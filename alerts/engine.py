@@ -6,7 +6,6 @@ be. Only readings beyond a limit, or of such a series, cost anything more.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import asyncpg
 import numpy as np
@@ -128,8 +127,8 @@ class Engine:
         return np.flatnonzero(np.isin(ids, ids[suspicious]))
 
     async def step(self, connection: asyncpg.pool.PoolConnectionProxy, rows: Rows, places: Int64s) -> Outcome:
-        """Step the states of these new rows' series, and write down what came of it."""
-        own, readings = _by_series(rows, places)
+        """Step the states of these rows, each later than all stored ones of its series; write down what came of it."""
+        readings = _by_series(rows, places)
         pairs = self._pairs(readings)
         if not pairs:
             return Outcome([], {})
@@ -138,16 +137,13 @@ class Engine:
         if not live:
             return Outcome([], {})
         standings = await record.lock_states(connection, live)
-        newest = await record.newest_of_others(connection, {series_id: own[series_id] for _, series_id in standings})
         steps: list[tuple[Pair, Transition]] = []
         for pair, standing in standings.items():
-            floor = max(newest.get(pair[1], 0), standing.state.last_ts or 0)
             state, rule = standing.state, pairs[pair][0]
             for ts, value in readings[pair[1]]:
-                if ts > floor:
-                    state, transition = step(rule.condition, state, ts, value)
-                    if transition is not None:
-                        steps.append((pair, transition))
+                state, transition = step(rule.condition, state, ts, value)
+                if transition is not None:
+                    steps.append((pair, transition))
             standings[pair] = Standing(state, standing.alert)
         events = await self._write(connection, pairs, standings, steps)
         active = {
@@ -202,17 +198,12 @@ class Engine:
         return await record.save_events(connection, told) if told else []
 
 
-def _by_series(rows: Rows, places: Int64s) -> tuple[dict[int, list[int]], Readings]:
-    """The readings that are not late, and the times of all these rows from the first of those on, by series."""
-    columns = (rows.series_id[places].tolist(), rows.ts[places].tolist(), rows.value[places].tolist())
-    late = (rows.ts[places] < rows.arrived[places] - LATE_AFTER_US).tolist()
-    ordered = sorted(zip(*columns, late, strict=True))
-    own: dict[int, list[int]] = {}
+def _by_series(rows: Rows, places: Int64s) -> Readings:
+    """The readings that are not late, by series."""
+    places = places[rows.ts[places] >= rows.arrived[places] - LATE_AFTER_US]
     readings: Readings = {}
-    for series_id, items in groupby(ordered, key=lambda item: item[0]):
-        points = list(items)
-        fresh = [(ts, value) for _, ts, value, is_late in points if not is_late]
-        if fresh:
-            readings[series_id] = fresh
-            own[series_id] = [ts for _, ts, _, _ in points if ts >= fresh[0][0]]
-    return own, readings
+    for series_id, ts, value in zip(
+        *(part[places].tolist() for part in (rows.series_id, rows.ts, rows.value)), strict=True
+    ):
+        readings.setdefault(series_id, []).append((ts, value))
+    return readings

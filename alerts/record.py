@@ -38,18 +38,6 @@ LEFT JOIN alerts a ON a.id = st.alert_id
 ORDER BY st.rule_id, st.series_id
 FOR UPDATE OF st
 """  # noqa: S608 - the columns are the fields of a class of ours
-# The newest rows of each series from its first suspect on: one more than we wrote, so that one of them is another's
-# if there is any. Bounded below, so that only the newest partitions are looked into.
-_NEWEST = """
-SELECT p.series_id, r.ts
-FROM unnest($1::int[], $2::timestamptz[], $3::int[]) AS p (series_id, first, count)
-CROSS JOIN LATERAL (
-    SELECT ts FROM readings
-    WHERE series_id = p.series_id AND ts >= p.first
-    ORDER BY ts DESC
-    LIMIT p.count + 1
-) r
-"""
 _SAVE_STATES = """
 UPDATE alert_states st
 SET phase = n.phase, level = n.level, since = n.since, clear_since = n.clear_since, last_ts = n.last_ts,
@@ -111,22 +99,6 @@ async def lock_states(connection: Connection, pairs: Sequence[Pair]) -> dict[Pai
     await connection.execute(_ENSURE_STATES, rules, series)
     records = await connection.fetch(_LOCK_STATES, rules, series)
     return {(record["state_rule_id"], record["state_series_id"]): _standing(record) for record in records}
-
-
-async def newest_of_others(connection: Connection, own: dict[int, list[int]]) -> dict[int, int]:
-    """The newest stored time, in microseconds, of each series that has one at or after our first and not our own.
-
-    `own` has the times of the rows that this transaction wrote, ascending, by series.
-    """
-    first = [to_datetime(times[0]) for times in own.values()]
-    records = await connection.fetch(_NEWEST, list(own), first, [len(times) for times in own.values()])
-    ours = {series_id: set(times) for series_id, times in own.items()}
-    newest: dict[int, int] = {}
-    for record in records:
-        series_id, ts = record["series_id"], to_micros(record["ts"])
-        if ts not in ours[series_id]:
-            newest[series_id] = max(ts, newest.get(series_id, ts))
-    return newest
 
 
 async def new_alert_ids(connection: Connection, count: int) -> list[int]:

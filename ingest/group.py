@@ -8,25 +8,7 @@ import numpy as np
 from schemas.columns import Bools, Float64s, Int32s, Int64s, Receipt, Rows
 
 DAY_US = 86_400_000_000
-_PG_EPOCH_US = 946_684_800_000_000  # PostgreSQL counts microseconds from 2000-01-01
-_SERIES_SHIFT = 37  # bits that hold a day's microseconds
-
-# One tuple of COPY's binary format: the number of fields, then each field's length and bytes, all big-endian.
-# (PostgreSQL documentation, "COPY", Binary Format.)
-_TUPLE = np.dtype(
-    [
-        ("fields", ">i2"),
-        ("series_id_length", ">i4"),
-        ("series_id", ">i4"),
-        ("ts_length", ">i4"),
-        ("ts", ">i8"),
-        ("value_length", ">i4"),
-        ("value", ">f8"),
-    ]
-)
-_STAGED_TUPLE = np.dtype([*_TUPLE.descr, ("place_length", ">i4"), ("place", ">i4")])
-_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_TRAILER = b"\xff\xff"
+_KEY_BITS = 63  # of an integer that holds both series and time
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +45,9 @@ class Group:
 
     def days(self) -> list[int]:
         """The days the rows belong to, as days since the Unix epoch."""
-        return [int(day) for day in np.unique(self.rows.ts // DAY_US)]
-
-    def as_copy(self) -> bytes:
-        """The rows in COPY's binary format: series_id, ts, value."""
-        return _encode(self.rows, _TUPLE, 3)
-
-    def as_staged_copy(self) -> bytes:
-        """The same with each row's place, by which the answer of a staged insert names it."""
-        return _encode(self.rows, _STAGED_TUPLE, 4)
+        days = self.rows.ts // DAY_US
+        alike = bool((days[1:] == days[:-1]).all())  # nearly always
+        return [int(day) for day in (days[:1] if alike else np.unique(days))]
 
 
 def arrange(batches: Sequence[Batch]) -> Group:
@@ -103,23 +79,13 @@ def arrange(batches: Sequence[Batch]) -> Group:
 
 
 def _order(series_id: Int32s, ts: Int64s) -> Int64s | None:
-    """The stable order by (day, series, ts), or None where the rows are in it already."""
+    """The stable order by (series, ts), or None where the rows are in it already."""
     if len(ts) < 2:
         return None
-    day = ts // DAY_US
-    if day[0] == day[-1] and (day == day[0]).all():
-        # One day, as nearly always: one integer holds series and time, and one sort does.
-        key = (series_id.astype(np.int64) << _SERIES_SHIFT) + (ts - day[0] * DAY_US)
-        return None if (key[1:] >= key[:-1]).all() else np.argsort(key, kind="stable")
-    return np.lexsort((ts, series_id, day))
-
-
-def _encode(rows: Rows, layout: np.dtype[np.void], fields: int) -> bytes:
-    tuples = np.empty(len(rows), layout)
-    tuples["fields"] = fields
-    tuples["series_id_length"], tuples["series_id"] = 4, rows.series_id
-    tuples["ts_length"], tuples["ts"] = 8, rows.ts - _PG_EPOCH_US
-    tuples["value_length"], tuples["value"] = 8, rows.value
-    if layout is _STAGED_TUPLE:
-        tuples["place_length"], tuples["place"] = 4, np.arange(len(rows), dtype=np.int32)
-    return b"".join((_HEADER, tuples.tobytes(), _TRAILER))
+    earliest = int(ts.min())
+    shift = (int(ts.max()) - earliest).bit_length()
+    if int(series_id.max()).bit_length() + shift > _KEY_BITS:
+        return np.lexsort((ts, series_id))
+    # Years of readings fit, as nearly always: one integer holds series and time, and one sort does.
+    key = (series_id.astype(np.int64) << shift) + (ts - earliest)
+    return None if (key[1:] >= key[:-1]).all() else np.argsort(key, kind="stable")

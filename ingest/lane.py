@@ -1,18 +1,19 @@
 """A lane: one connection that flushes one group after another, each answered by its deadline."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import asyncpg
 import structlog
 
 from ingest import trouble
 from ingest.group import Group
+from ingest.newest import PREPARE, UnclaimedError
 from ingest.partitions import Partitions
 from ingest.series import ACQUIRE_S
 from ingest.store import Screening, Stage, Store
 from schemas.columns import Receipt
-from schemas.errors import Defect
+from schemas.errors import Defect, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -26,8 +27,10 @@ class PoisonedError(Exception):
 class Lane:
     """Holds a connection of the pool for as long as it works; one that failed is never used again."""
 
-    def __init__(self, pool: asyncpg.Pool, partitions: Partitions, screening: Screening) -> None:
-        self._pool, self._partitions = pool, partitions
+    def __init__(
+        self, pool: asyncpg.Pool, partitions: Partitions, screening: Screening, forget_series: Callable[[], None]
+    ) -> None:
+        self._pool, self._partitions, self._forget_series = pool, partitions, forget_series
         self._connection: asyncpg.pool.PoolConnectionProxy | None = None
         self.store = Store(screening)
 
@@ -53,6 +56,10 @@ class Lane:
                     raise trouble.before_commit(error) from error
                 if not left or loop.time() >= deadline:
                     raise trouble.before_commit(error) from error
+            except UnclaimedError as error:
+                await self.close()
+                self._forget_series()
+                raise Unavailable("a series of the group was deleted") from error
             except BaseException:
                 await self.close()
                 raise
@@ -75,6 +82,7 @@ class Lane:
         if self._connection is None or not self._is_connected():
             await self.close()
             self._connection = await self._pool.acquire(timeout=ACQUIRE_S)
+            await self._connection.execute(PREPARE)
         return self._connection
 
     def _is_connected(self) -> bool:

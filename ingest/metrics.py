@@ -37,7 +37,7 @@ class WriteMetrics:
         self._flush = histogram("flush_seconds", "One flush, from arranging its group to COMMIT.", _SECONDS)
         self._group_rows = histogram("group_rows", "Rows of one group.", _ROWS)
         self._group_batches = histogram("group_batches", "Batches of one group.", _ROWS[:6])
-        self._copy_retries = counter("copy_retries", "COPYs that met a duplicate and were run again staged.")
+        self._reclaims = counter("reclaims", "Groups run again, because somebody else had passed by the table newest.")
         self.queue_rows = Gauge("sluice_queue_rows", "Rows waiting.", registry=registry, multiprocess_mode="livesum")
         self._bodies = self._bytes = 0
         self._seconds = 0.0
@@ -48,7 +48,7 @@ class WriteMetrics:
         self._bodies += 1
         self._bytes += size
 
-    def flushed(self, wait_s: float, flush_s: float, rows: int, receipts: Sequence[Receipt], retries: int) -> None:
+    def flushed(self, wait_s: float, flush_s: float, rows: int, receipts: Sequence[Receipt], reclaims: int) -> None:
         """A group was stored."""
         self._wait.observe(wait_s)
         self._flush.observe(flush_s)
@@ -59,8 +59,8 @@ class WriteMetrics:
         duplicates = sum(receipt.duplicates for receipt in receipts)
         if duplicates:
             self._duplicates.inc(duplicates)
-        if retries:
-            self._copy_retries.inc(retries)
+        if reclaims:
+            self._reclaims.inc(reclaims)
         self._decoded.inc(self._bodies)
         self._decoded_bytes.inc(self._bytes)
         self._decode_seconds.inc(self._seconds)

@@ -1,4 +1,4 @@
-"""Daily partitions of `readings`: made ahead of time, and on demand before a group that needs one."""
+"""Daily partitions of `readings` and `runs`: made ahead of time, and on demand before a group that needs one."""
 
 import asyncio
 from collections.abc import Iterable
@@ -51,12 +51,14 @@ class Partitions:
 async def _make(connection: asyncpg.pool.PoolConnectionProxy, day: int) -> None:
     """Attach, never PARTITION OF: that would lock the parent against every writer."""
     start = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)
-    name, until = f"readings_{start:%Y%m%d}", start + timedelta(days=1)
+    until = start + timedelta(days=1)
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-        if await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", name):
-            return
-        # Names and bounds cannot be parameters of DDL; both are made here from an integer.
-        await connection.execute(f"CREATE TABLE {name} (LIKE readings INCLUDING ALL)")
-        bounds = f"FROM ('{start:%F} 00:00+00') TO ('{until:%F} 00:00+00')"
-        await connection.execute(f"ALTER TABLE readings ATTACH PARTITION {name} FOR VALUES {bounds}")
+        for table in ("readings", "runs"):
+            name = f"{table}_{start:%Y%m%d}"
+            if await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", name):
+                continue
+            # Names and bounds cannot be parameters of DDL; both are made here from constants and an integer.
+            await connection.execute(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)")
+            bounds = f"FROM ('{start:%F} 00:00+00') TO ('{until:%F} 00:00+00')"
+            await connection.execute(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES {bounds}")

@@ -24,11 +24,15 @@ SELECT DISTINCT name COLLATE "C" FROM unnest($1::text[]) AS d (name) ORDER BY 1
 ON CONFLICT DO NOTHING
 """
 _MAKE_SERIES = """
-INSERT INTO series (device, metric, labels)
-SELECT device, metric, labels::jsonb
-FROM unnest($1::text[], $2::text[], $3::text[]) AS k (device, metric, labels)
-ORDER BY device COLLATE "C", metric COLLATE "C", labels
-ON CONFLICT DO NOTHING
+WITH made AS (
+    INSERT INTO series (device, metric, labels)
+    SELECT device, metric, labels::jsonb
+    FROM unnest($1::text[], $2::text[], $3::text[]) AS k (device, metric, labels)
+    ORDER BY device COLLATE "C", metric COLLATE "C", labels
+    ON CONFLICT DO NOTHING
+    RETURNING id
+)
+INSERT INTO newest (series_id) SELECT id FROM made
 """
 
 Learn = Callable[[Sequence[tuple[int, SeriesKey]]], None]
@@ -57,6 +61,10 @@ class SeriesTable:
             return np.fromiter(map(self._ids.__getitem__, keys), np.int32, len(keys))
         except KeyError:
             return None
+
+    def forget(self) -> None:
+        """Trust nothing: somebody deleted a series that was thought to be there."""
+        self._ids.clear()
 
     async def resolve(self, keys: Sequence[SeriesKey]) -> Int32s:
         """The ids of these series (k,), making those that are new. `learn` hears of each the first time it is met."""

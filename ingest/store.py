@@ -1,42 +1,19 @@
-"""COPY: one group, one transaction.
-
-A plain COPY into the table costs half of a staged one with ON CONFLICT, so it is tried first. Where a duplicate makes
-it fail, the group is run again staged, and so are the groups after it while duplicates keep coming (a fleet that
-retries): every failed COPY leaves dead rows behind.
-"""
+"""One group, one transaction: claim its series, leave out what is stored already, COPY the rest, step the alerts."""
 
 from collections.abc import Sequence
 from enum import Enum
 from typing import Any, Protocol
 
 import asyncpg
-import numpy as np
 
+from ingest import newest, runs
 from ingest.group import Group
 from schemas.columns import Bools, Int64s, Receipt, Rows
 
-CLEAN_GROUPS = 3  # staged groups without a duplicate after which plain COPY is tried again
-
-_STAGE = """
-CREATE TEMPORARY TABLE IF NOT EXISTS staged (series_id integer, ts timestamptz, value double precision, place integer)
-ON COMMIT DELETE ROWS
-"""
-_KEEP = """
-WITH new AS (
-    INSERT INTO readings (series_id, ts, value)
-    SELECT series_id, ts, value FROM staged ORDER BY series_id, ts
-    ON CONFLICT DO NOTHING
-    RETURNING series_id, ts
+_TABLES = (
+    ("readings", ("series_id", "ts", "value")),
+    ("runs", ("series_id", "ts", "until", "offsets", "values")),
 )
-SELECT array_agg(place) FROM staged JOIN new USING (series_id, ts)
-"""
-# After _KEEP, for the rows that it did not insert. One statement for both would have to tell an insert from an update:
-# by xmax, which a partitioned table does not give, or by RETURNING old, which PostgreSQL has since 18.
-_REPLACE = """
-INSERT INTO readings (series_id, ts, value)
-SELECT series_id, ts, value FROM staged WHERE place <> ALL($1::int[]) ORDER BY series_id, ts
-ON CONFLICT (series_id, ts) DO UPDATE SET value = excluded.value
-"""
 
 
 class Stage(Enum):
@@ -59,42 +36,42 @@ class Screening(Protocol):
         """Places of the rows whose series some rule has to look at; None, as nearly always, for none."""
 
     async def step(self, connection: asyncpg.pool.PoolConnectionProxy, rows: Rows, places: Int64s) -> Any:
-        """Step the rules' states over these new rows, in the transaction of their readings, last before COMMIT."""
+        """Step the rules' states over these rows, each later than all stored ones of its series.
+
+        In the transaction of the readings, last before COMMIT.
+        """
 
     def committed(self, outcome: Any) -> None:
         """What `step` returned is durable now."""
 
 
 class Store:
-    """One lane's way into PostgreSQL. Holds its connection, and what it learned about duplicates."""
+    """One lane's way into PostgreSQL."""
 
     def __init__(self, screening: Screening) -> None:
         self._screening = screening
-        self._staged_for = 0
         self.stage = Stage.OUTSIDE
         """How far the flush came that has just failed."""
-        self.retries = 0
-        """COPYs that met a duplicate and were run again staged."""
+        self.reclaims = 0
+        """Groups that were run again, because `newest` did not know what somebody else had stored."""
 
     async def flush(self, connection: asyncpg.pool.PoolConnectionProxy, group: Group) -> Sequence[Receipt]:
-        """Store the group durably. Raises what the driver raises; `stage` then says what may have happened."""
+        """Store the group durably. Raises what the driver raises, or UnclaimedError where a series was deleted.
+
+        `stage` then says what may have happened.
+        """
         self.stage = Stage.WRITING
-        new: Bools | None = None
         places = self._screening.screen(group.rows)
-        if self._staged_for or group.replace:
-            new = await self._write_staged(connection, group)
-        else:
-            await connection.execute("BEGIN")
-            try:
-                await _copy(connection, "readings", ["series_id", "ts", "value"], group.as_copy())
-            except asyncpg.UniqueViolationError:
-                await connection.execute("ROLLBACK")
-                self.retries += 1
-                self._staged_for = CLEAN_GROUPS
-                new = await self._write_staged(connection, group)
+        try:
+            late, new = await self._write(connection, group)
+        except (newest.UnclaimedError, asyncpg.UniqueViolationError):
+            await connection.execute("ROLLBACK")
+            self.reclaims += 1
+            await newest.reclaim(connection, group.rows)
+            late, new = await self._write(connection, group)
         outcome = None
         if places is not None:
-            places = places if new is None else places[new[places]]
+            places = places if late is None else places[~late[places]]
             if len(places):
                 self.stage = Stage.STEPPING
                 outcome = await self._screening.step(connection, group.rows, places)
@@ -107,21 +84,28 @@ class Store:
             self._screening.committed(outcome)
         return group.receipts(new)
 
-    async def _write_staged(self, connection: asyncpg.pool.PoolConnectionProxy, group: Group) -> Bools:
-        """Write what is not there yet; returns which rows were new (n,)."""
-        await connection.execute(_STAGE)
+    async def _write(
+        self, connection: asyncpg.pool.PoolConnectionProxy, group: Group
+    ) -> tuple[Bools | None, Bools | None]:
+        """Begin, and write what is not there yet; returns which rows are late and which are new, None: none and all."""
         await connection.execute("BEGIN")
-        await _copy(connection, "staged", ["series_id", "ts", "value", "place"], group.as_staged_copy())
-        places = await connection.fetchval(_KEEP) or []
-        new = np.zeros(len(group.rows), np.bool_)
-        new[places] = True
-        if group.replace and not new.all():
-            await connection.execute(_REPLACE, places)
-        self._staged_for = max(0, self._staged_for - 1) if new.all() else CLEAN_GROUPS
-        return new
+        claim = await newest.claim(connection, group.rows, replace=group.replace)
+        if claim.late is None:
+            if not claim.stored:
+                await _copy(connection, group.rows)
+            return None, None
+        late_and_new = claim.late.copy()
+        late_and_new[claim.late] = ~await newest.find_stored(
+            connection, group.rows.take(claim.late), replace=group.replace
+        )
+        new = late_and_new | ~claim.late
+        await _copy(connection, group.rows.take(late_and_new if claim.stored else new))
+        return claim.late, new
 
 
-async def _copy(connection: asyncpg.pool.PoolConnectionProxy, table: str, columns: list[str], data: bytes) -> None:
-    # A memoryview, because asyncpg takes bytes for the path of a file.
-    source: Any = memoryview(data)
-    await connection.copy_to_table(table, source=source, columns=columns, format="binary")
+async def _copy(connection: asyncpg.pool.PoolConnectionProxy, rows: Rows) -> None:
+    for (table, columns), data in zip(_TABLES, runs.encode(rows), strict=True):
+        if data:
+            # A memoryview, because asyncpg takes bytes for the path of a file.
+            source: Any = memoryview(data)
+            await connection.copy_to_table(table, source=source, columns=columns, format="binary")

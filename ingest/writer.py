@@ -31,12 +31,16 @@ Reply = Callable[[Outcome], None]
 """Called once, with what became of a batch."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WriterLimits:
     """Bounds of what waits and of what one flush carries."""
 
     lanes: int = 2
     """Flushes in flight at once: one waits for the disk while the other copies."""
+    lane_rows: int = 2_000
+    """Rows that have to wait before one more lane takes them: few at a time cost more each."""
+    lane_wait_s: float = 0.01
+    """After which one more lane takes whatever waits: a flush that is stuck does not stop the others."""
     flush_rows: int = 10_000
     """Rows of one group, but for a single larger batch: bounds one COPY's hold on the loop and on row locks."""
     queue_rows: int = 200_000
@@ -73,13 +77,15 @@ class Writer:
         screening: Screening,
         metrics: WriteMetrics,
         limits: WriterLimits,
+        forget_series: Callable[[], None],
     ) -> None:
         self._screening, self._metrics, self._limits = screening, metrics, limits
-        self._lanes = [Lane(pool, partitions, screening) for _ in range(limits.lanes)]
+        self._lanes = [Lane(pool, partitions, screening, forget_series) for _ in range(limits.lanes)]
         self._queue: deque[_Waiting] = deque()
-        self._queued = asyncio.Event()
+        self._go = asyncio.Event()
         self._rows = 0
         self._in_flight = 0
+        self._brisk: set[Lane] = set()  # lanes whose flush began less than `lane_wait_s` ago
         self._draining = False
 
     @property
@@ -125,7 +131,7 @@ class Writer:
         self.admit()
         self._queue.append(_Waiting(batch, since, reply))
         self._rows += len(batch)
-        self._queued.set()
+        self._nudge()
 
     async def run(self) -> None:
         """Flush what comes. Ends only by being cancelled."""
@@ -146,19 +152,50 @@ class Writer:
             await asyncio.sleep(0.005)
 
     async def _serve(self, lane: Lane) -> None:
+        loop = asyncio.get_running_loop()
         while True:
-            await self._queued.wait()
-            group = self._take()
-            if not group:
+            await self._go.wait()
+            self._go.clear()
+            if not self._is_worth_a_flush():  # another lane was faster
                 continue
-            self._in_flight += 1
+            self._brisk.add(lane)
+            timer = loop.call_later(self._limits.lane_wait_s, self._end_brisk, lane)
             try:
-                await self._flush(lane, group)
+                await self._gather()
+                await self._flush_group(lane, self._take())
             finally:
-                # Cancelled: what is unanswered yet was not stored, unless COMMIT was on its way.
-                sent = lane.store.stage is Stage.COMMITTING
-                _answer_all(group, Unknown() if sent else Unavailable(STOPPING))
-                self._in_flight -= 1
+                timer.cancel()
+                self._end_brisk(lane)
+
+    async def _gather(self) -> None:
+        """Let what is at the sockets already come along: look again as long as each look brings more."""
+        seen = 0
+        while seen < self._rows < self._limits.flush_rows:
+            seen = self._rows
+            await asyncio.sleep(0)
+
+    async def _flush_group(self, lane: Lane, group: list[_Waiting]) -> None:
+        self._in_flight += 1
+        self._nudge()
+        try:
+            await self._flush(lane, group)
+        finally:
+            # Cancelled: what is unanswered yet was not stored, unless COMMIT was on its way.
+            sent = lane.store.stage is Stage.COMMITTING
+            _answer_all(group, Unknown() if sent else Unavailable(STOPPING))
+            self._in_flight -= 1
+
+    def _end_brisk(self, lane: Lane) -> None:
+        self._brisk.discard(lane)
+        self._nudge()
+
+    def _nudge(self) -> None:
+        if self._is_worth_a_flush():
+            self._go.set()
+
+    def _is_worth_a_flush(self) -> bool:
+        """Whether enough waits for one more lane, or no other will come back for it soon."""
+        return bool(self._queue) and (not self._brisk or self._rows >= self._limits.lane_rows)
 
     def _take(self) -> list[_Waiting]:
         """The next group: what waits, in order, of one kind of conflict handling, as far as a group may go."""
@@ -174,8 +211,6 @@ class Writer:
             rows += len(head.batch)
         self._rows -= rows
         self._metrics.queue_rows.set(self._rows)
-        if not self._queue:
-            self._queued.clear()
         return group
 
     async def _flush(self, lane: Lane, group: list[_Waiting]) -> None:
@@ -202,10 +237,10 @@ class Writer:
         now, started = asyncio.get_running_loop().time(), time.perf_counter()
         arranged = arrange([waiting.batch for waiting in group])
         oldest = min(waiting.since for waiting in group)
-        retries = lane.store.retries
+        reclaims = lane.store.reclaims
         receipts = await lane.flush(arranged, oldest + self._limits.deadline_s)
         self._metrics.flushed(
-            now - oldest, time.perf_counter() - started, len(arranged.rows), receipts, lane.store.retries - retries
+            now - oldest, time.perf_counter() - started, len(arranged.rows), receipts, lane.store.reclaims - reclaims
         )
         return list(receipts)
 

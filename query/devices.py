@@ -8,7 +8,7 @@ import asyncpg
 from schemas.cursor import encode_cursor
 from schemas.errors import NotFound
 from schemas.names import as_like
-from schemas.times import to_text
+from schemas.times import to_datetime, to_text
 
 ACQUIRE_S = 1.5  # for a connection, and for giving it back: asyncpg waits for ever on a frozen server otherwise
 
@@ -28,11 +28,11 @@ _SERIES = """
 SELECT metric, labels::text AS labels, created_at FROM series WHERE device = $1 ORDER BY metric, id
 """
 _LATEST = """
-SELECT s.metric, s.labels::text AS labels, r.ts, r.value
+SELECT s.metric, s.labels::text AS labels, n.ts_us, n.value
 FROM series s
-CROSS JOIN LATERAL (SELECT ts, value FROM readings WHERE series_id = s.id ORDER BY ts DESC LIMIT 1) r
-WHERE s.device = $1
-ORDER BY s.metric, r.ts DESC
+JOIN newest n ON n.series_id = s.id
+WHERE s.device = $1 AND n.ts_us > 0
+ORDER BY s.metric, n.ts_us DESC
 """
 _EXISTS = "SELECT 1 FROM devices WHERE name = $1"
 
@@ -76,7 +76,7 @@ async def latest(pool: asyncpg.Pool, device: str) -> dict[str, Any]:
             raise NotFound("no such device")
     metrics: dict[str, Any] = {}
     for record in found:
-        item = {"ts": to_text(record["ts"]), "value": record["value"]}
+        item = {"ts": to_text(to_datetime(record["ts_us"])), "value": record["value"]}
         labels = json.loads(record["labels"])
         metrics.setdefault(record["metric"], []).append(item | ({"labels": labels} if labels else {}))
     single = {name: items[0] if len(items) == 1 else items for name, items in metrics.items()}

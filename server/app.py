@@ -103,8 +103,13 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
         rules = RuleLoader(pool, engine, series.items)
         partitions = Partitions(pool)
         metrics = WriteMetrics(registry)
-        limits = WriterLimits(settings.lanes, settings.flush_rows, settings.queue_rows, settings.deadline_s)
-        writer = Writer(pool, partitions, engine, metrics, limits)
+        limits = WriterLimits(
+            lanes=settings.lanes,
+            flush_rows=settings.flush_rows,
+            queue_rows=settings.queue_rows,
+            deadline_s=settings.deadline_s,
+        )
+        writer = Writer(pool, partitions, engine, metrics, limits, series.forget)
         devices = Registry(pool)
         corridor = Corridor(
             authenticate=gate,

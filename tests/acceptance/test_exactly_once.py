@@ -36,9 +36,9 @@ async def test_every_reading_is_stored_once_bit_by_bit(running_server: Server, t
     findings = await fleet.findings(running_server.database_url)
     assert findings.exact, findings
     assert findings.stored == total * READINGS
-    [[rows]] = await running_server.fetch("SELECT count(*) FROM readings")
+    [[rows]] = await running_server.fetch("SELECT count(*) FROM telemetry")
     assert rows == total * READINGS
-    [[days]] = await running_server.fetch("SELECT count(DISTINCT ts::date) FROM readings")
+    [[days]] = await running_server.fetch("SELECT count(DISTINCT ts::date) FROM telemetry")
     assert days >= 3
     figures = {"batches": total, "sent": total + again, "seconds": round(took, 1), "readings": rows}
     text = json.dumps({"exactly_once": figures | {"batches_per_s": round((total + again) / took)}})

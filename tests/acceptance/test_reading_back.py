@@ -133,42 +133,63 @@ def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
     return [plan] + [node for below in plan.get("Plans", []) for node in nodes(below)]
 
 
-async def test_the_view_uses_the_index_and_prunes_partitions(running_server: Server) -> None:
-    day = 86_400_000
+def scans_of(explained: str, table: str) -> dict[str, str]:
+    """How the plan reads each partition of a table: what kind of node."""
+    plan = nodes(json.loads(explained)[0]["Plan"])
+    return {
+        str(node["Relation Name"]): str(node["Node Type"])
+        for node in plan
+        if str(node.get("Relation Name", "")).startswith(f"{table}_2")
+    }
+
+
+async def test_sql_uses_the_index_and_reads_only_the_partitions_it_needs(running_server: Server) -> None:
+    day, quarter = 86_400_000, 900_000
+    noon = NOW_MS // day * day - day // 2  # of yesterday
     for days in range(6):
-        rows = [{"ts": NOW_MS - days * day - place * 1_000, "metric": "m", "value": place} for place in range(500)]
-        assert (await running_server.write({"device": "pump-7", "readings": rows}))[0] == 200
+        at = noon - days * day
+        plain = [{"ts": at - place * quarter, "metric": "plain", "value": place} for place in range(40)]
+        packed = [{"ts": at - place * 1_000, "metric": "packed", "value": place} for place in range(500)]
+        assert (await running_server.write({"device": "pump-7", "readings": plain + packed}))[0] == 200
         # Many other series, as in life: in a small table no planner would use an index.
+        moment = datetime.fromtimestamp(at / 1_000, UTC)
         await running_server.fetch(
             "INSERT INTO readings SELECT s, $1::timestamptz - n * interval '1 s', n "
             "FROM generate_series(1000, 1100) AS s, generate_series(1, 200) AS n",
-            datetime.fromtimestamp((NOW_MS - days * day) / 1_000, UTC),
+            moment,
+        )
+        await running_server.fetch(
+            "INSERT INTO runs SELECT s, $1::timestamptz - n * interval '1 s', $1::timestamptz - n * interval '1 s', "
+            "'{0}', '{1}' FROM generate_series(1000, 1100) AS s, generate_series(1, 200) AS n",
+            moment,
         )
     await running_server.fetch("INSERT INTO devices (name) SELECT 'other-' || n FROM generate_series(1, 3000) AS n")
     await running_server.fetch(
         "INSERT INTO series (device, metric) SELECT 'other-' || n, 'm' FROM generate_series(1, 3000) AS n"
     )
     await running_server.fetch("ANALYZE")
-    query = (
-        "EXPLAIN (FORMAT JSON, ANALYZE) SELECT ts, value FROM telemetry "
-        "WHERE device = 'pump-7' AND metric = 'm' AND ts >= '{}'"
-    )
-    since = text(NOW_MS - 100_000)
-    explained = await running_server.fetch(query.format(since))
-    plan = nodes(json.loads(explained[0][0])[0]["Plan"])
-    touched = {node["Relation Name"] for node in plan if str(node.get("Relation Name", "")).startswith("readings_")}
-    old = datetime.fromtimestamp((NOW_MS - 2 * day) / 1_000, UTC)
-    assert touched
-    assert all(name >= f"readings_{old + timedelta(days=1):%Y%m%d}" for name in touched), touched
-    today = f"readings_{datetime.fromtimestamp(NOW_MS / 1_000, UTC):%Y%m%d}"  # those made ahead are empty
-    scans = [node for node in plan if "Scan" in node["Node Type"] and str(node.get("Relation Name")) in touched]
-    scans = [node for node in scans if node["Relation Name"] <= today]
-    assert scans
-    assert all("Index" in node["Node Type"] for node in scans), [node["Node Type"] for node in scans]
-    assert any("series_identity" in str(node.get("Index Name")) for node in plan)
-    found = await running_server.fetch(
-        "SELECT count(*) FROM telemetry_between('pump-7', 'm', $1, $2)",
-        datetime.fromtimestamp((NOW_MS - 99_500) / 1_000, UTC),
-        datetime.fromtimestamp((NOW_MS + 1) / 1_000, UTC),
-    )
-    assert found[0][0] == 100
+    since, until = noon - 100_000, noon + 1
+    yesterday = f"{datetime.fromtimestamp(noon / 1_000, UTC):%Y%m%d}"
+    view = "EXPLAIN (FORMAT JSON, ANALYZE) SELECT ts, value FROM telemetry WHERE device = 'pump-7' AND metric = '{}' "
+    [[explained]] = await running_server.fetch(view.format("plain") + f"AND ts >= '{text(since)}'")
+    assert min(scans_of(explained, "readings")) == f"readings_{yesterday}", "older partitions are not touched"
+    assert "Index" in scans_of(explained, "readings")[f"readings_{yesterday}"]
+    assert "series_identity" in explained
+    [[explained]] = await running_server.fetch(view.format("packed") + f"AND ts >= '{text(since)}'")
+    assert all("Index" in kind for name, kind in scans_of(explained, "runs").items() if name <= f"runs_{yesterday}")
+    # The function is opaque to EXPLAIN, so its text is explained, with the same arguments.
+    [[body]] = await running_server.fetch("SELECT pg_get_functiondef('telemetry_between'::regproc)")
+    select = body[body.index("SELECT") : body.rindex("END")].rstrip().rstrip(";")
+    arguments = {"device": "'pump-7'::text", "metric": "'packed'::text"}
+    arguments |= {'"from"': f"'{text(since)}'::timestamptz", '"to"': f"'{text(until)}'::timestamptz"}
+    for name, value in arguments.items():
+        select = select.replace(f"telemetry_between.{name}", value)
+    [[explained]] = await running_server.fetch(f"EXPLAIN (FORMAT JSON, ANALYZE) {select}")
+    assert set(scans_of(explained, "runs")) == {f"runs_{yesterday}"}
+    assert "Index" in scans_of(explained, "runs")[f"runs_{yesterday}"]
+    for metric, count in (("plain", 1), ("packed", 101)):
+        bounds = datetime.fromtimestamp(since / 1_000, UTC), datetime.fromtimestamp(until / 1_000, UTC)
+        found = await running_server.fetch(
+            "SELECT count(*) FROM telemetry_between('pump-7', $1, $2, $3)", metric, *bounds
+        )
+        assert found[0][0] == count

@@ -70,7 +70,13 @@ async def post(
 
 async def stored(server: Server) -> int:
     """Readings in the table."""
-    return int((await server.fetch("SELECT count(*) FROM readings"))[0][0])
+    return int(
+        (
+            await server.fetch(
+                "SELECT (SELECT count(*) FROM readings) + (SELECT coalesce(sum(cardinality(values)), 0) FROM runs)"
+            )
+        )[0][0]
+    )
 
 
 async def assert_life_goes_on(server: Server, key: str | None = None) -> None:
@@ -427,7 +433,7 @@ async def test_503_when_too_much_is_waiting(start_server: StartServer) -> None:
     try:
         held = blocking.transaction()
         await held.start()
-        await blocking.execute("LOCK TABLE readings IN ACCESS EXCLUSIVE MODE")
+        await blocking.execute("LOCK TABLE readings, runs, newest IN ACCESS EXCLUSIVE MODE")
         taken = []
         for _ in range(3):  # one group in flight, four rows waiting
             taken.append(asyncio.create_task(post(server, batch(2))))

@@ -1,4 +1,4 @@
-"""Storing a group: the optimistic COPY and its way back, replacing, poison, partitions, deadlocks, two lanes."""
+"""Storing a group: runs, duplicates, late and replaced readings, poison, partitions, deadlocks, two lanes."""
 
 import asyncio
 import contextlib
@@ -8,11 +8,13 @@ from typing import Any
 import asyncpg
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from ingest.group import Batch
 from ingest.metrics import WriteMetrics
-from ingest.store import CLEAN_GROUPS
+from ingest.runs import LONGEST
 from ingest.writer import Writer, WriterLimits
 from schemas.columns import Int64s, Receipt, Rows
 from schemas.errors import DatabaseAway, Invalid, Unavailable
@@ -22,10 +24,13 @@ POISON = 666.0
 REFUSE = f"""
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF new.value = {POISON} THEN RAISE numeric_value_out_of_range; END IF;
+    IF to_jsonb(new)->'value' = '{POISON:.0f}' OR to_jsonb(new)->'values' @> '[{POISON:.0f}]' THEN
+        RAISE numeric_value_out_of_range;
+    END IF;
     RETURN new;
 END $$;
 CREATE TRIGGER refuse BEFORE INSERT ON readings FOR EACH ROW EXECUTE FUNCTION refuse();
+CREATE TRIGGER refuse BEFORE INSERT ON runs FOR EACH ROW EXECUTE FUNCTION refuse();
 """
 
 
@@ -36,22 +41,97 @@ async def shop(database: str) -> AsyncIterator[Workshop]:
         yield shop
 
 
-async def test_a_copy_that_meets_a_duplicate_is_run_again_staged_and_staged_it_goes_on(shop: Workshop) -> None:
+async def test_what_is_stored_is_seen_whether_it_lies_in_runs_or_alone(shop: Workshop) -> None:
+    run = [("a", float(place), float(place)) for place in range(10)]
+    assert await shop.write(*run) == Receipt(10, 0)
+    assert await shop.write(("a", 20, 20.0)) == Receipt(1, 0)
+    assert await shop.sizes() == (1, 1)
+    again = [("a", 3.0, -1.0), ("a", 3.5, 3.5), ("a", 20.0, -1.0), ("a", 30.0, 30.0)]
+    assert await shop.write(*again) == Receipt(2, 2)
+    assert await shop.write(*again) == Receipt(0, 4)
+    assert await shop.write(*run, ("b", 0, 1.0)) == Receipt(1, 10)
+    assert await shop.values() == {("a", at): at for _, at, _ in run} | {
+        ("a", 3.5): 3.5,
+        ("a", 20.0): 20.0,
+        ("a", 30.0): 30.0,
+        ("b", 0.0): 1.0,
+    }
+
+
+async def test_a_run_that_begins_within_another_hides_nothing(shop: Workshop) -> None:
+    even = [("a", 2.0 * place, 1.0) for place in range(LONGEST + 50)]
+    odd = [("a", 2.0 * place + 1, 1.0) for place in range(LONGEST + 50)]
+    assert await shop.write(*even) == Receipt(len(even), 0)
+    assert await shop.write(*odd) == Receipt(len(odd), 0)
+    assert await shop.write(*odd[10:20], *even[300:340], ("a", 5000.5, 1.0)) == Receipt(1, 50)
+    assert len(await shop.values()) == len(even) + len(odd) + 1
+
+
+points = st.tuples(
+    st.sampled_from("abc"), st.integers(0, 12) | st.sampled_from([0, 899, 900, 901, 86_400]), st.integers(0, 9)
+)
+flushes = st.lists(
+    st.tuples(st.booleans(), st.lists(st.lists(points, min_size=1, max_size=14), min_size=1, max_size=3)),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(flushes)
+async def test_any_order_of_writes_is_stored_as_a_dictionary_would(
+    shop: Workshop, groups: list[tuple[bool, list[list[tuple[str, int, int]]]]]
+) -> None:
+    await shop.clear()
+    wanted: dict[tuple[str, float], float] = {}
+    for number, (replace, contents) in enumerate(groups):
+        batches, receipts = [], []
+        for content in contents:
+            batches.append(await shop.batch(*content, replace=replace))
+            new = 0
+            for metric, at, value in content:
+                new += (metric, at) not in wanted
+                if replace or (metric, at) not in wanted:
+                    wanted[metric, at] = value
+            receipts.append((new, len(content) - new))
+        found = await shop.flush(*batches, lane=shop.lanes[number % 2])
+        if replace:  # whose replacement counts as the new one is not promised
+            assert sum(receipt.accepted for receipt in found) == sum(new for new, _ in receipts)
+        else:
+            assert [(receipt.accepted, receipt.duplicates) for receipt in found] == receipts
+    assert await shop.values() == wanted
+    newest = {metric: max(at for name, at in wanted if name == metric) for metric, _ in wanted}
+    assert await shop.newest() == {metric: (at, wanted[metric, at]) for metric, at in newest.items()}
+    assert await shop.between("a", 1, 900) == sorted(
+        (at, value) for (metric, at), value in wanted.items() if metric == "a" and 1 <= at < 900
+    )
+
+
+async def test_what_was_stored_behind_our_back_is_found_out(shop: Workshop) -> None:
+    batch = await shop.batch(("a", 1, 1.0))
+    await shop.flush(await shop.batch(("b", 1, 1.0)))  # makes the partition
+    at = float(batch.ts[0]) / 1e6
+    await shop.pool.execute("INSERT INTO readings VALUES ($1, to_timestamp($2), 7)", int(batch.series_id[0]), at)
     lane = shop.lane()
-    first = await shop.batch(("a", 0, 1.0), ("a", 1, 2.0))
-    assert await shop.flush(first, lane=lane) == [Receipt(2, 0)]
-    assert lane.store.retries == 0
-    again = await shop.batch(("a", 1, 9.0), ("a", 2, 3.0))
-    assert await shop.flush(again, lane=lane) == [Receipt(1, 1)]
-    assert lane.store.retries == 1
-    for number in range(CLEAN_GROUPS):  # duplicates keep coming: no COPY fails for them
-        assert await shop.flush(again, lane=lane) == [Receipt(0, 2)], number
-    assert lane.store.retries == 1
-    for number in range(CLEAN_GROUPS):
-        assert await shop.flush(await shop.batch(("a", 10 + number, 1.0)), lane=lane) == [Receipt(1, 0)]
-    assert await shop.flush(again, lane=lane) == [Receipt(0, 2)]
-    assert lane.store.retries == 2, "after clean groups the plain COPY is tried again"
-    assert {at: value for (_, at), value in (await shop.values()).items() if at < 10} == {0: 1.0, 1: 2.0, 2: 3.0}
+    assert await shop.flush(batch, await shop.batch(("a", 2, 2.0)), lane=lane) == [Receipt(0, 1), Receipt(1, 0)]
+    assert lane.store.reclaims == 1
+    assert await shop.newest() == {"a": (2, 2.0), "b": (1, 1.0)}
+
+
+async def test_a_series_that_an_older_version_made_is_adopted(shop: Workshop) -> None:
+    await shop.write(*[("a", float(place), 1.0) for place in range(10)])
+    await shop.pool.execute("DELETE FROM newest")
+    assert await shop.write(("a", 5, 2.0), ("a", 9, 2.0), ("a", 10, 2.0)) == Receipt(1, 2)
+    assert await shop.newest() == {"a": (10, 2.0)}
+
+
+async def test_a_series_that_was_deleted_is_made_anew(shop: Workshop) -> None:
+    batch = await shop.batch(("a", 1, 1.0))
+    await shop.pool.execute("DELETE FROM series")
+    with pytest.raises(Unavailable):
+        await shop.flush(batch)
+    assert await shop.write(("a", 1, 1.0)) == Receipt(1, 0)
+    assert await shop.values() == {("a", 1): 1.0}
 
 
 async def test_receipts_of_a_group_are_each_batch_s_own(shop: Workshop) -> None:
@@ -65,18 +145,26 @@ async def test_receipts_of_a_group_are_each_batch_s_own(shop: Workshop) -> None:
     assert await shop.values() == {("a", 0): 1.0, ("a", 1): 5.0, ("b", 1): 6.0}
 
 
-async def test_replacing_changes_the_value_and_counts_a_duplicate(shop: Workshop) -> None:
+@pytest.mark.parametrize("others", [0, 20])
+async def test_replacing_changes_the_value_and_counts_a_duplicate(shop: Workshop, others: int) -> None:
     await shop.write(("a", 0, 1.0), ("a", 1, 1.0))
+    if others:  # they make a run of what replacing meets
+        await shop.clear()
+        await shop.write(("a", 0, 1.0), ("a", 1, 1.0), *[("a", 3.0 + place, 9.0) for place in range(others)])
+        assert await shop.sizes() == (0, 1)
     replacing = await shop.batch(("a", 1, 2.0), ("a", 2, 2.0), ("a", 2, 3.0), replace=True)
     assert await shop.flush(replacing) == [Receipt(1, 2)]
-    assert await shop.values() == {("a", 0): 1.0, ("a", 1): 2.0, ("a", 2): 3.0}
+    found = {key: value for key, value in (await shop.values()).items() if value != 9.0}
+    assert found == {("a", 0): 1.0, ("a", 1): 2.0, ("a", 2): 3.0}
+    assert len(await shop.values()) == 3 + others
     assert await shop.flush(replacing) == [Receipt(0, 3)]
+    assert await shop.newest() == {"a": (22, 9.0) if others else (2, 3.0)}
 
 
 def writer(shop: Workshop, **limits: Any) -> Writer:
     """A writer without rules."""
     metrics = WriteMetrics(CollectorRegistry())
-    return Writer(shop.pool, shop.partitions, NoRules(), metrics, WriterLimits(**limits))
+    return Writer(shop.pool, shop.partitions, NoRules(), metrics, WriterLimits(**limits), shop.series.forget)
 
 
 async def outcomes(writer: Writer, batches: list[Batch]) -> list[Receipt | BaseException]:
@@ -106,7 +194,9 @@ async def test_a_poisoned_value_fails_its_own_batch_only(shop: Workshop, culprit
 
 async def test_a_partition_that_somebody_dropped_is_made_again(shop: Workshop) -> None:
     await shop.write(("a", 0, 1.0))
-    (name,) = await shop.pool.fetchrow("SELECT inhrelid::regclass::text FROM pg_inherits LIMIT 1")  # type: ignore[misc]
+    (name,) = await shop.pool.fetchrow(
+        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'readings'::regclass LIMIT 1"
+    )  # type: ignore[misc]
     await shop.pool.execute(f"DROP TABLE {name}")
     assert await shop.write(("a", 1, 2.0)) == Receipt(1, 0)
     assert await shop.values() == {("a", 1): 2.0}
@@ -124,18 +214,17 @@ async def test_a_deadlock_is_retried_unseen(shop: Workshop) -> None:
     await shop.write(("a", -10, 0.0), ("b", -10, 0.0))
     batch = await shop.batch(("a", 1, 1.0), ("b", 1, 1.0))
     first, second = (int(series) for series in batch.series_id)
-    insert = "INSERT INTO readings VALUES ($1, to_timestamp($2), 7)"
-    at = float(batch.ts[0]) / 1e6
+    lock = "SELECT 1 FROM newest WHERE series_id = $1 FOR UPDATE"
     async with shop.pool.acquire() as other:
         await other.execute("SET deadlock_timeout = '20s'")  # so that the lane is the one that finds it
         async with other.transaction():
-            await other.execute(insert, max(first, second), at)
+            await other.execute(lock, max(first, second))
             lane = shop.lane()
             flushing = asyncio.create_task(shop.flush(batch, lane=lane))
             await asyncio.sleep(0.3)  # the lane holds the first row and waits for the second
-            await other.execute(insert, min(first, second), at)
-    assert await flushing == [Receipt(0, 2)]
-    assert set((await shop.values()).values()) == {0.0, 7.0}
+            await other.execute(lock, min(first, second))
+    assert await flushing == [Receipt(2, 0)]
+    assert set((await shop.values()).values()) == {0.0, 1.0}
 
 
 async def test_a_killed_backend_is_replaced_unseen(shop: Workshop) -> None:
@@ -150,14 +239,14 @@ async def test_two_lanes_on_the_same_keys_store_each_once(shop: Workshop) -> Non
     lanes = [shop.lane() for _ in range(2)]
     points = [("a", float(number), 1.0) for number in range(200)]
     for _ in range(5):
-        await shop.pool.execute("TRUNCATE readings")
+        await shop.pool.execute("TRUNCATE readings, runs")
         forward, backward = await shop.batch(*points), await shop.batch(*reversed(points))
         ((one,), (other,)) = await asyncio.gather(
             shop.flush(forward, lane=lanes[0]), shop.flush(backward, lane=lanes[1])
         )
         assert one.accepted + other.accepted == 200
         assert one.accepted + one.duplicates == other.accepted + other.duplicates == 200
-        assert await shop.pool.fetchval("SELECT count(*) FROM readings") == 200
+        assert len(await shop.values()) == 200
 
 
 async def test_nothing_is_stored_of_a_group_that_is_past_its_deadline(shop: Workshop) -> None:

@@ -18,6 +18,7 @@ from ingest.store import Screening
 from schemas.columns import Int64s, Receipt, Rows, SeriesKey
 from schemas.events import Event
 from schemas.rules import RuleRequest
+from schemas.times import to_datetime, to_micros
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
@@ -55,11 +56,11 @@ class Workshop:
         self.partitions = Partitions(pool)
         self.rulebook = RuleBook(pool, lambda: NOW + 999 * SECOND, self.published.extend)
         self.loader = RuleLoader(pool, self.engine, self.series.items)
-        self.lanes = [Lane(pool, self.partitions, self.engine) for _ in range(2)]
+        self.lanes = [Lane(pool, self.partitions, self.engine, self.series.forget) for _ in range(2)]
 
     def lane(self, screening: Screening | None = None) -> Lane:
         """One more lane, by default without rules."""
-        self.lanes.append(Lane(self.pool, self.partitions, screening or NoRules()))
+        self.lanes.append(Lane(self.pool, self.partitions, screening or NoRules(), self.series.forget))
         return self.lanes[-1]
 
     async def batch(
@@ -97,6 +98,28 @@ class Workshop:
             "SELECT metric, extract(epoch FROM ts)::float8 - $1 AS at, value FROM telemetry", NOW / SECOND
         )
         return {(record["metric"], round(record["at"], 6)): record["value"] for record in found}
+
+    async def newest(self) -> dict[str, tuple[float, float]]:
+        """The newest reading of each metric: seconds after `NOW`, and its value."""
+        found = await self.pool.fetch(
+            "SELECT metric, ts_us, value FROM newest JOIN series ON id = series_id WHERE ts_us > 0"
+        )
+        return {record["metric"]: ((record["ts_us"] - NOW) / SECOND, record["value"]) for record in found}
+
+    async def between(self, metric: str, since: float, until: float) -> list[tuple[float, float]]:
+        """`telemetry_between`, in seconds after `NOW`."""
+        bounds = (to_datetime(NOW + round(seconds * SECOND)) for seconds in (since, until))
+        found = await self.pool.fetch("SELECT ts, value FROM telemetry_between('pump-1', $1, $2, $3)", metric, *bounds)
+        return [((to_micros(record["ts"]) - NOW) / SECOND, record["value"]) for record in found]
+
+    async def sizes(self) -> tuple[int, int]:
+        """How many plain readings and how many runs are stored."""
+        found = await self.pool.fetchrow("SELECT (SELECT count(*) FROM readings), (SELECT count(*) FROM runs)")
+        return tuple(found or ())
+
+    async def clear(self) -> None:
+        """Forget every reading."""
+        await self.pool.execute("TRUNCATE readings, runs; UPDATE newest SET ts_us = 0, before_us = 0")
 
     async def events(self) -> list[tuple[int, str, str, float]]:
         """The record: offset, event, severity, value."""

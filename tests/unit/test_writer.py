@@ -27,7 +27,7 @@ class StuckLane:
 
     def __init__(self, stage: Stage) -> None:
         self.store = self
-        self.stage, self.retries = stage, 0
+        self.stage, self.reclaims = stage, 0
         self.begun, self.go = asyncio.Event(), asyncio.Event()
 
     async def flush(self, group: Group, _: float) -> Sequence[Receipt]:
@@ -41,10 +41,11 @@ class StuckLane:
 def make(stage: Stage = Stage.WRITING, watch: Any = None, **limits: Any) -> tuple[Writer, StuckLane]:
     nothing = cast(Any, None)
     screening = cast(Any, watch or Watch())
-    writer = Writer(nothing, nothing, screening, WriteMetrics(CollectorRegistry()), WriterLimits(lanes=1, **limits))
-    lane = StuckLane(stage)
-    writer._lanes = [cast(Any, lane)]
-    return writer, lane
+    metrics, bounds = WriteMetrics(CollectorRegistry()), WriterLimits(**{"lanes": 1} | limits)
+    writer = Writer(nothing, nothing, screening, metrics, bounds, lambda: None)
+    lanes = [StuckLane(stage) for _ in range(bounds.lanes)]
+    writer._lanes = cast(Any, lanes)
+    return writer, lanes[0]
 
 
 def batch(series_id: int = 1) -> Batch:
@@ -102,3 +103,44 @@ async def test_more_than_may_wait_is_refused() -> None:
     with pytest.raises(Overloaded):
         writer.admit()
     assert not outcomes
+
+
+async def test_one_more_lane_helps_when_much_waits_or_the_others_are_stuck() -> None:
+    for rows, wait_s in ((3, 60.0), (1_000, 0.02)):
+        writer, first = make(lanes=2, lane_rows=rows, lane_wait_s=wait_s)
+        second = cast(StuckLane, writer._lanes[1])
+        running = asyncio.create_task(writer.run())
+        outcomes: list[Outcome] = []
+        writer.submit(batch(1), now(), outcomes.append)
+        await first.begun.wait()
+        for number in range(2):
+            writer.submit(batch(number), now(), outcomes.append)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not second.begun.is_set(), "few wait, and the first lane may come back at once"
+        if rows == 3:
+            writer.submit(batch(3), now(), outcomes.append)
+        await asyncio.wait_for(second.begun.wait(), 1)
+        first.go.set()
+        second.go.set()
+        await writer.drain()
+        assert outcomes == [Receipt(1, 0)] * (4 if rows == 3 else 3)
+        running.cancel()
+        await asyncio.wait({running})
+
+
+async def test_what_arrives_while_the_sockets_are_read_makes_one_group() -> None:
+    writer, lane = make()
+    running = asyncio.create_task(writer.run())
+    outcomes: list[Outcome] = []
+    for number in range(20):  # one at each turn of the loop
+        writer.submit(batch(number), now(), outcomes.append)
+        await asyncio.sleep(0)
+    assert not lane.begun.is_set()
+    await asyncio.wait_for(lane.begun.wait(), 1)
+    assert writer.rows_waiting == 0
+    lane.go.set()
+    await writer.drain()
+    assert len(outcomes) == 20
+    running.cancel()
+    await asyncio.wait({running})

@@ -1,0 +1,176 @@
+"""What is stored already: claimed series by series, looked for only where a reading is no later than the newest.
+
+The row of a series in `newest` is the lock under which it is written. A reading later than the one named there is new
+for certain; any other is compared with what lies in its quarter of an hour, which under the lock nobody changes.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import numpy as np
+
+from ingest.runs import QUARTER_US, segments
+from schemas.columns import Bools, Float64s, Int64s, Rows
+from schemas.times import to_datetime, to_micros
+
+Connection = asyncpg.pool.PoolConnectionProxy
+
+PREPARE = "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off"
+"""For a connection that claims: locks are taken in the order of the arguments as long as the plan is a nested loop."""
+
+# RETURNING old exists since PostgreSQL 18 only, hence `before_us`.
+_CLAIMED = """
+WITH claimed AS (
+    UPDATE newest h
+    SET before_us = h.ts_us,
+        ts_us = greatest(h.ts_us, n.last_us),
+        value = CASE WHEN n.last_us > h.ts_us OR ($5 AND n.last_us = h.ts_us) THEN n.value ELSE h.value END
+    FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::float8[]) AS n (series_id, first_us, last_us, value)
+    WHERE h.series_id = n.series_id
+    RETURNING h.series_id, h.before_us, n.first_us, n.value
+)
+"""
+_INSERTED = """
+, inserted AS (
+    INSERT INTO readings (series_id, ts, value)
+    SELECT series_id, timestamptz 'epoch' + first_us * interval '1 microsecond', value
+    FROM claimed
+    WHERE first_us > before_us
+)
+"""
+_FOUND = """
+SELECT count(*) AS found,
+       array_agg(series_id) FILTER (WHERE first_us <= before_us) AS late,
+       array_agg(before_us) FILTER (WHERE first_us <= before_us) AS before
+FROM claimed
+"""
+_CLAIM, _CLAIM_AND_INSERT = _CLAIMED + _FOUND, _CLAIMED + _INSERTED + _FOUND
+# `newest` was passed by: by a version that did not know it, or by hand.
+_RECLAIM = """
+INSERT INTO newest (series_id, ts_us, value)
+SELECT s.id, coalesce((extract(epoch FROM l.ts) * 1000000)::bigint, 0), coalesce(l.value, 0)
+FROM series s
+LEFT JOIN LATERAL newest_stored(s.id) l ON true
+WHERE s.id = ANY($1::integer[])
+ORDER BY s.id
+ON CONFLICT (series_id) DO UPDATE
+SET value = CASE WHEN excluded.ts_us > newest.ts_us THEN excluded.value ELSE newest.value END,
+    ts_us = greatest(newest.ts_us, excluded.ts_us)
+"""
+# Two arguments bound the times from both ends, so that only the partitions of these days are looked into.
+_RUNS = """
+SELECT w.place, r.series_id, r.ts, r.offsets, CASE WHEN $6 THEN r.values END AS values
+FROM (
+    SELECT series_id, place, timestamptz 'epoch' + first_us * interval '1 microsecond' AS first,
+           timestamptz 'epoch' + last_us * interval '1 microsecond' AS last
+    FROM unnest($1::integer[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS n (series_id, first_us, last_us, place)
+) w
+JOIN runs r ON r.series_id = w.series_id AND r.ts >= quarter_of(w.first) AND r.ts <= w.last AND r.until >= w.first
+WHERE r.ts >= $4 AND r.ts <= $5
+"""
+_READINGS = """
+SELECT n.place
+FROM (
+    SELECT series_id, place, timestamptz 'epoch' + us * interval '1 microsecond' AS ts
+    FROM unnest($1::integer[], $2::bigint[]) WITH ORDINALITY AS n (series_id, us, place)
+) n
+JOIN readings r ON r.series_id = n.series_id AND r.ts = n.ts
+WHERE r.ts >= $3 AND r.ts <= $4
+"""
+_REPLACE_READINGS = """
+UPDATE readings r
+SET value = n.value
+FROM (
+    SELECT series_id, timestamptz 'epoch' + us * interval '1 microsecond' AS ts, value
+    FROM unnest($1::integer[], $2::bigint[], $3::float8[]) AS n (series_id, us, value)
+) n
+WHERE r.series_id = n.series_id AND r.ts = n.ts AND r.ts >= $4 AND r.ts <= $5
+"""
+_REPLACE_RUN = "UPDATE runs SET values = $3 WHERE series_id = $1 AND ts = $2"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What was learned of n rows when their series were locked."""
+
+    late: Bools | None
+    """(n,) those no later than what was the newest of their series; None, as nearly always: none of them."""
+    stored: bool
+    """Whether all the others are stored by now."""
+
+
+class UnclaimedError(Exception):
+    """Some series have no row in `newest`: they were deleted, or made by a version that did not know it."""
+
+
+async def claim(connection: Connection, rows: Rows, *, replace: bool) -> Claim:
+    """Lock the series of these rows, in order of (series, ts), and move their newest reading on.
+
+    Rows that are each the only one of their series are stored in the same statement. Raises UnclaimedError.
+    """
+    starts = np.flatnonzero(np.diff(rows.series_id, prepend=-1))
+    ends = np.append(starts[1:], len(rows)) - 1
+    series = rows.series_id[starts]
+    alone = len(series) == len(rows)
+    query = _CLAIM_AND_INSERT if alone else _CLAIM
+    found = await connection.fetchrow(
+        query, series.tolist(), rows.ts[starts].tolist(), rows.ts[ends].tolist(), rows.value[ends].tolist(), replace
+    )
+    if found is None or found["found"] != len(series):
+        raise UnclaimedError
+    if found["late"] is None:
+        return Claim(None, alone)
+    before = np.zeros(len(series), np.int64)
+    before[np.searchsorted(series, found["late"])] = found["before"]
+    return Claim(rows.ts <= np.repeat(before, ends - starts + 1), alone)
+
+
+async def reclaim(connection: Connection, rows: Rows) -> None:
+    """Make `newest` say of the series of these rows what is stored, in a transaction of its own."""
+    await connection.execute(_RECLAIM, np.unique(rows.series_id).tolist())
+
+
+async def find_stored(connection: Connection, late: Rows, *, replace: bool) -> Bools:
+    """Which of these rows (n,), of claimed series and in order of (series, ts), are stored already.
+
+    With `replace` their values take the place of the stored ones.
+    """
+    stored = await _find_in_runs(connection, late, replace=replace)
+    if stored.all():
+        return stored
+    rest = np.flatnonzero(~stored)
+    rows = late.take(rest)
+    bounds = to_datetime(int(rows.ts.min())), to_datetime(int(rows.ts.max()))
+    records = await connection.fetch(_READINGS, rows.series_id.tolist(), rows.ts.tolist(), *bounds)
+    places = rest[np.array([record["place"] for record in records], np.int64) - 1]
+    stored[places] = True
+    if replace and len(places):
+        rows = late.take(places)
+        arguments = rows.series_id.tolist(), rows.ts.tolist(), rows.value.tolist()
+        await connection.execute(_REPLACE_READINGS, *arguments, *bounds)
+    return stored
+
+
+async def _find_in_runs(connection: Connection, late: Rows, *, replace: bool) -> Bools:
+    stored = np.zeros(len(late), np.bool_)
+    starts, lengths = segments(late)
+    first, last = late.ts[starts], late.ts[starts + lengths - 1]
+    quarter = int(first.min()) // QUARTER_US * QUARTER_US
+    bounds = to_datetime(quarter), to_datetime(int(last.max()))
+    series = late.series_id[starts].tolist()
+    changed: list[tuple[Any, ...]] = []
+    for record in await connection.fetch(_RUNS, series, first.tolist(), last.tolist(), *bounds, replace):
+        window = int(record["place"]) - 1
+        part = slice(starts[window], starts[window] + lengths[window])
+        times: Int64s = to_micros(record["ts"]) + np.array(record["offsets"], np.int64)
+        place = np.minimum(np.searchsorted(times, late.ts[part]), len(times) - 1)
+        hit = times[place] == late.ts[part]
+        stored[part] |= hit
+        if replace and hit.any():
+            values: Float64s = np.array(record["values"], np.float64)
+            values[place[hit]] = late.value[part][hit]
+            changed.append((record["series_id"], record["ts"], values.tolist()))
+    if changed:
+        await connection.executemany(_REPLACE_RUN, changed)
+    return stored
