@@ -11,6 +11,9 @@ from schemas.columns import SeriesKey
 from schemas.events import EventType
 from schemas.times import to_datetime, to_text
 
+Acknowledgement = tuple[datetime | None, str | None]
+"""When, and by whose key; Nones: not yet."""
+
 
 @dataclass(frozen=True, slots=True)
 class Alert:
@@ -55,6 +58,10 @@ class Alert:
     def event(self, event: EventType, at: datetime) -> dict[str, Any]:
         """The payload of an event that leaves the alert like this."""
         return {"event": event.value, "at": to_text(at), "alert": self.as_json()}
+
+    def acknowledged(self, acknowledgement: "Acknowledgement") -> "Alert":
+        """The alert with what the table says of its acknowledgement."""
+        return replace(self, acknowledged_at=acknowledgement[0], acknowledged_by=acknowledgement[1])
 
     def moved(self, rule: WatchingRule, transition: Transition) -> "Alert":
         """The alert after a transition."""

@@ -1,16 +1,17 @@
 """Who listens to what, and what waits for whom: encoded once, queued per connection, never blocking the broadcaster."""
 
 import asyncio
-import uuid
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 import structlog
 
 from alerts import protocol
+from alerts.connection import Connection, Subscription
 from alerts.limits import Limits
 from alerts.protocol import Disconnect
+from alerts.readings import READINGS, Readings
+from alerts.viewer import Viewer
 from schemas.errors import Forbidden, SluiceError, Unauthorized
 from schemas.events import Event
 from schemas.keys import Principal, Scope
@@ -24,96 +25,15 @@ Authenticate = Callable[[str], Awaitable[Principal]]
 """Token to principal; raises a `SluiceError`, Unauthorized for every token that is not valid (any more)."""
 
 
-@dataclass(slots=True, eq=False)
-class Subscription:
-    """One channel of one connection."""
-
-    channel: str
-    device: str | None
-    """Whose events it carries; None for everybody's."""
-    cursor: int
-    """The last offset the connection got or does not need, while it is not yet live."""
-    live: bool
-    """Whether broadcasts reach it; until then its connection's writer reads what it missed."""
-
-
-class Connection:
-    """One socket as the broadcaster sees it: a queue bounded in bytes, and a wish to be closed."""
-
-    def __init__(self, limits: Limits, on_close: Callable[[], None]) -> None:
-        self.id = str(uuid.uuid4())
-        self.token = ""
-        """What it connected with; empty before."""
-        self.subscriptions: dict[str, Subscription] = {}
-        self.closing: Disconnect | None = None
-        self.sending_since: float | None = None
-        """Loop seconds, while the writer waits for the socket to take a frame."""
-        self._limits = limits
-        self._on_close = on_close
-        self._frames: deque[str] = deque()
-        self._bytes = 0
-        self._wake = asyncio.Event()
-
-    @property
-    def waiting_bytes(self) -> int:
-        """What was queued and not yet taken."""
-        return self._bytes
-
-    @property
-    def behind(self) -> Subscription | None:
-        """A subscription that still has to catch up."""
-        return next((each for each in self.subscriptions.values() if not each.live), None)
-
-    def send(self, text: str) -> None:
-        """Queue ASCII text. One byte too much, and the connection is closed as slow instead: the queue never grows."""
-        if self.closing is not None:
-            return
-        if self._bytes + len(text) > self._limits.queue_bytes:
-            self.close(protocol.SLOW)
-            return
-        self._frames.append(text)
-        self._bytes += len(text)
-        self._wake.set()
-
-    def take(self) -> str:
-        """Take what waits, joined into a frame of about `frame_bytes`; empty where nothing does."""
-        size, texts = 0, []
-        while self._frames and size < self._limits.frame_bytes:
-            texts.append(self._frames.popleft())
-            size += len(texts[-1])
-        self._bytes -= size
-        return "\n".join(texts)
-
-    def close(self, why: Disconnect) -> None:
-        """Have the connection closed, soon. The first reason stays."""
-        if self.closing is not None:
-            return
-        self.closing = why
-        if why is protocol.SLOW:
-            self._frames.clear()
-            self._bytes = 0
-        self._wake.set()
-        self._on_close()
-
-    async def wait(self) -> None:
-        """Wait until something is queued, the connection is to be closed, or `wake` was called."""
-        if not self._frames and self.closing is None:
-            self._wake.clear()
-            await self._wake.wait()
-
-    def wake(self) -> None:
-        """Have the writer look again."""
-        self._wake.set()
-
-
 class ConnectionManager:
     """All connections of this worker, and the index from channel to connections.
 
     Everything but `run` is synchronous and must be called on the event loop.
     """
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, readings: Readings, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
+        self.readings = readings
         self.connections: set[Connection] = set()
         self.closed: Counter[int] = Counter()
         """Connections closed by us, by code."""
@@ -125,7 +45,7 @@ class ConnectionManager:
     @property
     def subscriptions(self) -> int:
         """Subscriptions of all connections."""
-        return sum(len(connection.subscriptions) for connection in self.connections)
+        return sum(connection.channels for connection in self.connections)
 
     @property
     def evictions(self) -> int:
@@ -141,7 +61,7 @@ class ConnectionManager:
 
     def remove(self, connection: Connection) -> None:
         """Forget a connection whose socket is gone."""
-        for channel in list(connection.subscriptions):
+        for channel in [*connection.subscriptions, *connection.viewers]:
             self.unsubscribe(connection, channel)
         self.connections.discard(connection)
         if connection.closing not in (None, protocol.CONNECTION_CLOSED):
@@ -162,8 +82,19 @@ class ConnectionManager:
         subscription.live = True
         self.subscribe(connection, subscription)
 
+    def watch(
+        self, connection: Connection, device: str, interval_s: float, metrics: frozenset[str] | None
+    ) -> Viewer | None:
+        """Add a subscription of a device's readings, which begins later; None where too many devices are watched."""
+        viewer = self.readings.watch(connection, device, interval_s, metrics)
+        if viewer is not None:
+            connection.viewers[READINGS + device] = viewer
+        return viewer
+
     def unsubscribe(self, connection: Connection, channel: str) -> None:
         """End a subscription, if there is one."""
+        if (viewer := connection.viewers.pop(channel, None)) is not None:
+            self.readings.end(viewer)
         connection.subscriptions.pop(channel, None)
         listeners = self._channels.get(channel)
         if listeners is not None:

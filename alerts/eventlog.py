@@ -2,22 +2,25 @@
 
 import asyncio
 import json
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import asyncpg
 import structlog
 
+from alerts.fetch import AWAY, fetch
+from alerts.tail import BLOCK, Publication, Tail, select
 from schemas.errors import DatabaseAway
 from schemas.events import Event
 
 log = structlog.get_logger(__name__)
 
-AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-"""What a database that is away raises; a `TimeoutError` is an OSError."""
-
 READERS = 4
 """Shared reads at one time: subscribers that recover must not use up the pool the write path lives on."""
+
+BLOCKS_BYTES = 8 << 20
+"""Of encoded blocks kept after they were read: a thousand who come back from long ago pass the same ones."""
 
 HEAD = "SELECT epoch, last_offset FROM alert_offset"
 
@@ -49,8 +52,25 @@ class Page:
     end: int
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Publications in order, and the offset up to which nothing is missing from them."""
+
+    publications: list[Publication]
+    end: int
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(len(publication.text) for publication in self.publications)
+
+
+Place = tuple[int, int, str | None]
+"""Of a shared read: after which offset, up to which one, of which device."""
+
+
 class EventLog:
-    """Reads of `alert_offset` and `alert_events`, each within `deadline_s`."""
+    """What was delivered lately from memory, the rest from `alert_events`: each read within `deadline_s`."""
 
     def __init__(self, pool: asyncpg.Pool, deadline_s: float = 2.0) -> None:
         self.reads = 0
@@ -59,7 +79,9 @@ class EventLog:
         """Whether the last one was answered."""
         self._pool = pool
         self._deadline_s = deadline_s
-        self._shared: dict[object, asyncio.Task[Page]] = {}
+        self._tail = Tail(0)
+        self._shared: dict[Place, asyncio.Task[Stretch]] = {}
+        self._blocks: OrderedDict[Place, Stretch] = OrderedDict()
         self._readers = asyncio.Semaphore(READERS)
 
     async def head(self) -> Head:
@@ -80,16 +102,39 @@ class EventLog:
         events = [Event(row["offset"], row["device"], json.loads(row["data"])) for row in rows]
         return Page(events, events[-1].offset if len(events) == limit else up_to)
 
-    async def shared_page(self, after: int, up_to: int, limit: int, device: str | None = None) -> Page:
-        """Read a page as `page` does, together with all who want the same one, and not too many at a time.
+    def begin(self, position: int) -> None:
+        """Begin at a place of a sequence that is new to us: nothing known so far belongs to it."""
+        self._tail = Tail(position)
+        self._shared.clear()
+        self._blocks.clear()
 
-        Raises DatabaseAway, within one deadline however many wait.
+    def remember(self, events: list[Event]) -> None:
+        """Take what is delivered, all of it, before anybody may ask for it."""
+        self._tail.remember(events)
+
+    async def stretch(self, after: int, up_to: int, limit: int, device: str | None = None) -> Stretch:
+        """At most `limit` publications after an offset, up to the place of the node, of one device or of all.
+
+        From memory where they are recent; else read in blocks, each by all who want some of it together, and not too
+        many at a time. Raises DatabaseAway, within one deadline however many wait.
         """
-        key = (after, up_to, limit, device)
-        task = self._shared.get(key)
+        self.require_answers()  # nobody can tell whether this sequence still is the one
+        recent = self._tail.since(after, limit, device)
+        if recent is not None:
+            return _cut(Stretch(recent, up_to), limit)
+        block = await self._block(after - after % BLOCK, device)
+        return _cut(Stretch(select(block.publications, after, limit), block.end), limit)
+
+    async def _block(self, start: int, device: str | None) -> Stretch:
+        end = self._tail.after if device is not None else min(start + BLOCK, self._tail.after)
+        place = (start, end, device)
+        if (block := self._blocks.get(place)) is not None:
+            self._blocks.move_to_end(place)
+            return block
+        task = self._shared.get(place)
         if task is None:
-            task = self._shared[key] = asyncio.create_task(self._turn(after, up_to, limit, device))
-            task.add_done_callback(lambda done: self._forget(key, done))
+            task = self._shared[place] = asyncio.create_task(self._turn(place))
+            task.add_done_callback(lambda done: self._forget(place, done))
         # One who goes away must not take the read from the others.
         return await asyncio.shield(task)
 
@@ -98,35 +143,41 @@ class EventLog:
         if not self.answers:
             raise DatabaseAway("the event log cannot be read")
 
-    async def _turn(self, after: int, up_to: int, limit: int, device: str | None) -> Page:
+    async def _turn(self, place: Place) -> Stretch:
+        after, up_to, device = place
         async with self._readers:
             self.require_answers()  # the one before may have failed
-            return await self.page(after, up_to, limit, device)
+            page = await self.page(after, up_to, BLOCK, device)
+        return Stretch([Publication.of(event) for event in page.events], page.end)
 
-    def _forget(self, key: object, task: asyncio.Task[Page]) -> None:
-        del self._shared[key]
-        if not task.cancelled():
-            task.exception()  # whoever waited for it has it; nobody may be left who did
+    def _forget(self, place: Place, task: asyncio.Task[Stretch]) -> None:
+        if self._shared.get(place) is not task:
+            return  # of a sequence that was left
+        del self._shared[place]
+        # An exception is with whoever waited for it; nobody may be left who did.
+        if not task.cancelled() and task.exception() is None:
+            self._keep(place, task.result())
+
+    def _keep(self, place: Place, block: Stretch) -> None:
+        """Nothing of it changes any more: it lies before what the node has delivered."""
+        self._blocks[place] = block
+        while sum(each.size for each in self._blocks.values()) > BLOCKS_BYTES:
+            self._blocks.popitem(last=False)
 
     async def _fetch(self, query: str, *args: Any) -> list[Any]:
-        connection = None
         self.reads += 1
         try:
-            async with asyncio.timeout(self._deadline_s):
-                connection = await self._pool.acquire()
-                rows = await connection.fetch(query, *args)
-        except BaseException as error:
-            if connection is not None:
-                # Giving it back would first wait for the query to be cancelled, on a frozen server for ever.
-                connection.terminate()
-            if not isinstance(error, AWAY):
-                raise
+            rows = await fetch(self._pool, self._deadline_s, query, *args)
+        except AWAY as error:
             if self.answers:
                 log.warning("event_log_away", error=repr(error))
             self.answers = False
             raise DatabaseAway("the event log cannot be read") from error
-        finally:
-            if connection is not None:
-                await self._pool.release(connection)
         self.answers = True
         return rows
+
+
+def _cut(stretch: Stretch, limit: int) -> Stretch:
+    """Have a stretch that is full end with its last publication."""
+    full = len(stretch.publications) >= limit
+    return Stretch(stretch.publications, stretch.publications[-1].offset) if full else stretch

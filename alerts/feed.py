@@ -14,7 +14,7 @@ import asyncpg
 import structlog
 
 from alerts.bus import Bus
-from alerts.eventlog import EventLog, Head, Page
+from alerts.eventlog import EventLog, Head, Stretch
 from alerts.message import Message
 from alerts.sequence import Sequence
 from schemas.errors import DatabaseAway
@@ -61,7 +61,7 @@ class Feed:
     ) -> None:
         self._bus = bus
         self._log = EventLog(pool, read_s)
-        self._listeners = [deliver]
+        self._listeners = [self._log.remember, deliver]
         self._on_reset = on_reset
         self._times = times or FeedTimes()
         self._epoch = ""
@@ -115,12 +115,13 @@ class Feed:
             if self._sequence.behind:
                 self._wake.set()
 
-    async def events_after(self, offset: int, limit: int, device: str | None = None) -> Page:
-        """Read at most `limit` events after `offset` and up to the position, from PostgreSQL.
+    async def events_after(self, offset: int, limit: int, device: str | None = None) -> Stretch:
+        """At most `limit` events after `offset` and up to the position, as they are sent.
 
-        Many who ask for the same share one read. Raises DatabaseAway, within the deadline of one read.
+        Recent ones are in memory; many who ask for older ones share the reads. Raises DatabaseAway, within the deadline
+        of one read.
         """
-        return await self._log.shared_page(offset, self.position, limit, device)
+        return await self._log.stretch(offset, self.position, limit, device)
 
     async def catch_up(self) -> None:
         """Read on from the position; on return everything committed before the call has been delivered.
@@ -167,6 +168,7 @@ class Feed:
         """Begin at the head of a sequence that is new to us: after the start, or after a restore of the database."""
         restored = self._sequence is not None
         self._epoch, self._sequence = head.epoch, Sequence(head.offset)
+        self._log.begin(head.offset)
         log.info("feed_ready", position=head.offset, restored=restored)
         if restored:
             self._on_reset()

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from schemas.conditions import SEVERITY_RANK, Level
 from schemas.events import EventType
-from schemas.rules import SEVERITY_RANK, Level
 
 
 class Phase(StrEnum):

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from alerts.machine import Condition
 from schemas.columns import SeriesKey
+from schemas.conditions import SEVERITY_RANK, Absent, Rate
 from schemas.names import is_glob, matches
-from schemas.rules import SEVERITY_RANK, Rule
+from schemas.rules import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +22,15 @@ class WatchingRule:
     metric: str
     labels: frozenset[tuple[str, str]]
     condition: Condition
+    window_us: int | None = None
+    """Of a rate, which is judged instead of the value; None for a rule about values."""
+    webhooks: tuple[str, ...] = ()
 
     @property
     def upper(self) -> float:
-        """A value above this makes some level hold; infinite where none is 'above'."""
+        """A value above this has to be looked at; minus infinity where every one has."""
+        if self.window_us is not None:
+            return float("-inf")
         limits = [level.above for level in self.condition.levels if level.above is not None]
         return min(limits, default=float("inf"))
 
@@ -35,7 +41,7 @@ class WatchingRule:
         return max(limits, default=float("-inf"))
 
     def is_crossed_by(self, value: float) -> bool:
-        """Whether the value makes some level hold."""
+        """Whether a reading with this value has to be looked at, although nothing is pending or firing."""
         return value > self.upper or value < self.lower
 
     def watches(self, key: SeriesKey) -> bool:
@@ -46,30 +52,41 @@ class WatchingRule:
 
 
 def ready(rule: Rule) -> WatchingRule:
-    """Make a stored rule ready."""
-    levels = tuple(sorted(rule.condition.levels, key=lambda level: SEVERITY_RANK[level.severity]))
-    condition = Condition(levels, round(rule.for_s * 1e6), round(rule.keep_firing_for_s * 1e6))
-    labels = frozenset(rule.labels.items())
-    return WatchingRule(rule.id, rule.revision, rule.name, rule.device, rule.metric, labels, condition)
+    """Make a stored rule ready, but for one about absence, which no reading moves."""
+    wanted = rule.condition
+    levels = () if isinstance(wanted, Absent) else wanted.levels
+    return WatchingRule(
+        rule.id,
+        rule.revision,
+        rule.name,
+        rule.device,
+        rule.metric,
+        frozenset(rule.labels.items()),
+        Condition(
+            tuple(sorted(levels, key=lambda level: SEVERITY_RANK[level.severity])),
+            round(rule.for_s * 1e6),
+            round(rule.keep_firing_for_s * 1e6),
+        ),
+        round(wanted.window_s * 1e6) if isinstance(wanted, Rate) else None,
+        tuple(map(str, rule.webhooks)),
+    )
 
 
 class RuleSet:
-    """The enabled rules, found by metric first: few rules name a metric by a glob, and few share one."""
+    """The enabled rules, found by the names that they give exactly: few are about globs alone."""
 
     def __init__(self, rules: Iterable[WatchingRule] = ()) -> None:
-        self._by_metric: dict[str, list[WatchingRule]] = {}
-        self._globs: list[WatchingRule] = []
-        self.ids: set[int] = set()
-        """Of all the rules."""
+        self._by_names: dict[tuple[str | None, str | None], list[WatchingRule]] = {}
         for rule in rules:
-            self.ids.add(rule.id)
-            bucket = self._globs if is_glob(rule.metric) else self._by_metric.setdefault(rule.metric, [])
-            bucket.append(rule)
+            device = None if is_glob(rule.device) else rule.device
+            metric = None if is_glob(rule.metric) else rule.metric
+            self._by_names.setdefault((device, metric), []).append(rule)
 
     def __bool__(self) -> bool:
-        return bool(self._by_metric or self._globs)
+        return bool(self._by_names)
 
     def watching(self, key: SeriesKey) -> tuple[WatchingRule, ...]:
         """The rules about a series, in the order of their ids."""
-        candidates = [*self._by_metric.get(key.metric, ()), *self._globs]
+        names = ((key.device, key.metric), (key.device, None), (None, key.metric), (None, None))
+        candidates = [rule for pair in names for rule in self._by_names.get(pair, ())]
         return tuple(sorted((rule for rule in candidates if rule.watches(key)), key=lambda rule: rule.id))

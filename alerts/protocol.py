@@ -66,6 +66,8 @@ class Subscribe:
     recover: bool
     epoch: str
     offset: int
+    data: object = None
+    """What the client wishes, as JSON has it; which of that may be had, the channel decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,7 @@ def _parse_command(number: int, message: dict[str, Any]) -> Command:
             recover=_field(body, "recover", default=False),
             epoch=_field(body, "epoch", ""),
             offset=_field(body, "offset", 0),
+            data=body.get("data"),
         )
     if "unsubscribe" in message:
         return Unsubscribe(number, _field(_body(message, "unsubscribe"), "channel", ""))

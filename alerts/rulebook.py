@@ -1,6 +1,7 @@
 """The rules as they are stored: made, read, changed, deleted; and loaded into the engine when they change."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable, Iterable
 
@@ -9,45 +10,50 @@ import structlog
 from pydantic import ValidationError
 
 from alerts import record
+from alerts.ending import end, hooks_of
 from alerts.engine import Engine
-from alerts.eventlog import AWAY
+from alerts.fetch import AWAY
 from alerts.matching import RuleSet, ready
 from alerts.record import ACQUIRE_S
-from schemas.columns import SeriesKey, canonical_labels
-from schemas.events import Event, EventType
+from schemas.columns import SeriesKey
+from schemas.conditions import Absent
+from schemas.events import Event
 from schemas.rules import Rule, RuleRequest
 from schemas.times import to_datetime
 
 log = structlog.get_logger(__name__)
 
+CHUNK = 500  # rules read at a time: bounds the hold on the loop
 POLL_S = 0.5  # how often a worker looks whether the rules have changed
 
 _COLUMNS = "id, revision, document, created_at, updated_at"
-_ACTIVE = """
-SELECT st.rule_id, s.device, s.metric, s.labels::text AS labels
-FROM alert_states st JOIN series s ON s.id = st.series_id
-WHERE st.phase <> 'ok'
-"""
-_FIRING_OF_RULE = "SELECT rule_id, series_id FROM alert_states WHERE rule_id = $1 ORDER BY rule_id, series_id"
+_PAIRS = "SELECT rule_id, series_id FROM alert_states WHERE rule_id = $1 ORDER BY rule_id, series_id"
+_RAISE_VERSION = "UPDATE rules_version SET version = version + 1"
 
 
 class RuleBook:
     """Rules in PostgreSQL, which is the truth; every change of any of them raises one version number."""
 
-    def __init__(self, pool: asyncpg.Pool, clock_us: Callable[[], int], publish: Callable[[list[Event]], None]) -> None:
-        self._pool, self._clock_us, self._publish = pool, clock_us, publish
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        clock_us: Callable[[], int],
+        publish: Callable[[list[Event]], None],
+        ring: Callable[[], None],
+    ) -> None:
+        self._pool, self._clock_us, self._publish, self._ring = pool, clock_us, publish, ring
 
     async def all(self) -> list[Rule]:
         """Every rule, by id."""
         async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
             records = await connection.fetch(f"SELECT {_COLUMNS} FROM rules ORDER BY id")  # noqa: S608 - a constant
-        return [_rule(found) for found in records]
+        return [stored_rule(found) for found in records]
 
     async def get(self, rule_id: int) -> Rule | None:
         """One rule, or None."""
         async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
             found = await connection.fetchrow(f"SELECT {_COLUMNS} FROM rules WHERE id = $1", rule_id)  # noqa: S608
-        return _rule(found) if found else None
+        return stored_rule(found) if found else None
 
     async def create(self, request: RuleRequest) -> Rule:
         """Store a new rule."""
@@ -56,14 +62,16 @@ class RuleBook:
                 f"INSERT INTO rules (document) VALUES ($1) RETURNING {_COLUMNS}",  # noqa: S608
                 request.model_dump_json(),
             )
-            await connection.execute("UPDATE rules_version SET version = version + 1")
+            await connection.execute(_RAISE_VERSION)
+        self._ring()
         assert found is not None  # noqa: S101 - an INSERT that did not raise returns its row
-        return _rule(found)
+        return stored_rule(found)
 
     async def replace(self, rule_id: int, request: RuleRequest) -> Rule | None:
         """Change a rule; what it had fired is resolved, and fires again if a reading says so. None if unknown."""
         async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
             async with connection.transaction():
+                hooks = await _lock(connection, rule_id)
                 found = await connection.fetchrow(
                     f"UPDATE rules SET document = $2, revision = revision + 1, updated_at = now() "  # noqa: S608
                     f"WHERE id = $1 RETURNING {_COLUMNS}",
@@ -72,35 +80,41 @@ class RuleBook:
                 )
                 if found is None:
                     return None
-                await connection.execute("UPDATE rules_version SET version = version + 1")
-                events = await self._resolve_all(connection, rule_id)
-            self._publish(events)
-        return _rule(found)
+                events = await self._end_all(connection, rule_id, hooks)
+            self._tell(events)
+        return stored_rule(found)
 
     async def delete(self, rule_id: int) -> bool:
         """Delete a rule; what it had fired is resolved. False if it is unknown."""
         async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
             async with connection.transaction():
-                if not await connection.fetchval("SELECT id FROM rules WHERE id = $1 FOR UPDATE", rule_id):
+                hooks = await _lock(connection, rule_id)
+                if rule_id not in hooks:
                     return False
-                await connection.execute("UPDATE rules_version SET version = version + 1")
-                events = await self._resolve_all(connection, rule_id, delete=True)
-            self._publish(events)
+                events = await self._end_all(connection, rule_id, hooks, delete=True)
+            self._tell(events)
         return True
 
-    async def _resolve_all(self, connection: record.Connection, rule_id: int, *, delete: bool = False) -> list[Event]:
+    async def _end_all(
+        self, connection: record.Connection, rule_id: int, hooks: dict[int, list[str]], *, delete: bool = False
+    ) -> list[Event]:
         """Resolve what a rule has fired, and forget its states. The rule is locked, so nobody steps it meanwhile."""
-        pairs = [tuple(found) for found in await connection.fetch(_FIRING_OF_RULE, rule_id)]
-        standings = await record.lock_states(connection, pairs) if pairs else {}
-        now = to_datetime(self._clock_us())
-        resolved = [standing.alert.ended(now) for standing in standings.values() if standing.alert]
-        if resolved:
-            await record.save_alerts(connection, resolved)
-        await connection.execute("DELETE FROM alert_states WHERE rule_id = $1", rule_id)
+        pairs = [tuple(found) for found in await connection.fetch(_PAIRS, rule_id)]
+        told = await end(connection, pairs, to_datetime(self._clock_us()))
         if delete:
             await connection.execute("DELETE FROM rules WHERE id = $1", rule_id)
-        told = [(alert, alert.event(EventType.RESOLVED, now)) for alert in resolved]
-        return await record.save_events(connection, told) if told else []
+        await connection.execute(_RAISE_VERSION)
+        return await record.save_events(connection, told, hooks) if told else []
+
+    def _tell(self, events: list[Event]) -> None:
+        self._ring()
+        self._publish(events)
+
+
+async def _lock(connection: record.Connection, rule_id: int) -> dict[int, list[str]]:
+    """Lock a rule alone; returns its webhooks, of nothing if it is unknown."""
+    await connection.execute("SELECT FROM rules WHERE id = $1 FOR UPDATE", rule_id)
+    return await hooks_of(connection, {rule_id})
 
 
 class RuleLoader:
@@ -111,15 +125,23 @@ class RuleLoader:
     ) -> None:
         self._pool, self._engine, self._known = pool, engine, known
         self._version: int | None = None
+        self._bell = asyncio.Event()
+
+    def ring(self) -> None:
+        """A rule was changed, here or elsewhere: look at once."""
+        self._bell.set()
 
     async def run(self) -> None:
-        """Look for a change now and then. Ends only by being cancelled."""
+        """Look for a change when the bell rings, and now and then. Ends only by being cancelled."""
         while True:
+            self._bell.clear()
             try:
                 await self.refresh()
             except AWAY as error:
                 log.debug("rules not refreshed", error=repr(error))
-            await asyncio.sleep(POLL_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(POLL_S):
+                    await self._bell.wait()
 
     async def refresh(self) -> None:
         """Load the rules if they have changed since the last time."""
@@ -128,25 +150,22 @@ class RuleLoader:
             if version == self._version:
                 return
             records = await connection.fetch(f"SELECT {_COLUMNS} FROM rules ORDER BY id")  # noqa: S608
-            active = await connection.fetch(_ACTIVE)
         rules = []
-        for found in records:
+        for number, found in enumerate(records):
+            if number % CHUNK == 0:
+                await asyncio.sleep(0)
             try:
-                rules.append(_rule(found))
+                rule = stored_rule(found)
             except ValidationError as error:  # written by a newer version: the others still count
                 log.warning("a rule cannot be read", rule_id=found["id"], error=str(error))
-        self._engine.load(
-            RuleSet(ready(rule) for rule in rules if rule.enabled),
-            [(found["rule_id"], _key(found)) for found in active],
-            self._known(),
-        )
+            else:
+                if rule.enabled and not isinstance(rule.condition, Absent):
+                    rules.append(ready(rule))
+        await self._engine.load(RuleSet(rules), self._known())
         self._version = version
 
 
-def _rule(found: asyncpg.Record) -> Rule:
+def stored_rule(found: asyncpg.Record) -> Rule:
+    """A row of `rules`. Raises pydantic's ValidationError for one that a newer version wrote."""
     stored = {name: found[name] for name in ("id", "revision", "created_at", "updated_at")}
     return Rule.model_validate(json.loads(found["document"]) | stored)
-
-
-def _key(found: asyncpg.Record) -> SeriesKey:
-    return SeriesKey(found["device"], found["metric"], canonical_labels(json.loads(found["labels"])))

@@ -7,10 +7,13 @@ from collections.abc import Callable
 import structlog
 
 from alerts import protocol
-from alerts.connections import ALERTS, DEVICE_ALERTS, Authenticate, Connection, ConnectionManager, Subscription
-from alerts.eventlog import Page
+from alerts.connection import Connection, Subscription
+from alerts.connections import ALERTS, DEVICE_ALERTS, Authenticate, ConnectionManager
+from alerts.eventlog import Stretch
 from alerts.feed import Feed
+from alerts.options import parse_options
 from alerts.protocol import Command, Connect, Ping, Pong, Refused, ReplyError, Subscribe, Unsubscribe
+from alerts.readings import READINGS
 from schemas.errors import DatabaseAway, Forbidden, SluiceError, Unauthorized
 from schemas.keys import Principal, Scope
 from schemas.names import name_fault
@@ -72,13 +75,13 @@ class Session:
 
         The subscription goes live where that was all. Raises DatabaseAway.
         """
-        page = await self._feed.events_after(subscription.cursor, self._limits.page_events, subscription.device)
+        missed = await self._feed.events_after(subscription.cursor, self._limits.page_events, subscription.device)
         if self._connection.subscriptions.get(subscription.channel) is not subscription:
             return []  # unsubscribed meanwhile
-        subscription.cursor = page.end
-        if page.end >= self._feed.position:
+        subscription.cursor = missed.end
+        if missed.end >= self._feed.position:
             self._manager.go_live(self._connection, subscription)
-        return [protocol.push(subscription.channel, protocol.publication(event)) for event in page.events]
+        return [protocol.push(subscription.channel, publication.text) for publication in missed.publications]
 
     def _within_budget(self) -> bool:
         now = time.monotonic()
@@ -115,28 +118,43 @@ class Session:
 
     def _refusal(self, channel: str, principal: Principal) -> ReplyError | None:
         """Why the client may not have the channel: the same answer whether it exists or not."""
-        if channel.startswith(DEVICE_ALERTS):
-            device = channel.removeprefix(DEVICE_ALERTS)
+        kind, colon, device = channel.partition(":")
+        if kind + colon in (DEVICE_ALERTS, READINGS):
             allowed = name_fault(device) is None and principal.may_use(device)
-        else:  # `readings:<device>` is issue 4's
+        else:
             allowed = channel == ALERTS and principal.device_glob is None
         if not allowed:
             return protocol.PERMISSION_DENIED
-        if channel in self._connection.subscriptions:
+        if channel in self._connection.subscriptions or channel in self._connection.viewers:
             return protocol.ALREADY_SUBSCRIBED
-        if len(self._connection.subscriptions) >= self._limits.channels:
+        if self._connection.channels >= self._limits.channels:
             return protocol.LIMIT_EXCEEDED
         return None
 
     async def _subscribe(self, command: Subscribe, principal: Principal) -> None:
         refusal = self._refusal(command.channel, principal)
-        if refusal is None:
+        if refusal is None and command.channel.startswith(READINGS):
+            refusal = await self._watch(command)
+        elif refusal is None:
             try:
                 await self._begin(command)
             except DatabaseAway:
                 refusal = protocol.INTERNAL
         if refusal is not None:
             self._connection.send(protocol.error(command.id, refusal))
+
+    async def _watch(self, command: Subscribe) -> ReplyError | None:
+        """Answer, and let readings follow: without a position, as there is none to come back to."""
+        options = parse_options(command.data)
+        if options is None:
+            return protocol.BAD_REQUEST
+        viewer = self._manager.watch(self._connection, command.channel.removeprefix(READINGS), *options)
+        if viewer is None:
+            return protocol.LIMIT_EXCEEDED
+        await self._manager.readings.ready(viewer)
+        self._connection.send(protocol.reply(command.id, "subscribe", {}))
+        viewer.begin()
+        return None
 
     async def _begin(self, command: Subscribe) -> None:
         """Answer with what was missed, and let pushes go on exactly behind it. Raises DatabaseAway."""
@@ -148,8 +166,8 @@ class Session:
         cursor = command.offset if recovered else feed.position
         publications: list[str] = []
         if cursor < feed.position and (budget := self._answer_budget()):
-            page = await feed.events_after(cursor, self._limits.page_events, device)
-            publications, cursor = _fit(page, cursor, budget)
+            missed = await feed.events_after(cursor, self._limits.page_events, device)
+            publications, cursor = _fit(missed, cursor, budget)
         # Nothing is awaited from here on: the answer, and the place where pushes begin, are of one moment.
         self._connection.send(
             protocol.subscribed(
@@ -177,14 +195,13 @@ class Session:
         return max(0, min(self._limits.answer_bytes, self._limits.queue_bytes // 2 - self._connection.waiting_bytes))
 
 
-def _fit(page: Page, cursor: int, budget: int) -> tuple[list[str], int]:
-    """Encode as much of a page as fits into `budget` bytes, and say up to which offset that is complete."""
-    publications: list[str] = []
-    for event in page.events:
-        text = protocol.publication(event)
-        budget -= len(text) + 1
+def _fit(missed: Stretch, cursor: int, budget: int) -> tuple[list[str], int]:
+    """As much of what was missed as fits into `budget` bytes, and up to which offset that is complete."""
+    texts: list[str] = []
+    for publication in missed.publications:
+        budget -= len(publication.text) + 1
         if budget < 0:
-            return publications, cursor
-        publications.append(text)
-        cursor = event.offset
-    return publications, page.end
+            return texts, cursor
+        texts.append(publication.text)
+        cursor = publication.offset
+    return texts, missed.end

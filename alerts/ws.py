@@ -8,10 +8,12 @@ import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from alerts import protocol
-from alerts.connections import Authenticate, Connection, ConnectionManager
+from alerts.connection import Connection
+from alerts.connections import Authenticate, ConnectionManager
 from alerts.feed import Feed
 from alerts.protocol import Command, Refused
 from alerts.session import Session
+from alerts.wire import wire_of
 from schemas.errors import DatabaseAway
 
 log = structlog.get_logger(__name__)
@@ -48,7 +50,9 @@ class Socket:
         self._limits = manager.limits
         self._loop = asyncio.get_running_loop()
         self._patience = asyncio.timeout(None)
-        self._connection = Connection(self._limits, self._on_close)
+        self._wire = wire_of(websocket)
+        write = None if self._wire is None else self._wire.write
+        self._connection = Connection(self._limits, self._on_close, write)
         self._session = Session(
             self._connection,
             manager,
@@ -74,8 +78,10 @@ class Socket:
                 group.create_task(self._write())
                 await self._read()
         except TimeoutError:
-            # It took no bytes, so it cannot be told why either. The server's transport is left to the kernel's timeout.
+            # It took no bytes, so it cannot be told why either.
             log.info("connection_abandoned", client=self._connection.id)
+            if self._wire is not None:
+                self._wire.cut()
         finally:
             if self._timer is not None:
                 self._timer.cancel()

@@ -3,8 +3,10 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+import numpy as np
 import structlog
 from starlette.requests import Request
 
@@ -18,7 +20,7 @@ from ingest.quota import Quota
 from ingest.registry import Registry
 from ingest.series import SeriesTable
 from ingest.writer import Outcome, Reply, Writer
-from schemas.columns import Columns, Int32s, Receipt
+from schemas.columns import LATE_AFTER_US, Columns, Int32s, Receipt
 from schemas.errors import Forbidden, SluiceError
 from schemas.keys import Principal, Scope
 
@@ -45,6 +47,10 @@ class Corridor:
     metrics: WriteMetrics
     clock_us: Callable[[], int]
     """Now, in microseconds since the Unix epoch."""
+    watched: AbstractSet[str] = frozenset()
+    """Devices whose readings somebody wants to see as they come."""
+    tell: Callable[[Columns], None] = lambda _: None
+    """Told of what was stored, some of it of watched devices. Must not raise."""
 
     def bounds(self, now_us: int) -> Bounds:
         """What a request that arrives now may hold."""
@@ -69,8 +75,8 @@ class Corridor:
         ids = await self._resolve(columns)
         batch = Batch(ids[columns.codes], columns.ts, columns.value, arrived_us, replace)
         receipt = await self.writer.write(batch, since)
-        for device in devices:
-            self.registry.heard(device, arrived_us)
+        self._hear(columns, devices, arrived_us)
+        self._tell(columns, devices, receipt)
         return receipt
 
     def admit_at_once(self, key: str) -> Principal | None:
@@ -108,12 +114,28 @@ class Corridor:
 
         def stored(outcome: Outcome) -> None:
             if isinstance(outcome, Receipt):
-                for device in devices:
-                    self.registry.heard(device, arrived_us)
+                self._hear(columns, devices, arrived_us)
             reply(outcome)
+            if isinstance(outcome, Receipt):
+                self._tell(columns, devices, outcome)
 
         self.writer.submit(Batch(ids[columns.codes], columns.ts, columns.value, arrived_us), since, stored)
         return True
+
+    def _hear(self, columns: Columns, devices: set[str], arrived_us: int) -> None:
+        """The columns were stored: their devices have been heard, live or by backfill."""
+        floor = arrived_us - LATE_AFTER_US
+        if columns.ts[-1] >= floor and len(devices) == 1:
+            live = devices  # as nearly always
+        else:
+            live = {columns.series[code].device for code in np.unique(columns.codes[columns.ts >= floor]).tolist()}
+        for device in devices:
+            self.registry.heard(device, arrived_us, live=device in live)
+
+    def _tell(self, columns: Columns, devices: set[str], receipt: Receipt) -> None:
+        # A batch of nothing but duplicates brings nothing new.
+        if receipt.accepted and not self.watched.isdisjoint(devices):
+            self.tell(columns)
 
     async def _resolve(self, columns: Columns) -> Int32s:
         try:

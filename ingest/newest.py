@@ -4,6 +4,7 @@ The row of a series in `newest` is the lock under which it is written. A reading
 for certain; any other is compared with what lies in its quarter of an hour, which under the lock nobody changes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import asyncpg
 import numpy as np
 
 from ingest.runs import QUARTER_US, segments
-from schemas.columns import Bools, Float64s, Int64s, Rows
+from schemas.columns import LATE_AFTER_US, Bools, Float64s, Int64s, Rows
 from schemas.times import to_datetime, to_micros
 
 Connection = asyncpg.pool.PoolConnectionProxy
@@ -25,10 +26,11 @@ WITH claimed AS (
     UPDATE newest h
     SET before_us = h.ts_us,
         ts_us = greatest(h.ts_us, n.last_us),
-        value = CASE WHEN n.last_us > h.ts_us OR ($5 AND n.last_us = h.ts_us) THEN n.value ELSE h.value END
+        value = CASE WHEN n.last_us > h.ts_us OR ($5 AND n.last_us = h.ts_us) THEN n.value ELSE h.value END,
+        live_us = CASE WHEN n.last_us >= $6 THEN greatest(h.live_us, n.last_us) ELSE h.live_us END
     FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::float8[]) AS n (series_id, first_us, last_us, value)
     WHERE h.series_id = n.series_id
-    RETURNING h.series_id, h.before_us, n.first_us, n.value
+    RETURNING h.series_id, h.before_us, h.hot, n.first_us, n.value
 )
 """
 _INSERTED = """
@@ -42,7 +44,8 @@ _INSERTED = """
 _FOUND = """
 SELECT count(*) AS found,
        array_agg(series_id) FILTER (WHERE first_us <= before_us) AS late,
-       array_agg(before_us) FILTER (WHERE first_us <= before_us) AS before
+       array_agg(before_us) FILTER (WHERE first_us <= before_us) AS before,
+       array_agg(series_id) FILTER (WHERE hot) AS hot
 FROM claimed
 """
 _CLAIM, _CLAIM_AND_INSERT = _CLAIMED + _FOUND, _CLAIMED + _INSERTED + _FOUND
@@ -98,6 +101,8 @@ class Claim:
     """(n,) those no later than what was the newest of their series; None, as nearly always: none of them."""
     stored: bool
     """Whether all the others are stored by now."""
+    hot: Sequence[int]
+    """Ids of the series for which an alert is pending or firing."""
 
 
 class UnclaimedError(Exception):
@@ -115,15 +120,21 @@ async def claim(connection: Connection, rows: Rows, *, replace: bool) -> Claim:
     alone = len(series) == len(rows)
     query = _CLAIM_AND_INSERT if alone else _CLAIM
     found = await connection.fetchrow(
-        query, series.tolist(), rows.ts[starts].tolist(), rows.ts[ends].tolist(), rows.value[ends].tolist(), replace
+        query,
+        series.tolist(),
+        rows.ts[starts].tolist(),
+        rows.ts[ends].tolist(),
+        rows.value[ends].tolist(),
+        replace,
+        int(rows.arrived.min()) - LATE_AFTER_US,
     )
     if found is None or found["found"] != len(series):
         raise UnclaimedError
     if found["late"] is None:
-        return Claim(None, alone)
+        return Claim(None, alone, found["hot"] or ())
     before = np.zeros(len(series), np.int64)
     before[np.searchsorted(series, found["late"])] = found["before"]
-    return Claim(rows.ts <= np.repeat(before, ends - starts + 1), alone)
+    return Claim(rows.ts <= np.repeat(before, ends - starts + 1), alone, found["hot"] or ())
 
 
 async def reclaim(connection: Connection, rows: Rows) -> None:

@@ -1,26 +1,31 @@
-"""When each device was last heard of: kept in memory as batches arrive, written down every few seconds."""
+"""When each device was last heard of: kept in memory as batches arrive, written down every few seconds.
+
+Live is a batch with a reading that was not late: backfill says that somebody sends for the device, not that it speaks.
+"""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
 
 import asyncpg
 
 from ingest.series import ACQUIRE_S
 from ingest.trouble import AWAY
+from schemas.times import to_datetime
 
 WRITE_EVERY_S = 2.0
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # In the order of names, so that two workers that heard of the same devices wait for each other instead of dead-locking.
 _WRITE = """
 WITH heard AS (
-    SELECT d.name, h.at
-    FROM unnest($1::text[], $2::timestamptz[]) AS h (name, at)
+    SELECT d.name, h.at, h.live_at
+    FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) AS h (name, at, live_at)
     JOIN devices d ON d.name = h.name
     ORDER BY d.name
     FOR NO KEY UPDATE OF d  -- a new series' foreign key need not wait
 )
-UPDATE devices d SET last_seen = heard.at FROM heard WHERE d.name = heard.name AND d.last_seen < heard.at
+UPDATE devices d
+SET last_seen = greatest(d.last_seen, heard.at), live_at = greatest(d.live_at, heard.live_at)
+FROM heard
+WHERE d.name = heard.name
 """
 
 
@@ -30,10 +35,13 @@ class Registry:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
         self._heard: dict[str, int] = {}
+        self._live: dict[str, int] = {}
 
-    def heard(self, device: str, arrived_us: int) -> None:
+    def heard(self, device: str, arrived_us: int, *, live: bool) -> None:
         """A batch of the device was stored."""
         self._heard[device] = arrived_us
+        if live:
+            self._live[device] = arrived_us
 
     async def run(self) -> None:
         """Write down what was heard. Ends only by being cancelled."""
@@ -43,13 +51,14 @@ class Registry:
 
     async def write(self) -> None:
         """Write down what was heard since the last time; keep it for the next where PostgreSQL is away."""
-        heard, self._heard = self._heard, {}
+        (heard, live), self._heard, self._live = (self._heard, self._live), {}, {}
         if not heard:
             return
         names = sorted(heard)
-        times = [_EPOCH + timedelta(microseconds=heard[name]) for name in names]
+        times = [to_datetime(heard[name]) for name in names]
+        live_times = [to_datetime(live[name]) if name in live else None for name in names]
         try:
             async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
-                await connection.execute(_WRITE, names, times)
+                await connection.execute(_WRITE, names, times, live_times)
         except AWAY:
-            self._heard = heard | self._heard
+            self._heard, self._live = heard | self._heard, live | self._live

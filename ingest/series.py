@@ -46,7 +46,8 @@ class SeriesTable:
         self._max_cached = max_cached
         self._learn = learn
         self._ids: dict[SeriesKey, int] = {}
-        self._finding = asyncio.Lock()
+        self._wanted: dict[SeriesKey, asyncio.Future[int]] = {}
+        self._finding: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -67,20 +68,46 @@ class SeriesTable:
         self._ids.clear()
 
     async def resolve(self, keys: Sequence[SeriesKey]) -> Int32s:
-        """The ids of these series (k,), making those that are new. `learn` hears of each the first time it is met."""
+        """The ids of these series (k,), making those that are new. `learn` hears of each the first time it is met.
+
+        Who asks while others are being looked for is served with all who wait, by one query.
+        """
         known = self.known(keys)
         if known is not None:
             return known
-        async with self._finding:
-            ids = {key: self._ids[key] for key in keys if key in self._ids}
-            missing = [key for key in keys if key not in ids]
-            for start in range(0, len(missing), CHUNK):
-                found = await self._find(missing[start : start + CHUNK])
-                self._make_room(len(found))
-                self._ids |= found
-                self._learn([(series_id, key) for key, series_id in found.items()])
-                ids |= found
-            return np.array([ids[key] for key in keys], np.int32)
+        loop = asyncio.get_running_loop()
+        found: dict[SeriesKey, int | asyncio.Future[int]] = {}
+        for key in keys:
+            series_id = self._ids.get(key)
+            if series_id is None:
+                found[key] = self._wanted.get(key) or self._wanted.setdefault(key, loop.create_future())
+            else:
+                found[key] = series_id
+        if self._finding is None or self._finding.done():
+            self._finding = asyncio.create_task(self._find_wanted())
+        # One who goes away must not take the search from the others.
+        waiting = [each for each in found.values() if isinstance(each, asyncio.Future)]
+        if waiting:
+            await asyncio.wait(waiting)
+        ids = [each.result() if isinstance(each, asyncio.Future) else each for each in found.values()]
+        places = dict(zip(found, ids, strict=True))
+        return np.array([places[key] for key in keys], np.int32)
+
+    async def _find_wanted(self) -> None:
+        """Look for what is wanted, until nothing is; whom PostgreSQL fails is told so."""
+        while self._wanted:
+            keys = list(islice(self._wanted, CHUNK))
+            try:
+                found = await self._find(keys)
+            except Exception as error:  # noqa: BLE001 - it is raised where it was asked for
+                for key in keys:
+                    _settle(self._wanted.pop(key), error)
+                continue
+            self._make_room(len(found))
+            self._ids |= found
+            self._learn([(series_id, key) for key, series_id in found.items()])
+            for key, series_id in found.items():  # one that somebody deleted in between is looked for again
+                _settle(self._wanted.pop(key), series_id)
 
     async def _find(self, keys: Sequence[SeriesKey]) -> dict[SeriesKey, int]:
         async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
@@ -101,6 +128,14 @@ class SeriesTable:
 async def _select(connection: asyncpg.pool.PoolConnectionProxy, keys: Sequence[SeriesKey]) -> dict[SeriesKey, int]:
     records = await connection.fetch(_FIND, *_as_arrays(keys))
     return {keys[record["place"] - 1]: record["id"] for record in records}
+
+
+def _settle(future: asyncio.Future[int], outcome: int | Exception) -> None:
+    if isinstance(outcome, int):
+        future.set_result(outcome)
+    else:
+        future.set_exception(outcome)
+        future.exception()  # whoever waits has it; nobody may be left who does
 
 
 def _as_arrays(keys: Sequence[SeriesKey]) -> tuple[list[str], list[str], list[str]]:

@@ -32,8 +32,11 @@ class Screening(Protocol):
     def ready(self) -> bool:
         """Whether the rules are known; before that no reading may be stored, as it would never be looked at."""
 
-    def screen(self, rows: Rows) -> Int64s | None:
-        """Places of the rows whose series some rule has to look at; None, as nearly always, for none."""
+    def screen(self, rows: Rows, hot: Sequence[int]) -> Int64s | None:
+        """Places of the rows whose series some rule has to look at; None, as nearly always, for none.
+
+        `hot` are the ids of series for which some rule is pending or firing.
+        """
 
     async def step(self, connection: asyncpg.pool.PoolConnectionProxy, rows: Rows, places: Int64s) -> Any:
         """Step the rules' states over these rows, each later than all stored ones of its series.
@@ -61,17 +64,17 @@ class Store:
         `stage` then says what may have happened.
         """
         self.stage = Stage.WRITING
-        places = self._screening.screen(group.rows)
         try:
-            late, new = await self._write(connection, group)
+            claim, new = await self._write(connection, group)
         except (newest.UnclaimedError, asyncpg.UniqueViolationError):
             await connection.execute("ROLLBACK")
             self.reclaims += 1
             await newest.reclaim(connection, group.rows)
-            late, new = await self._write(connection, group)
+            claim, new = await self._write(connection, group)
         outcome = None
+        places = self._screening.screen(group.rows, claim.hot)
         if places is not None:
-            places = places if late is None else places[~late[places]]
+            places = places if claim.late is None else places[~claim.late[places]]
             if len(places):
                 self.stage = Stage.STEPPING
                 outcome = await self._screening.step(connection, group.rows, places)
@@ -86,21 +89,21 @@ class Store:
 
     async def _write(
         self, connection: asyncpg.pool.PoolConnectionProxy, group: Group
-    ) -> tuple[Bools | None, Bools | None]:
-        """Begin, and write what is not there yet; returns which rows are late and which are new, None: none and all."""
+    ) -> tuple[newest.Claim, Bools | None]:
+        """Begin, and write what is not there yet; returns what was claimed, and which rows are new (None: all)."""
         await connection.execute("BEGIN")
         claim = await newest.claim(connection, group.rows, replace=group.replace)
         if claim.late is None:
             if not claim.stored:
                 await _copy(connection, group.rows)
-            return None, None
+            return claim, None
         late_and_new = claim.late.copy()
         late_and_new[claim.late] = ~await newest.find_stored(
             connection, group.rows.take(claim.late), replace=group.replace
         )
         new = late_and_new | ~claim.late
         await _copy(connection, group.rows.take(late_and_new if claim.stored else new))
-        return claim.late, new
+        return claim, new
 
 
 async def _copy(connection: asyncpg.pool.PoolConnectionProxy, rows: Rows) -> None:

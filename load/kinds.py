@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from schemas.rules import Level, RuleRequest, Severity, Threshold
+from schemas.conditions import Level, Severity, Threshold
+from schemas.rules import RuleRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ from load.batch import Batch, Layout, encode, halves, microseconds
 from load.device import PATH
 from load.verdict import Backoff, Verdict, retry_after_s, verdict
 from load.watcher import Watcher
-from schemas.rules import Level, RuleRequest, Severity, Threshold
+from schemas.conditions import Level, Severity, Threshold
+from schemas.rules import RuleRequest
 
 KEY = os.environ.get("SLUICE_KEY", "")
 HEADERS = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}

@@ -14,6 +14,9 @@ Int64s = NDArray[np.int64]
 Float64s = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
+LATE_AFTER_US = 300_000_000
+"""A reading older than this on arrival is stored and changes no state; a batch of such only is no sign of life."""
+
 
 class SeriesKey(NamedTuple):
     """What a series is called: its identity before it has an id."""

@@ -98,6 +98,31 @@ class BodyTooSlow(SluiceError):
         super().__init__(detail, retry_after=retry_after)
 
 
+class Conflict(SluiceError):
+    """That cannot be done with the thing as it is now."""
+
+    status = 409
+    code = "conflict"
+
+
+class AlertResolved(Conflict):
+    """The alert is resolved: there is nothing left to acknowledge."""
+
+    code = "alert_resolved"
+
+
+class DeliveryNotDead(Conflict):
+    """Only a delivery that was given up can be tried again."""
+
+    code = "delivery_not_dead"
+
+
+class TooManySilences(Conflict):
+    """More silences are in force than this server takes on; end some."""
+
+    code = "too_many_silences"
+
+
 class TooLarge(SluiceError):
     """The request is over a limit; split it."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TypedDict
 
+import asyncpg
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
@@ -14,12 +15,22 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
 from alerts import api as alerts_api
+from alerts import preview_api
+from alerts.absence import Absence
+from alerts.acknowledge import Acknowledge
 from alerts.api import AlertsDesk
 from alerts.bus import Bus
+from alerts.catchup import CatchUp
 from alerts.connections import ConnectionManager
+from alerts.courier import Courier, CourierSettings
+from alerts.election import Election
 from alerts.engine import Engine
 from alerts.feed import Feed
+from alerts.preview import Previewer
+from alerts.readings import Readings
 from alerts.rulebook import RuleBook, RuleLoader
+from alerts.silences import Silences
+from alerts.webhooks import WebhookMetrics, Webhooks
 from alerts.ws import make_endpoint
 from ingest import api as ingest_api
 from ingest.body import BodyLimits
@@ -46,6 +57,7 @@ from server.tasks import Tasks
 
 VERSION = version("sluice")
 DAY_US = 86_400_000_000
+RULES_TOPIC = "rules"  # of the bus: somebody changed a rule
 
 
 class State(TypedDict):
@@ -53,6 +65,7 @@ class State(TypedDict):
 
     corridor: Corridor
     alerts: AlertsDesk
+    previewer: Previewer
     reading_room: ReadingRoom
     keys: KeyDesk
     health: Health
@@ -91,16 +104,34 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
         gate = Gate(keys.authenticate, Failures(time.monotonic))
 
         # Events: from the engine to every dashboard of every node.
-        connections = ConnectionManager()
         bus = Bus(settings.redis, settings.redis_prefix)
+        readings = Readings(bus, pool)
+        connections = ConnectionManager(readings)
         feed = Feed(pool, bus, connections.broadcast, connections.reset)
         engine = Engine(feed.committed)
-        feed.on_events(engine.hear)
-        rulebook = RuleBook(pool, now_us, feed.committed)
 
         # Readings: from the doors to COMMIT, past the engine.
         series = SeriesTable(pool, max_cached=settings.max_cached_series, learn=engine.learn)
         rules = RuleLoader(pool, engine, series.items)
+        bus.listen(RULES_TOPIC, lambda _: rules.ring())
+
+        def ring() -> None:
+            rules.ring()
+            bus.publish(b"", RULES_TOPIC)
+
+        rulebook = RuleBook(pool, now_us, feed.committed, ring)
+        silences = Silences(pool, feed.committed)
+        webhooks = _webhooks(settings, pool, registry)
+        stack.push_async_callback(webhooks.close)
+        evaluator = Election(
+            pool,
+            {
+                "absence": Absence(pool, now_us, feed.committed).judge,
+                "catch-up": CatchUp(pool, feed.committed).step,
+                "silences": silences.tick,
+                "webhooks": webhooks.tick,
+            },
+        )
         partitions = Partitions(pool)
         metrics = WriteMetrics(registry)
         limits = WriterLimits(
@@ -123,6 +154,8 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             registry=devices,
             metrics=metrics,
             clock_us=now_us,
+            watched=readings.watched,
+            tell=readings.stored,
         )
 
         tasks = await stack.enter_async_context(Tasks())
@@ -131,7 +164,9 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             ("bus", bus.run()),
             ("feed", feed.run()),
             ("rules", rules.run()),
+            ("evaluator", evaluator.run()),
             ("connections", connections.run(keys.authenticate)),
+            ("readings", readings.run()),
             ("writer", writer.run()),
             ("partitions", partitions.run()),
             ("devices", devices.run()),
@@ -142,7 +177,8 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
         app.state.machine = Machine(health, connections, writer)
         yield State(
             corridor=corridor,
-            alerts=AlertsDesk(gate, rulebook, pool),
+            alerts=AlertsDesk(gate, rulebook, pool, Acknowledge(pool, now_us, feed.committed), silences, webhooks),
+            previewer=Previewer(pool),
             reading_room=ReadingRoom(gate, pool),
             keys=KeyDesk(gate, keys),
             health=health,
@@ -150,6 +186,12 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
         )
         await devices.write()
         await keys.write_used()
+
+
+def _webhooks(settings: Settings, pool: asyncpg.Pool, registry: CollectorRegistry) -> Webhooks:
+    key = settings.webhook_key.get_secret_value() if settings.webhook_key else None
+    courier = Courier(CourierSettings(settings.external_url.rstrip("/"), allow_private=settings.webhook_allow_private))
+    return Webhooks(pool, courier, WebhookMetrics(registry), key)
 
 
 async def live(websocket: WebSocket) -> None:
@@ -169,6 +211,7 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (
         ingest_api.router,
         alerts_api.router,
+        preview_api.router,
         query_api.router,
         keys_api.router,
         health_api.router,

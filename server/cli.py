@@ -20,6 +20,7 @@ from server.keys import KeyRing
 from server.local import LocalPostgres, LocalServiceError, local_services
 from server.local_memory import Memory
 from server.migrations import MigrationError, migrate
+from server.rules_cli import app as rules_app
 from server.settings import Settings
 from server.supervisor import AddressError
 from server.up import UpOptions, say, serve, settings_with, up
@@ -27,6 +28,7 @@ from server.up import UpOptions, say, serve, settings_with, up
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Telemetry into PostgreSQL, alerts as they happen.")
 key_app = typer.Typer(no_args_is_help=True, help="API keys.")
 app.add_typer(key_app, name="key")
+app.add_typer(rules_app, name="rules")
 
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 

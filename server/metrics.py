@@ -25,6 +25,7 @@ class LiveMetrics:
         self._sources: dict[Gauge, Callable[[], float]] = {
             gauge("connections", "Open WebSocket connections."): lambda: len(connections.connections),
             gauge("subscriptions", "Subscriptions of those."): lambda: connections.subscriptions,
+            gauge("watched_devices", "Devices with subscribers of their readings."): lambda: len(connections.readings),
             gauge("evictions", "Connections closed as slow, since the start."): lambda: connections.evictions,
             gauge("bus_healthy", "Workers that hear their own heartbeat through Redis."): lambda: bus.healthy,
             gauge("bus_dropped", "Messages not sent through Redis, since the start."): lambda: bus.dropped,

@@ -30,6 +30,10 @@ class Settings(BaseSettings):
     quota_requests_per_s: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Of one key.")
     quota_readings_per_s: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Of one key.")
 
+    external_url: str = Field(default="", description="Where people reach this installation; told to webhooks.")
+    webhook_key: SecretStr | None = Field(default=None, description="Signs webhooks; without it one is made and kept.")
+    webhook_allow_private: bool = Field(default=True, description="Whether webhooks may lead to private addresses.")
+
     lanes: Annotated[int, Field(ge=1, le=16)] = Field(default=2, description="Flushes in flight, of one worker.")
     flush_rows: Annotated[int, Field(ge=1)] = Field(default=10_000, description="Rows of one group.")
     queue_rows: Annotated[int, Field(ge=1)] = Field(default=200_000, description="Rows that may wait, of one worker.")

@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 START_S = 30.0  # for a worker's first sign of life
 SILENT_S = 4.0  # without one: the worker is frozen, or its loop blocked
 RESTART_S = 0.5  # between two starts of the same worker, so that a crash at start does not spin
+VANISHED_MS = 60_000  # a client that takes nothing of an answer for so long; WebSockets have less (alerts/wire.py)
 STOP_S = 9.0  # for a worker to end after SIGTERM: with killing and reaping the rest, within the promised 10 s
 
 
@@ -170,6 +171,8 @@ def _bound(host: str, port: int, *, shared: bool) -> socket.socket:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; the sockets it accepts inherit it
+            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, VANISHED_MS)
         bound.bind((host, port))
     except BaseException:
         bound.close()

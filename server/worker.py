@@ -12,6 +12,7 @@ import structlog
 import uvicorn
 import uvloop
 
+from alerts.wire import Wire
 from ingest.express import ExpressProtocol
 from server import logs
 from server.app import create_app
@@ -43,7 +44,7 @@ def configure(settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         create_app(settings),
         http=ExpressProtocol,
-        ws="websockets-sansio",
+        ws=Wire,
         ws_max_size=MAX_FRAME_BYTES,
         ws_per_message_deflate=False,  # 15 KB in could be 15 MB out
         ws_ping_interval=None,  # ours is the protocol's own ping

@@ -19,6 +19,8 @@ from alerts.bus import Bus
 from alerts.connections import ConnectionManager
 from alerts.feed import Feed, FeedTimes
 from alerts.limits import Limits
+from alerts.readings import Readings
+from alerts.wire import Wire
 from alerts.ws import make_endpoint
 from schemas.errors import DatabaseAway, Unauthorized
 from schemas.events import Event
@@ -76,13 +78,19 @@ class Node:
         times: FeedTimes | None = None,
     ) -> None:
         self.keys = Keys()
-        self.manager = ConnectionManager(limits or Limits())
         self.bus = Bus(redis_url, name)
         self.pool = asyncpg.create_pool(database_url, min_size=0, max_size=10, command_timeout=5)
+        self.readings = Readings(self.bus, self.pool)
+        self.manager = ConnectionManager(self.readings, limits or Limits())
         self.feed = Feed(self.pool, self.bus, self.manager.broadcast, self.manager.reset, times=times)
         self.url = ""
         self._tasks: list[asyncio.Task[Any]] = []
         self._server: uvicorn.Server | None = None
+
+    @property
+    def sockets(self) -> int:
+        """How many the server still holds, whoever manages them."""
+        return 0 if self._server is None else len(self._server.server_state.connections)
 
     async def start(self) -> None:
         """Serve `/ws` on a free port, and run what the server supervises."""
@@ -93,7 +101,7 @@ class Node:
         self._server = QuietServer(
             uvicorn.Config(
                 Starlette(routes=[WebSocketRoute("/ws", endpoint)]),
-                ws="websockets-sansio",
+                ws=Wire,
                 ws_per_message_deflate=False,
                 ws_max_size=65_536,
                 ws_ping_interval=None,
@@ -105,6 +113,7 @@ class Node:
             self.bus.run(),
             self.feed.run(),
             self.manager.run(self.keys.authenticate),
+            self.readings.run(),
             self._server.serve([listener]),
         )
         self._tasks = [asyncio.create_task(each) for each in forever]

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import asyncpg
@@ -11,6 +11,7 @@ import pytest
 from alerts.machine import Condition, Phase, State, step
 from alerts.matching import ready
 from schemas.columns import Int64s, Rows
+from schemas.conditions import Level, Severity
 from schemas.events import EventType
 from schemas.rules import Rule, RuleRequest
 from tests.integration.writing import NOW, SECOND, Workshop, rule_request, workshop
@@ -132,29 +133,104 @@ async def test_keep_firing_for_s(shop: Workshop) -> None:
     assert await shop.told() == ["firing warning", "resolved warning"]
 
 
-async def test_a_resolved_event_heard_late_does_not_hide_what_is_pending(shop: Workshop) -> None:
+async def test_what_is_pending_on_one_worker_is_stepped_by_every_other(shop: Workshop, database: str) -> None:
     await shop.rule(**PLAIN, for_s=5)
-    await shop.write((T, 0, 71), (T, 5, 71), (T, 6, 60), (T, 7, 71))  # fires, resolves, is pending again
-    assert await shop.told() == ["firing warning", "resolved warning"]
-    shop.engine.hear(shop.published)  # as the feed tells every worker, also the one that made them
-    await shop.write((T, 8, 60))
-    await shop.write((T, 13, 71))
-    assert len(await shop.told()) == 2, "the reading of second 8 was not stepped: it fired on a wait that had ended"
+    async with workshop(database) as other:
+        await other.loader.refresh()
+        await shop.write((T, 0, 71))
+        await other.write((T, 2, 60))  # ends the waiting, of which the other has heard nothing
+        await shop.write((T, 5, 71))
+        assert await shop.told() == []
+        await other.write((T, 10, 71))
+        await shop.write((T, 11, 60))
+        assert await shop.told() == ["firing warning", "resolved warning"]
+        assert [event.offset for event in other.published] == [1]
 
 
-async def test_loading_rules_forgets_nothing_that_became_active_meanwhile(shop: Workshop) -> None:
-    await shop.rule(**PLAIN)
-    await shop.write((T, 0, 10))
-    fetch = shop.engine.load
-
-    def stale(rules: Any, active: Any, known: Any) -> None:
-        fetch(rules, [], known)  # read before the alert was committed
-
+async def test_a_series_is_hot_for_as_long_as_some_rule_is_active(shop: Workshop) -> None:
+    hot = "SELECT hot FROM newest"
+    await shop.rule(**PLAIN, for_s=5)
+    rule_id = await shop.rule(name="other", **PLAIN)
+    await shop.write((T, 0, 71))
+    assert await shop.pool.fetchval(hot)
+    await shop.rulebook.delete(rule_id)
+    await shop.loader.refresh()
     await shop.write((T, 1, 71))
-    shop.engine.load = stale  # type: ignore[method-assign]
-    await shop.rule(name="another", metric="humidity")
+    assert await shop.pool.fetchval(hot), "still pending"
     await shop.write((T, 2, 10))
-    assert await shop.told() == ["firing warning", "resolved warning"]
+    assert not await shop.pool.fetchval(hot)
+
+
+async def test_a_range(shop: Workshop) -> None:
+    await shop.rule(condition={"type": "range", "outside": [10, 20], "severity": "critical"})
+    for second, value in enumerate([10, 20, 20.5, 9, 10]):
+        await shop.write((T, second, value))
+    assert await shop.told() == ["firing critical", "resolved critical"]
+    assert [value for *_, value in await shop.events()] == [20.5, 10]
+
+
+RATE = {"type": "rate", "window_s": 10, "levels": [{"severity": "warning", "above": 1, "clear": 0.5}]}
+
+
+async def test_a_rate_is_the_change_since_the_oldest_reading_of_the_window(shop: Workshop, database: str) -> None:
+    await shop.rule(condition=RATE)
+    async with workshop(database) as other:
+        await other.loader.refresh()
+        points = [(0, 0), (5, 5), (10, 10), (11, 17), (21, 21), (40, 99), (41, 99)]
+        for number, (second, value) in enumerate(points):
+            await (shop, other)[number % 2].write((T, second, value))
+    # At 11 the reading at 0 has left the window, so it is (17 - 5) / 6; at 21 (21 - 17) / 10; at 40 there is none.
+    assert [(event, value) for _, event, _, value in await shop.events()] == [("firing", 2.0), ("resolved", 0.4)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_rates_of_groups_are_those_of_single_readings(shop: Workshop, seed: int) -> None:
+    chance = random.Random(seed)
+    await shop.rule(condition=RATE)
+    points, value = [], 0.0
+    for second in range(0, 1000, 2):
+        value += chance.uniform(-3, 4)
+        points.append((second, value))
+    left = list(points)
+    while left:
+        count = chance.randint(1, 40)
+        sent, left = left[:count], left[count:]
+        await shop.write(*[(T, float(second), each) for second, each in sent])
+    condition = Condition((Level(severity=Severity.WARNING, above=1, clear=0.5),))
+    state, told = State(), []
+    for place, (second, each) in enumerate(points):
+        before = [(then, was) for then, was in points[:place] if second - then <= 10]
+        if before:
+            rate = (each - before[0][1]) / (second - before[0][0])
+            state, transition = step(condition, state, second, rate)
+            if transition:
+                told.append((transition.event.value, rate))
+    assert len(told) > 4
+    assert [(event, each) for _, event, _, each in await shop.events()] == told
+
+
+async def test_flapping_begins_and_ends_with_an_event_and_changes_nothing_else(shop: Workshop) -> None:
+    await shop.rule(**PLAIN)
+    for second in range(0, 12):
+        await shop.write((T, second, 71 if second % 2 == 0 else 10))
+    told = await shop.told()
+    assert told.count("flapping_started warning") == 1
+    assert told.count("firing warning") == told.count("resolved warning") == 6
+    assert await shop.pool.fetchval("SELECT flapping FROM alert_states")
+    await shop.write(*[(T, float(second), 10.0) for second in range(12, 40)])
+    assert (await shop.told())[-1] == "flapping_stopped warning"
+    assert not await shop.pool.fetchval("SELECT hot FROM newest"), "at rest nothing has to be stepped"
+
+
+async def test_quiet_readings_between_alerts_are_evaluations_too(shop: Workshop) -> None:
+    await shop.rule(**PLAIN)
+    for number in range(12):
+        at = float(number * 20)
+        await shop.write((T, at, 71))
+        await shop.write((T, at + 1, 10))
+        await shop.write(*[(T, at + 2 + place, 10.0) for place in range(18)])  # screened, and never stepped
+    told = await shop.told()
+    assert told == ["firing warning", "resolved warning"] * 12
 
 
 async def test_changing_a_rule_resolves_what_it_fired(shop: Workshop) -> None:
@@ -199,14 +275,14 @@ class Failing:
         self._engine = shop.engine
         self.failures = 1
 
-    def screen(self, rows: Rows) -> Int64s | None:
+    def screen(self, rows: Rows, hot: Sequence[int]) -> Int64s | None:
         """As the engine does."""
-        return self._engine.screen(rows)
+        return self._engine.screen(rows, hot)
 
     async def step(self, connection: asyncpg.pool.PoolConnectionProxy, rows: Rows, places: Int64s) -> Any:
         """Write events, then fail."""
         outcome = await self._engine.step(connection, rows, places)
-        assert outcome.events
+        assert outcome
         if self.failures:
             self.failures -= 1
             await connection.execute("SELECT 1 / 0")
@@ -243,13 +319,15 @@ async def test_offsets_of_two_lanes_have_no_gap_and_ascend_with_their_commits(sh
                 await shop.write((T, second, 71 if second % 2 == 0 else 10), device=device, lane=number)
 
     await asyncio.gather(lane(0), lane(1))
-    assert [offset for offset, *_ in await shop.events()] == list(range(1, 20 * 10 + 1))
-    assert sorted(event.offset for event in shop.published) == list(range(1, 20 * 10 + 1))
+    assert [offset for offset, *_ in await shop.events()] == list(range(1, 20 * 11 + 1)), "and each begins to flap"
+    assert sorted(event.offset for event in shop.published) == list(range(1, 20 * 11 + 1))
     for device in devices:
         found = await shop.pool.fetch(
             """SELECT data->>'event' FROM alert_events WHERE device = $1 ORDER BY "offset" """, device
         )
-        assert [record[0] for record in found] == ["firing", "resolved"] * 5
+        told = [record[0] for record in found]
+        assert [event for event in told if event != "flapping_started"] == ["firing", "resolved"] * 5
+        assert told.index("flapping_started") > 8
 
 
 def folded(request: RuleRequest, points: list[tuple[int, float]]) -> tuple[State, list[tuple[str, str, float]]]:
@@ -287,3 +365,23 @@ async def test_at_rest_it_is_the_machine_folded_over_all_readings(shop: Workshop
     assert found is not None
     assert (Phase(found["phase"]), found["level"]) == (state.phase, state.level)
     assert {EventType.FIRING.value, EventType.RESOLVED.value} <= {event for event, _, _ in told}
+
+
+async def test_an_event_knows_of_an_acknowledgement_of_a_moment_ago(shop: Workshop) -> None:
+    await shop.rule(**PLAIN)
+    await shop.write((T, 0, 71))
+    async with shop.pool.acquire() as other, other.transaction():
+        await other.execute("UPDATE alerts SET acknowledged_at = now(), acknowledged_by = 'anna'")
+        writing = asyncio.create_task(shop.write((T, 1, 10)))
+        await asyncio.sleep(0.2)  # it has read the alert, and waits for its row
+    await writing
+    by = "SELECT data->'alert'->>'acknowledged_by' FROM alert_events ORDER BY \"offset\" DESC LIMIT 1"
+    assert await shop.pool.fetchval(by) == "anna"
+
+
+async def test_flapping_is_not_delivered(shop: Workshop) -> None:
+    await shop.rule(**PLAIN, webhooks=["http://127.0.0.1:9/hook"])
+    for second in range(12):
+        await shop.write((T, second, 71 if second % 2 == 0 else 10))
+    assert len(await shop.events()) == 13
+    assert await shop.pool.fetchval("SELECT count(*) FROM webhook_deliveries") == 12

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import asyncpg
@@ -277,7 +277,7 @@ async def test_a_commit_that_rolls_back_is_no_success(shop: Workshop) -> None:
 class Swallowing(NoRules):
     """Steps that fail and keep quiet about it, which leaves a transaction that can only roll back."""
 
-    def screen(self, rows: Rows) -> Int64s | None:
+    def screen(self, rows: Rows, hot: Sequence[int]) -> Int64s | None:
         """Everything."""
         return np.arange(len(rows))
 

@@ -149,15 +149,30 @@ async def test_the_seam_between_the_table_and_live_holds(node: Node) -> None:
 
 async def test_channels_one_may_not_have(node: Node) -> None:
     reader, bound = await Client.connected(node), await Client.connected(node, "pumps")
-    for channel in ("readings:pump-1", "alerts:*", "alerts:", "alerts: x", "alert", "", "alerts:a\0b", "$x"):
+    for channel in (
+        "readings",
+        "readings:",
+        "readings:*",
+        "readings: x",
+        "alerts:*",
+        "alerts:",
+        "alerts: x",
+        "alert",
+        "",
+        "alerts:a\0b",
+        "$x",
+    ):
         assert await reader.error("subscribe", {"channel": channel}) == 103
-    for channel in ("alerts", "alerts:room-1", "alerts:pump-*"):
+    for channel in ("alerts", "alerts:room-1", "alerts:pump-*", "readings:room-1", "readings:pump-*"):
         assert await bound.error("subscribe", {"channel": channel}) == 103
     await bound.subscribe("alerts:pump-1")
     assert await bound.error("subscribe", {"channel": "alerts:pump-1"}) == 105
-    for number in range(2, 129):
+    await bound.subscribe("readings:pump-1")
+    assert await bound.error("subscribe", {"channel": "readings:pump-1"}) == 105
+    for number in range(2, 128):
         await bound.subscribe(f"alerts:pump-{number}")
-    assert await bound.error("subscribe", {"channel": "alerts:pump-129"}) == 106
+    for channel in ("alerts:pump-129", "readings:pump-129"):
+        assert await bound.error("subscribe", {"channel": channel}) == 106
 
 
 @pytest.mark.parametrize("token", ["", "nobody", "writer"])

@@ -149,6 +149,9 @@ async def test_one_who_never_reads_is_given_up(node: Node) -> None:
         while node.manager.connections:
             await node.commit(*["pump-1"] * 500)
             await asyncio.sleep(0.01)
+    async with asyncio.timeout(2):  # and so is its socket, before the kernel would do it
+        while node.sockets:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
     slow.socket.transport.abort()
 
 

@@ -33,7 +33,7 @@ class NoRules:
 
     ready = True
 
-    def screen(self, rows: Rows) -> Int64s | None:
+    def screen(self, rows: Rows, hot: Sequence[int]) -> Int64s | None:
         """Nothing."""
         return None
 
@@ -54,7 +54,7 @@ class Workshop:
         self.engine = Engine(self.published.extend)
         self.series = SeriesTable(pool, max_cached=10_000, learn=self.engine.learn)
         self.partitions = Partitions(pool)
-        self.rulebook = RuleBook(pool, lambda: NOW + 999 * SECOND, self.published.extend)
+        self.rulebook = RuleBook(pool, lambda: NOW + 999 * SECOND, self.published.extend, lambda: None)
         self.loader = RuleLoader(pool, self.engine, self.series.items)
         self.lanes = [Lane(pool, self.partitions, self.engine, self.series.forget) for _ in range(2)]
 

@@ -7,6 +7,7 @@ from load.batch import Batch
 from load.fleet import FAULT_EDGE_S, SECOND, Fleet, Member, ticks
 from load.kinds import KINDS, Kind
 from schemas.columns import Int64s
+from schemas.conditions import Threshold
 from schemas.names import matches, name_fault
 from schemas.rules import RuleRequest
 
@@ -19,6 +20,7 @@ def seconds(count: int, begin: int = BEGIN, step: int = SECOND) -> Int64s:
 
 def fired(rule: RuleRequest, batch: Batch) -> list[bool]:
     """For each time, whether an alert is firing: the contract's machine reduced to on and off."""
+    assert isinstance(rule.condition, Threshold)
     firing, held_since, states = False, None, []
     for ts, cell in zip(batch.ts, batch.values[rule.metric], strict=True):
         value = float(cell or 0)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.machine import Condition, Phase, State, Transition, choose, step
+from schemas.conditions import SEVERITY_RANK, Level, Severity
 from schemas.events import EventType
-from schemas.rules import SEVERITY_RANK, Level, Severity
 
 S = 1_000_000
 INFO, WARNING, CRITICAL = Severity.INFO, Severity.WARNING, Severity.CRITICAL

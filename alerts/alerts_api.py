@@ -1,0 +1,48 @@
+"""Routes of the alerts and the event log: thin."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+
+from alerts.desk import MAX_INT, Admin, BigId, Cursor, Limit, desk_of, place
+from alerts.listing import AlertFilter, list_alerts, list_events
+from schemas.conditions import Severity
+from schemas.keys import Scope
+from schemas.silences import AckRequest
+
+router = APIRouter(tags=["alerts"])
+
+
+@router.get("/alerts")
+async def get_alerts(
+    request: Request,
+    state: Literal["firing", "resolved"] | None = None,
+    severity: Severity | None = None,
+    device: Annotated[str | None, Query(max_length=128, pattern=r"^[^\x00]*$")] = None,
+    rule: Annotated[int | None, Query(ge=1, le=MAX_INT)] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> dict[str, Any]:
+    """Alerts, newest first; `silenced` says of one that fires whether a silence in force covers it."""
+    desk = desk_of(request)
+    principal = await desk.authenticate(request, Scope.READ)
+    wanted = AlertFilter(state, severity, device, rule, place(cursor))
+    return await list_alerts(desk.pool, wanted, principal.device_glob, limit)
+
+
+@router.get("/alerts/events")
+async def get_events(
+    request: Request, after: Annotated[int, Query(ge=0, le=2**62)] = 0, limit: Limit = 100
+) -> dict[str, Any]:
+    """The event log after an offset, oldest first: what `/ws` carries, as it is recorded."""
+    desk = desk_of(request)
+    principal = await desk.authenticate(request, Scope.READ)
+    return await list_events(desk.pool, after, principal.device_glob, limit)
+
+
+@router.post("/alerts/{alert_id}/ack")
+async def acknowledge_alert(
+    request: Request, by: Admin, alert_id: BigId, ack: AckRequest | None = None
+) -> dict[str, Any]:
+    """Say that somebody looks at an alert that fires. Once more changes nothing."""
+    return await desk_of(request).acknowledge(alert_id, ack.comment if ack else "", by)
