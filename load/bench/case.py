@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from load.batch import Layout
 
-READINGS = {1: 40_000, 10: 200_000, 100: 600_000, 1_000: 1_200_000}
+READINGS = {1: 40_000, 10: 200_000, 100: 600_000, 1_000: 1_200_000, 10_000: 1_200_000}
 """By batch: what a quick run sends in the closed loop. Enough for two seconds and more on one core."""
 
 FULL_TIMES = 2
 """A full run sends so many times more."""
 
-CONNECTIONS = {1: 64, 10: 64, 100: 32, 1_000: 16}
+CONNECTIONS = {1: 64, 10: 64, 100: 32, 1_000: 16, 10_000: 8}
 """By batch: connections, each with one request in flight at most."""
 
 WARM_SHARE = 10

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import asyncpg
@@ -29,6 +30,13 @@ class Limit:
     readings_per_s: float
 
 
+def days(count: int) -> list[str]:
+    """Bounds of partitions, from today on."""
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    starts = [today + timedelta(days=number) for number in range(count + 1)]
+    return [f"FROM ('{start:%FT%TZ}') TO ('{until:%FT%TZ}')" for start, until in pairwise(starts)]
+
+
 async def make_table(database: "asyncpg.Connection[asyncpg.Record]") -> None:
     """A table with the columns and the key that `readings` had at first, and daily partitions."""
     await database.execute(f"DROP TABLE IF EXISTS {TABLE}")
@@ -36,10 +44,7 @@ async def make_table(database: "asyncpg.Connection[asyncpg.Record]") -> None:
         f"CREATE TABLE {TABLE} (series_id integer NOT NULL, ts timestamptz NOT NULL, value double precision NOT NULL, "
         "PRIMARY KEY (series_id, ts)) PARTITION BY RANGE (ts)"
     )
-    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    for number in range(2):
-        start, until = today + timedelta(days=number), today + timedelta(days=number + 1)
-        bounds = f"FROM ('{start:%FT%TZ}') TO ('{until:%FT%TZ}')"
+    for number, bounds in enumerate(days(2)):
         await database.execute(f"CREATE TABLE {TABLE}_{number} PARTITION OF {TABLE} FOR VALUES {bounds}")
 
 

@@ -44,6 +44,8 @@ class Plan:
     """Per cent of the requests that repeat an earlier one."""
     lag: int = 128
     """How many requests earlier: far enough that it has been answered."""
+    stride: int = 1
+    """Devices follow each other so far apart; has no divisor in common with `devices`, so that each has its turn."""
 
     @property
     def ticks_per_request(self) -> int:
@@ -75,11 +77,17 @@ class Plan:
     def of(self, request: int) -> tuple[int, range, range]:
         """A request's device, its metrics and its ticks."""
         turn, device = divmod(request, self.devices)
+        device = device * self.stride % self.devices
         if self.batch == 1:
             tick, metric = divmod(turn, len(METRICS))
             return device, range(metric, metric + 1), range(tick, tick + 1)
         first = turn * self.ticks_per_request
         return device, range(len(METRICS)), range(first, first + self.ticks_per_request)
+
+    def window(self, first: int, until: int) -> tuple[int, int]:
+        """From when (µs) until before when the readings are that the requests first … until hold."""
+        ticks = [self.of(request)[2] for request in (first, until - 1)]
+        return (self.base_ms + ticks[0].start) * 1_000, (self.base_ms + ticks[1].stop) * 1_000
 
     def tick_texts(self) -> list[str]:
         """Each tick as RFC 3339 text in milliseconds."""

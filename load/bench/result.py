@@ -46,7 +46,9 @@ class Result:
     open_rate: float = 0.0
     """Requests/s: 0.6 of the closed loop's."""
     limit_us: float = math.nan
-    """PostgreSQL's CPU a reading for the bare COPY of the same readings."""
+    """PostgreSQL's CPU a reading for the bare COPY of the same readings as plain rows."""
+    limit_packed_us: float = math.nan
+    """The same for the tuples that the server made of them: runs, and plain rows where it stored such."""
     group_rows: int = 0
     """Rows of the server's mean group, and of the bare COPY's."""
     decode_us: float = math.nan
@@ -58,6 +60,19 @@ class Result:
     doubts: list[str] = field(default_factory=list)
     """What else went on: the result may be better than this."""
     at: str = ""
+    axis: str = ""
+    """Along which the cost was followed; empty: none, as in the other fields that say where."""
+    point: int = 0
+    """Where on the axis: rows, series, readings, workers or rules."""
+    note: str = ""
+    """What else was set there."""
+    facts: dict[str, float] = field(default_factory=dict)
+    """What getting there took: seconds, readings, runs."""
+
+    @property
+    def identity(self) -> tuple[str, str, int, str, str]:
+        """What rounds of the same measurement have in common."""
+        return self.subject, self.axis, self.point, self.note, self.case
 
     @property
     def total_us(self) -> float:
@@ -88,9 +103,9 @@ def load(path: Path) -> list[Result]:
 
 def median_of(results: Iterable[Result]) -> list[Result]:
     """Of each case's rounds the one in the middle by its cost (of an even number, the cheaper of the two)."""
-    rounds: dict[tuple[str, str], list[Result]] = {}
+    rounds: dict[tuple[str, str, int, str, str], list[Result]] = {}
     for result in results:
-        rounds.setdefault((result.case, result.subject), []).append(result)
+        rounds.setdefault(result.identity, []).append(result)
     return [sorted(same, key=lambda one: one.total_us)[(len(same) - 1) // 2] for same in rounds.values()]
 
 
@@ -104,7 +119,19 @@ def _plain(value: Any) -> Any:
 
 def table(results: Iterable[Result]) -> str:
     """What people read. µs are CPU a reading, ms are at 0.6 of the knee."""
-    head = ["case", "readings/s", "req/s", "server", "postgres", "redis", "= µs", "after", "COPY µs", "× COPY"]
+    head = [
+        "case",
+        "readings/s",
+        "req/s",
+        "server",
+        "postgres",
+        "redis",
+        "= µs",
+        "after",
+        "COPY rows",
+        "× rows",
+        "COPY packed",
+    ]
     head += ["p50 ms", "p95", "p99", "max", "MB", "gen CPU", "ceiling", "group", ""]
     rows = [head]
     for result in results:
@@ -114,11 +141,12 @@ def table(results: Iterable[Result]) -> str:
                 result.case if result.subject == "sluice" else f"{result.case} {result.subject}",
                 f"{result.readings_per_s:,.0f}",
                 f"{result.requests_per_s:,.0f}",
-                *(_number(cpu.get(part, math.nan)) for part in ("server", "postgres", "redis", "total")),
-                _number(result.after_us),
-                _number(result.limit_us),
-                _number(ratio(result.total_us, result.limit_us)),
-                *(_number(late.get(name, math.nan)) for name in ("p50", "p95", "p99", "max")),
+                *(number(cpu.get(part, math.nan)) for part in ("server", "postgres", "redis", "total")),
+                number(result.after_us),
+                number(result.limit_us),
+                number(ratio(result.total_us, result.limit_us)),
+                number(result.limit_packed_us),
+                *(number(late.get(name, math.nan)) for name in ("p50", "p95", "p99", "max")),
                 f"{result.memory_mb.get('peak', math.nan):.0f}",
                 f"{result.generator_cpu:.0%}",
                 f"{result.ceiling:,.0f}",
@@ -131,10 +159,10 @@ def table(results: Iterable[Result]) -> str:
 
 def compare(now: Sequence[Result], before: Sequence[Result]) -> str:
     """Ratios now/before, case by case: below 1 is better, but for readings/s."""
-    known = {(result.subject, result.case): result for result in before}
+    known = {result.identity: result for result in before}
     rows = [["case", "readings/s", "µs before", "µs now", "ratio", "server", "postgres", "COPY", "p99", "MB"]]
     for result in now:
-        old = known.get((result.subject, result.case))
+        old = known.get(result.identity)
         if old is None:
             continue
         pairs = [(result.cpu_us.get(part, math.nan), old.cpu_us.get(part, math.nan)) for part in ("server", "postgres")]
@@ -147,8 +175,8 @@ def compare(now: Sequence[Result], before: Sequence[Result]) -> str:
             [
                 result.case,
                 f"{ratio(result.readings_per_s, old.readings_per_s):.2f}",
-                _number(old.total_us),
-                _number(result.total_us),
+                number(old.total_us),
+                number(result.total_us),
                 f"{ratio(result.total_us, old.total_us):.2f}",
                 *(f"{ratio(new, was):.2f}" for new, was in pairs),
             ]
@@ -166,7 +194,7 @@ def align(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """Three digits, or a dash where there is none."""
     if math.isnan(value):
         return "–"

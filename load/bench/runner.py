@@ -3,17 +3,17 @@
 import json
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from load.bench import limit as bare
-from load.bench import proc
+from load.bench import packed, proc
 from load.bench.body import Door
 from load.bench.case import WARM_SHARE, Case
 from load.bench.drive import Run
 from load.bench.generator import Generators
 from load.bench.meter import Reading
-from load.bench.plan import Plan
+from load.bench.plan import DEVICES, Plan
 from load.bench.result import Result
 from load.bench.sluice import Sluice
 from load.bench.stats import spread_ms
@@ -49,6 +49,8 @@ class Runner:
     sink: tuple[str, int]
     quick: bool
     pinned: bool
+    devices: int = DEVICES
+    stride: int = 1
     ticks: Ticks = field(default_factory=Ticks)
     ceilings: dict[tuple[int, str, bool], float] = field(default_factory=dict)
     held: dict[str, int] = field(default_factory=dict)
@@ -56,7 +58,7 @@ class Runner:
 
     async def seed(self, subject: Subject) -> None:
         """One reading of every series, so that they are known, and caches warm."""
-        plan = self._plan(5, Plan(5, 1, 0).devices, 0)
+        plan = self._plan(5, self.devices, 0)
         await self.generators.render(plan, subject.door(Case(5)))
         self.held[subject.name] = await subject.stored() + plan.count * plan.batch
         await self.generators.drive(0, plan.count, 16)
@@ -88,10 +90,11 @@ class Runner:
         result.after_us = sum(put_off.parts.values()) / ((closed + opened) * case.batch) * 1e6
         if isinstance(subject, Sluice):
             _check_receipts(result, run, len(plan.columns(warm, warm + closed)[0]))
-            made = await bare.copy_bare(
-                subject.database, subject.meter, plan, warm, warm + closed, result.group_rows or GROUP_ROWS
-            )
-            result.limit_us = made.us
+            same = plan, warm, warm + closed, result.group_rows or GROUP_ROWS
+            await bare.make_table(subject.database)  # empty for every case, so that they compare
+            await packed.make_tables(subject.database)
+            result.limit_us = (await bare.copy_bare(subject.database, subject.meter, *same)).us
+            result.limit_packed_us = (await packed.copy_packed(subject.database, subject.meter, *same)).us
         return result
 
     async def verify(self, subject: Subject) -> None:
@@ -102,8 +105,8 @@ class Runner:
         say(f"{subject.name} holds all {stored:,} readings")
 
     def _plan(self, batch: int, count: int, duplicates: int) -> Plan:
-        draft = Plan(batch, count, 0, duplicates=duplicates)
-        return Plan(batch, count, self.ticks.take(draft.ticks), duplicates=duplicates)
+        draft = Plan(batch, count, 0, self.devices, duplicates, stride=self.stride)
+        return replace(draft, base_ms=self.ticks.take(draft.ticks))
 
     async def _measure_ceiling(self, case: Case, door: Door, count: int) -> None:
         shape = (case.batch, door.format.value, case.gzip)

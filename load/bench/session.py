@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from load.bench import limit, sluice
+from load.bench import limit, packed, sluice
 from load.bench.case import Case
 from load.bench.generator import Generators
 from load.bench.result import Result
@@ -93,22 +93,24 @@ async def runner(options: Options, cores: Cores) -> AsyncIterator[Runner]:
 
 
 @asynccontextmanager
-async def server(options: Options, data: Path, workers: int, cores: Cores) -> AsyncIterator[sluice.Sluice]:
+async def server(
+    options: Options, data: Path, workers: int, cores: Cores, rules: int = sluice.RULES
+) -> AsyncIterator[sluice.Sluice]:
     """The server under test: ours for the moment, or one that runs."""
     began = time.monotonic()
     if options.running is not None:
         found = options.running
-        context = sluice.connected(found.url, found.key, found.database_url)
+        context = sluice.connected(found.url, found.key, found.database_url, rules=rules)
     else:
-        context = sluice.started(data, workers, cores.server, options.settings)
+        context = sluice.started(data, workers, cores.server, options.settings, rules)
     async with context as subject:
-        await limit.make_table(subject.database)
         took = f"{time.monotonic() - began:.1f} s"
-        say(f"{subject.url} is ready with {workers} worker(s) and {sluice.RULES:,} rules, {took}")
+        say(f"{subject.url} is ready with {workers} worker(s) and {rules:,} rules, {took}")
         try:
             yield subject
         finally:
             await subject.database.execute(f"DROP TABLE IF EXISTS {limit.TABLE}")
+            await packed.drop_tables(subject.database)
 
 
 async def measure(options: Options, cases: Sequence[Case], rounds: int, took: Took) -> None:
@@ -130,7 +132,7 @@ async def measure(options: Options, cases: Sequence[Case], rounds: int, took: To
                 took(result)
                 say(
                     f"{next(numbers)}/{len(cases) * rounds} {case.name}: {result.readings_per_s:,.0f} readings/s, "
-                    f"{result.total_us:.3g} µs each, bare COPY {result.limit_us:.3g} µs "
-                    f"({time.monotonic() - began:.1f} s)  {result.marks}"
+                    f"{result.total_us:.3g} µs each, bare COPY {result.limit_us:.3g} µs, "
+                    f"packed {result.limit_packed_us:.3g} µs ({time.monotonic() - began:.1f} s)  {result.marks}"
                 )
             await running.verify(subject)

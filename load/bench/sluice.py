@@ -23,7 +23,8 @@ from load.bench.case import Case
 from load.bench.meter import Meter
 from load.bench.plan import DEVICES, device_name
 from load.bench.subject import SubjectError, on_cores, parse_figures, tail
-from schemas.rules import Level, RuleRequest, Severity, Threshold
+from schemas.conditions import Level, Severity, Threshold
+from schemas.rules import RuleRequest
 
 ROOT = Path(__file__).parents[2]
 READY_S = 60.0
@@ -73,21 +74,21 @@ class Sluice:
         """CHECKPOINT."""
         await self.database.execute("CHECKPOINT")
 
-    async def prepare(self) -> None:
+    async def prepare(self, rules: int) -> None:
         """Make a key that may only write, and the rules: one a device, over all its series."""
-        self.key = (await self._post("/v1/keys", {"name": "bench", "scopes": ["ingest"]}))["key"]
-        waiting = [device_name(device) for device in range(DEVICES)][:RULES]
+        self.key = (await self.post("/v1/keys", {"name": "bench", "scopes": ["ingest"]}))["key"]
+        waiting = [device_name(device) for device in range(DEVICES)][:rules]
 
         async def create() -> None:
             while waiting:
-                await self._post("/v1/rules", _rule(waiting.pop()))
+                await self.post("/v1/rules", rule(waiting.pop()))
 
         async with self.http.get(f"{self.url}/v1/rules", headers=self._admin()) as response:
-            known = {rule["name"] for rule in (await response.json())["items"]}
+            known = {found["name"] for found in (await response.json())["items"]}
         waiting = [device for device in waiting if f"bench {device}" not in known]
         await asyncio.gather(*(create() for _ in range(AT_ONCE)))
 
-    async def _post(self, path: str, document: dict[str, Any]) -> dict[str, Any]:
+    async def post(self, path: str, document: dict[str, Any]) -> dict[str, Any]:
         async with self.http.post(self.url + path, json=document, headers=self._admin()) as response:
             if response.status != 201:
                 raise SubjectError(f"POST {path}: {response.status}: {await response.text()}")
@@ -98,15 +99,16 @@ class Sluice:
         return {"Authorization": f"Bearer {self.admin_key}"}
 
 
-def _rule(device: str) -> dict[str, Any]:
-    condition = Threshold(type="threshold", levels=(Level(severity=Severity.WARNING, above=LIMIT),))
-    rule = RuleRequest(name=f"bench {device}", device=device, metric="*", condition=condition)
-    return rule.model_dump(mode="json", exclude_none=True)
+def rule(device: str, metric: str = "*", limit: float = LIMIT) -> dict[str, Any]:
+    """A rule over a device's series, as it is sent."""
+    condition = Threshold(type="threshold", levels=(Level(severity=Severity.WARNING, above=limit),))
+    request = RuleRequest(name=f"bench {device}", device=device, metric=metric, condition=condition)
+    return request.model_dump(mode="json", exclude_none=True)
 
 
 @asynccontextmanager
 async def started(
-    folder: Path, workers: int, cores: set[int] | None, settings: Mapping[str, str]
+    folder: Path, workers: int, cores: set[int] | None, settings: Mapping[str, str], rules: int = RULES
 ) -> AsyncIterator[Sluice]:
     """Run `sluice up` in a folder, on these cores, with settings of its own (`flush_rows` → `5000`)."""
     output = folder / "server.log"
@@ -129,7 +131,7 @@ async def started(
         key = (folder / "admin.key").read_text().strip()
         stats = proc.processes()
         worker = next(pid for pid in proc.family(stats, process.pid) if "server.worker" in proc.command(pid))
-        async with connected(url, key, proc.environment(worker)["SLUICE_DATABASE_URL"], process.pid) as sluice:
+        async with connected(url, key, proc.environment(worker)["SLUICE_DATABASE_URL"], process.pid, rules) as sluice:
             yield sluice
     finally:
         process.terminate()
@@ -150,7 +152,9 @@ async def _ready(process: "subprocess.Popen[bytes]", output: Path) -> str:
 
 
 @asynccontextmanager
-async def connected(url: str, key: str, database_url: str, root: int | None = None) -> AsyncIterator[Sluice]:
+async def connected(
+    url: str, key: str, database_url: str, root: int | None = None, rules: int = RULES
+) -> AsyncIterator[Sluice]:
     """A server that runs, on this machine: its processes are found by its port, PostgreSQL's by a connection."""
     stats = proc.processes()
     if root is None:
@@ -170,7 +174,7 @@ async def connected(url: str, key: str, database_url: str, root: int | None = No
         roots |= {"redis": mine[0]} if mine else {}
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as http:
             sluice = Sluice(url.rstrip("/"), key, database, http, Meter(roots))
-            await sluice.prepare()
+            await sluice.prepare(rules)
             yield sluice
     finally:
         with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
