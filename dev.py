@@ -5,6 +5,7 @@ usage: python3 dev.py COMMAND [...]
 
   up [--demo] [--port N] …   start Sluice with its own PostgreSQL and Valkey
   test [--all] [pytest …]    every check, then every test; --all adds those that take minutes
+  faults [pytest …]          tests that break things, the long ones too: half an hour; -m "not long" takes two minutes
   check                      lint, formatting, types
   bench [--quick] …          what a reading costs, and where
   lock                       make requirements*.txt anew from pyproject.toml
@@ -39,8 +40,8 @@ BASE = getattr(sys, "_base_executable", sys.executable)  # not the one in .venv,
 STAMP = VENV / "sluice-stamp"  # written last, removed first: a folder without it is half made
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS = {"run": ROOT / "requirements.txt", "test": ROOT / "requirements-test.txt"}  # the second contains the first
-NEEDS_TEST = {"test", "check", "bench", "load", "lock"}  # every other command does with less
-MODULES = {"bench": "load.bench"}
+NEEDS_TEST = {"test", "faults", "check", "bench", "load", "lock"}  # every other command does with less
+MODULES = {"bench": ("load.bench",), "faults": ("pytest", "tests/faults", "--verbose", "--capture=no")}
 CHECKS = {"lint": ("ruff", "check", "."), "formatting": ("ruff", "format", "--check", "."), "types": ("mypy",)}
 # --no-compile: byte code is made when a module is first imported; to compile all of it costs seconds, most never runs.
 PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--no-compile", "--progress-bar", "off")
@@ -82,7 +83,7 @@ def main(arguments: Sequence[str]) -> int:
     if command == "test":
         return check() or replace(PYTHON, "-m", "pytest", *pytest_arguments(rest))
     if command in MODULES:
-        replace(PYTHON, "-m", MODULES[command], *rest)
+        replace(PYTHON, "-m", *MODULES[command], *rest)
     replace(VENV / "bin" / "sluice", *arguments)
 
 
@@ -113,9 +114,8 @@ def lock() -> int:
 
 def resolve(level: str, *more: str) -> None:
     """Write one lock file, the build backend in it, since the project is installed without build isolation."""
-    extra = {"run": "local", "test": "test"}[level]
-    words = ["pyproject.toml", "-", "--extra", extra, "--output-file", LOCKS[level].name, "--generate-hashes", *more]
-    words += ["--universal", "--python-version", "3.11", "--quiet"]
+    words = ["pyproject.toml", "-", "--extra", {"run": "local", "test": "test"}[level], "--generate-hashes", *more]
+    words += ["--output-file", LOCKS[level].name, "--universal", "--python-version", "3.11", "--quiet"]
     # Nothing may get into the file that names a host or a path of this machine.
     words += ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
     backend = "\n".join(PROJECT["build-system"]["requires"])

@@ -162,7 +162,8 @@ class Writer:
             timer = loop.call_later(self._limits.lane_wait_s, self._end_brisk, lane)
             try:
                 await self._gather()
-                await self._flush_group(lane, self._take())
+                if group := self._take():  # else another lane, which gathered as well, was faster
+                    await self._flush_group(lane, group)
             finally:
                 timer.cancel()
                 self._end_brisk(lane)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -99,6 +100,39 @@ def test_a_damaged_stamp_is_none(workshop: Workshop, text: str) -> None:
 )
 def test_long_tests_wait_to_be_asked_for(given: list[str], passed: list[str]) -> None:
     assert dev.pytest_arguments(given) == passed
+
+
+class Replaced(Exception):
+    """In place of becoming another program."""
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["faults"], ["-m", "pytest", "tests/faults", "--verbose", "--capture=no"]),  # the long ones, too
+        (["faults", "-k", "fanout"], ["-m", "pytest", "tests/faults", "--verbose", "--capture=no", "-k", "fanout"]),
+        (["bench", "--quick"], ["-m", "load.bench", "--quick"]),
+    ],
+)
+def test_words_that_are_modules(command: list[str], words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[object] = []
+
+    def replace(*program: object) -> NoReturn:
+        done.extend(program)
+        raise Replaced
+
+    monkeypatch.setattr(dev, "prepare", done.append)
+    monkeypatch.setattr(dev, "replace", replace)
+    monkeypatch.chdir(Path(dev.__file__).parent)
+    with pytest.raises(Replaced):
+        dev.main(command)
+    assert done == ["test", dev.PYTHON, *words]
+
+
+@pytest.mark.parametrize("word", ["up", "test", "faults", "check", "bench", "lock"])
+def test_the_help_names_every_word(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dev.main(["--help"]) == 0
+    assert f"\n  {word} " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

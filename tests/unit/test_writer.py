@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from ingest.group import Batch, Group
 from ingest.metrics import WriteMetrics
@@ -142,5 +143,23 @@ async def test_what_arrives_while_the_sockets_are_read_makes_one_group() -> None
     lane.go.set()
     await writer.drain()
     assert len(outcomes) == 20
+    running.cancel()
+    await asyncio.wait({running})
+
+
+async def test_a_lane_that_gathered_while_another_took_everything_flushes_nothing() -> None:
+    writer, first = make(lanes=2, lane_rows=3)
+    second = cast(StuckLane, writer._lanes[1])
+    first.go.set()
+    second.go.set()
+    outcomes: list[Outcome] = []
+    with capture_logs() as logs:
+        running = asyncio.create_task(writer.run())
+        for number in range(6):  # both lanes begin to gather
+            writer.submit(batch(number), now(), outcomes.append)
+            await asyncio.sleep(0)
+        await writer.drain()
+    assert len(outcomes) == 6
+    assert logs == []
     running.cancel()
     await asyncio.wait({running})
