@@ -14,7 +14,7 @@ from alerts import record
 from alerts.alert import Alert
 from alerts.ending import end, hooks_of
 from alerts.record import ACQUIRE_S, Connection, Pair
-from alerts.rulebook import stored_rule
+from alerts.rulebook import readable_rule
 from schemas.conditions import Absent, Policy
 from schemas.events import Event, EventType
 from schemas.names import as_like
@@ -22,7 +22,7 @@ from schemas.rules import Rule
 from schemas.times import to_datetime
 
 REGISTRY_LAG_S = 5.0  # arrivals are written down every two seconds, and a busy moment later
-DEAF_S = 10.0  # without a sign of the elected worker for so long, nobody was listening
+DEAF_S = 4.0  # without a sign of the elected worker for so long, nobody was listening
 AT_ONCE = 500  # alerts of one transaction: the counter of offsets is locked for everybody meanwhile
 
 _RULES = """
@@ -36,16 +36,16 @@ SET since = CASE WHEN listening.beat_at < $1 - $2::interval OR listening.beat_at
     beat_at = $1
 RETURNING since
 """
-# A device stands by the first of its series that the rule is about.
+# A device stands by the first of its series that the rule is about; one that only ever sent backfill was never live.
 _SILENT = """
-SELECT d.name AS device, coalesce(d.live_at, d.first_seen) AS heard,
+SELECT d.name AS device, d.live_at AS heard,
        s.id AS series_id, s.metric, s.labels::text AS labels
 FROM devices d
 CROSS JOIN LATERAL (
     SELECT id, metric, labels FROM series
     WHERE device = d.name AND metric LIKE $2 AND labels @> $3::jsonb ORDER BY id LIMIT 1
 ) s
-WHERE d.name LIKE $1 AND greatest(coalesce(d.live_at, d.first_seen), $4) < $5
+WHERE d.name LIKE $1 AND d.live_at IS NOT NULL AND greatest(d.live_at, $4) < $5
   AND NOT EXISTS (SELECT FROM alert_states st WHERE st.rule_id = $6 AND st.series_id = s.id AND st.phase <> 'ok')
 ORDER BY s.id
 LIMIT $7
@@ -58,14 +58,16 @@ JOIN devices d ON d.name = s.device
 WHERE st.rule_id = $1 AND st.phase <> 'ok' AND d.live_at >= $2
 ORDER BY st.series_id
 LIMIT $3
+FOR UPDATE OF st  -- a successor of this worker's may be at it as well
 """
 # What else fires for these devices, with their series locked, which comes before the rules in the order of locks.
 _OTHERS = """
 SELECT st.rule_id, st.series_id
 FROM newest n
 JOIN series s ON s.id = n.series_id
-JOIN alert_states st ON st.series_id = n.series_id AND st.phase <> 'ok'
-WHERE s.device = ANY($1::text[]) AND st.rule_id <> $2
+JOIN alert_states st ON st.series_id = n.series_id AND (st.phase <> 'ok' OR st.flapping)
+JOIN rules r ON r.id = st.rule_id AND r.document->'condition'->>'type' <> 'absent'
+WHERE s.device = ANY($1::text[])
 ORDER BY n.series_id
 FOR UPDATE OF n
 """
@@ -89,13 +91,21 @@ class Absence:
         async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
             now = to_datetime(self._clock_us())
             since = await connection.fetchval(_LISTENING, now, timedelta(seconds=DEAF_S))
+            if since == now:  # nobody was listening, or the clock was set: what was heard in the future was heard now
+                await connection.execute("UPDATE devices SET live_at = $1 WHERE live_at > $1", now)
             for found in await connection.fetch(_RULES):
-                rule = stored_rule(found)
-                if rule.enabled and isinstance(rule.condition, Absent) and rule.condition.policy is not Policy.KEEP:
-                    while await self._raise(connection, rule, rule.condition, now, since) == AT_ONCE:
-                        pass
-                    while await self._resolve(connection, rule, rule.condition, now) == AT_ONCE:
-                        pass
+                rule = readable_rule(found)
+                if rule and rule.enabled:
+                    await self._judge(connection, rule, now, since)
+
+    async def _judge(self, connection: Connection, rule: Rule, now: datetime, since: datetime) -> None:
+        condition = rule.condition
+        if not isinstance(condition, Absent) or condition.policy is Policy.KEEP:
+            return
+        while await self._raise(connection, rule, condition, now, since) == AT_ONCE:
+            pass
+        while await self._resolve(connection, rule, condition, now) == AT_ONCE:
+            pass
 
     async def _raise(
         self, connection: Connection, rule: Rule, condition: Absent, now: datetime, since: datetime
@@ -108,7 +118,7 @@ class Absence:
             others: list[Pair] = []
             if silent and condition.policy is Policy.RESOLVE:
                 devices = [found["device"] for found in silent]
-                others = [tuple(found) for found in await connection.fetch(_OTHERS, devices, rule.id)]
+                others = [tuple(found) for found in await connection.fetch(_OTHERS, devices)]
             revisions = await record.lock_rules(connection, {rule.id, *(rule_id for rule_id, _ in others)})
             if not silent or revisions.get(rule.id) != rule.revision:
                 return 0

@@ -12,7 +12,7 @@ import asyncpg
 from alerts import stepping
 from alerts.matching import ready
 from alerts.record import ACQUIRE_S, Connection, Pair
-from alerts.rulebook import stored_rule
+from alerts.rulebook import readable_rule
 from schemas.columns import SeriesKey, canonical_labels
 from schemas.conditions import Absent
 from schemas.events import Event
@@ -61,8 +61,8 @@ async def _step_pair(connection: Connection, pair: Pair) -> list[Event]:
     found = await connection.fetchrow(_LOCK, *pair)
     if found is None or found["last_ts"] is None:
         return []
-    rule, last = stored_rule(found), to_micros(found["last_ts"])
-    if found["live_us"] <= last or isinstance(rule.condition, Absent):
+    rule, last = readable_rule(found), to_micros(found["last_ts"])
+    if found["live_us"] <= last or rule is None or isinstance(rule.condition, Absent):
         return []
     bounds = to_datetime(last + 1), to_datetime(found["live_us"] + 1)
     points = [

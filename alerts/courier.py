@@ -80,7 +80,7 @@ class Courier:
         except TimeoutError:
             return Outcome(Verdict.RETRY, f"no answer within {self.settings.deadline_s:g} s")
         except (aiohttp.ClientError, OSError) as error:
-            return Outcome(Verdict.RETRY, f"{type(error).__name__}: {error}"[:200])
+            return Outcome(Verdict.RETRY, _without_url(error))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -146,3 +146,11 @@ def _public_socket(address: tuple[Any, ...]) -> socket.socket:
     if host.is_multicast or not host.is_global:
         raise PermissionError(errno.EACCES, "a private address, which SLUICE_WEBHOOK_ALLOW_PRIVATE forbids")
     return socket.socket(family, kind, protocol)
+
+
+def _without_url(error: Exception) -> str:
+    """What went wrong, in words that never hold the URL, in which targets keep their secrets."""
+    words = [type(error).__name__]
+    if isinstance(error, OSError) and error.strerror:
+        words.append(error.strerror)
+    return ": ".join(words)[:200]

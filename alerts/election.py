@@ -59,7 +59,8 @@ class Election:
                     await connection.execute("SELECT 1", timeout=IDLE_S)
                     await asyncio.sleep(PING_S)
         finally:
-            connection.terminate()  # the lock goes with the session
+            if self.elected:
+                connection.terminate()  # the lock goes with the session
             await self._pool.release(connection)
 
 

@@ -30,7 +30,10 @@ async def end(connection: Connection, pairs: Sequence[Pair], at: datetime) -> To
     acknowledgements = await record.save_alerts(connection, ended) if ended else {}
     ended = [alert.acknowledged(acknowledgements[alert.id]) for alert in ended]
     await connection.execute(_DELETE, [rule_id for rule_id, _ in pairs], [series_id for _, series_id in pairs])
-    return [(alert, alert.event(EventType.RESOLVED, at)) for alert in ended]
+    told = [(alert, alert.event(EventType.RESOLVED, at)) for alert in ended]
+    flapping = [each.alert for each in standings.values() if each.alert and each.flapping.marked]
+    told += [(alert, alert.event(EventType.FLAPPING_STOPPED, at)) for alert in flapping]
+    return told
 
 
 async def hooks_of(connection: Connection, rules: Collection[int]) -> dict[int, list[str]]:

@@ -15,7 +15,7 @@ from alerts.screen import Screen
 from schemas.columns import LATE_AFTER_US, Int64s, Rows, SeriesKey
 from schemas.events import Event
 
-_CHUNK = 2_000  # series learned at a time: bounds the hold on the loop
+_CHUNK = 200  # series learned at a time: bounds the hold on the loop
 
 
 class Engine:

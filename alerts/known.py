@@ -21,7 +21,7 @@ DEADLINE_S = 1.0
 QUERY = """
 SELECT s.metric, s.labels::text AS labels, n.ts_us, n.value
 FROM series s JOIN newest n ON n.series_id = s.id
-WHERE s.device = $1
+WHERE s.device = $1 AND n.ts_us > 0
 ORDER BY n.ts_us DESC
 LIMIT $2
 """

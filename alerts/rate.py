@@ -1,8 +1,10 @@
 """The change per second that a rate rule judges. Pure."""
 
+import sys
 from collections import deque
 from collections.abc import Iterable, Sequence
 
+_MOST = sys.float_info.max  # the change between two finite values may be infinite, which no event can hold
 Point = tuple[int, float]
 """Microseconds since the Unix epoch, value."""
 
@@ -19,6 +21,6 @@ def rates(before: Iterable[Point], points: Sequence[Point], window_us: int) -> l
             window.popleft()
         if window:
             then, was = window[0]
-            found.append((ts, (value - was) / ((ts - then) / 1e6)))
+            found.append((ts, max(-_MOST, min(_MOST, (value - was) / ((ts - then) / 1e6)))))
         window.append((ts, value))
     return found

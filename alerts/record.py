@@ -97,6 +97,7 @@ deliveries AS (
     INSERT INTO webhook_deliveries (url, "offset", rule_id, series_id)
     SELECT d.url, counter.before + d.place, d.rule_id, d.series_id
     FROM counter, unnest($5::text[], $6::int[], $7::int[], $8::int[]) AS d (url, place, rule_id, series_id)
+    ON CONFLICT DO NOTHING  -- whatever a rule holds, it must not keep its readings out
 )
 SELECT before FROM counter
 """
@@ -226,7 +227,7 @@ async def save_events(
         (url, place, alert.rule_id, alert.series_id)
         for place, (alert, payload) in enumerate(told, 1)
         if payload["event"] in DELIVERED
-        for url in (hooks or {}).get(alert.rule_id, ())
+        for url in dict.fromkeys((hooks or {}).get(alert.rule_id, ()))
     ]
     columns = [list(column) for column in zip(*deliveries, strict=True)] or [[], [], [], []]
     before = await connection.fetchval(_SAVE_EVENTS, len(told), devices, ids, data, *columns)

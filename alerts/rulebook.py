@@ -47,7 +47,7 @@ class RuleBook:
         """Every rule, by id."""
         async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
             records = await connection.fetch(f"SELECT {_COLUMNS} FROM rules ORDER BY id")  # noqa: S608 - a constant
-        return [stored_rule(found) for found in records]
+        return [rule for rule in map(readable_rule, records) if rule]
 
     async def get(self, rule_id: int) -> Rule | None:
         """One rule, or None."""
@@ -154,15 +154,20 @@ class RuleLoader:
         for number, found in enumerate(records):
             if number % CHUNK == 0:
                 await asyncio.sleep(0)
-            try:
-                rule = stored_rule(found)
-            except ValidationError as error:  # written by a newer version: the others still count
-                log.warning("a rule cannot be read", rule_id=found["id"], error=str(error))
-            else:
-                if rule.enabled and not isinstance(rule.condition, Absent):
-                    rules.append(ready(rule))
+            rule = readable_rule(found)
+            if rule and rule.enabled and not isinstance(rule.condition, Absent):
+                rules.append(ready(rule))
         await self._engine.load(RuleSet(rules), self._known())
         self._version = version
+
+
+def readable_rule(found: asyncpg.Record) -> Rule | None:
+    """A row of `rules`, or None, with a warning, for one that a newer version wrote: the others still count."""
+    try:
+        return stored_rule(found)
+    except ValidationError as error:
+        log.warning("a rule cannot be read", rule_id=found["id"], error=str(error))
+        return None
 
 
 def stored_rule(found: asyncpg.Record) -> Rule:

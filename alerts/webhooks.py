@@ -35,8 +35,8 @@ class Patience:
 
     first_s: float = 1.0
     """The delay after the first failure; it doubles with each one more."""
-    longest_s: float = 3_600.0
-    attempts: int = 20
+    longest_s: float = 300.0
+    attempts: int = 300
     total_s: float = 86_400.0
     """Since it was written, let go, or brought back; after that a failure is the last one."""
 

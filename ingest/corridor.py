@@ -113,10 +113,9 @@ class Corridor:
             return False
 
         def stored(outcome: Outcome) -> None:
-            if isinstance(outcome, Receipt):
-                self._hear(columns, devices, arrived_us)
             reply(outcome)
             if isinstance(outcome, Receipt):
+                self._hear(columns, devices, arrived_us)
                 self._tell(columns, devices, outcome)
 
         self.writer.submit(Batch(ids[columns.codes], columns.ts, columns.value, arrived_us), since, stored)

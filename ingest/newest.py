@@ -6,16 +6,20 @@ for certain; any other is compared with what lies in its quarter of an hour, whi
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import asyncpg
 import numpy as np
 
-from ingest.runs import QUARTER_US, segments
+from ingest.runs import QUARTER_US
 from schemas.columns import LATE_AFTER_US, Bools, Float64s, Int64s, Rows
 from schemas.times import to_datetime, to_micros
 
 Connection = asyncpg.pool.PoolConnectionProxy
+
+FAR_APART_US = 10_000_000  # late readings between which runs are not asked for
+RUNS_AT_ONCE = 200  # read at a time: bounds memory and the hold on the loop
 
 PREPARE = "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off"
 """For a connection that claims: locks are taken in the order of the arguments as long as the plan is a nested loop."""
@@ -61,16 +65,24 @@ ON CONFLICT (series_id) DO UPDATE
 SET value = CASE WHEN excluded.ts_us > newest.ts_us THEN excluded.value ELSE newest.value END,
     ts_us = greatest(newest.ts_us, excluded.ts_us)
 """
-# Two arguments bound the times from both ends, so that only the partitions of these days are looked into.
-_RUNS = """
-SELECT w.place, r.series_id, r.ts, r.offsets, CASE WHEN $6 THEN r.values END AS values
+# A partition that was never analysed makes a generic plan that reads all of it; so these are planned every time. Two
+# arguments bound the times from both ends, so that only the partitions of these days are looked into.
+_PLAN_EACH = "SET LOCAL plan_cache_mode = force_custom_plan"
+_HEADS = """
+SELECT r.series_id, r.ts, r.until
 FROM (
-    SELECT series_id, place, timestamptz 'epoch' + first_us * interval '1 microsecond' AS first,
+    SELECT series_id, timestamptz 'epoch' + first_us * interval '1 microsecond' AS first,
            timestamptz 'epoch' + last_us * interval '1 microsecond' AS last
-    FROM unnest($1::integer[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS n (series_id, first_us, last_us, place)
+    FROM unnest($1::integer[], $2::bigint[], $3::bigint[]) AS n (series_id, first_us, last_us)
 ) w
 JOIN runs r ON r.series_id = w.series_id AND r.ts >= quarter_of(w.first) AND r.ts <= w.last AND r.until >= w.first
 WHERE r.ts >= $4 AND r.ts <= $5
+"""
+_RUNS = """
+SELECT r.series_id, r.ts, r.offsets, CASE WHEN $5 THEN r.values END AS values
+FROM unnest($1::integer[], $2::timestamptz[]) AS n (series_id, ts)
+JOIN runs r ON r.series_id = n.series_id AND r.ts = n.ts
+WHERE r.ts >= $3 AND r.ts <= $4
 """
 _READINGS = """
 SELECT n.place
@@ -126,7 +138,7 @@ async def claim(connection: Connection, rows: Rows, *, replace: bool) -> Claim:
         rows.ts[ends].tolist(),
         rows.value[ends].tolist(),
         replace,
-        int(rows.arrived.min()) - LATE_AFTER_US,
+        int(rows.arrived.max()) - LATE_AFTER_US,
     )
     if found is None or found["found"] != len(series):
         raise UnclaimedError
@@ -147,6 +159,7 @@ async def find_stored(connection: Connection, late: Rows, *, replace: bool) -> B
 
     With `replace` their values take the place of the stored ones.
     """
+    await connection.execute(_PLAN_EACH)
     stored = await _find_in_runs(connection, late, replace=replace)
     if stored.all():
         return stored
@@ -165,23 +178,51 @@ async def find_stored(connection: Connection, late: Rows, *, replace: bool) -> B
 
 async def _find_in_runs(connection: Connection, late: Rows, *, replace: bool) -> Bools:
     stored = np.zeros(len(late), np.bool_)
-    starts, lengths = segments(late)
-    first, last = late.ts[starts], late.ts[starts + lengths - 1]
-    quarter = int(first.min()) // QUARTER_US * QUARTER_US
-    bounds = to_datetime(quarter), to_datetime(int(last.max()))
-    series = late.series_id[starts].tolist()
+    bounds = to_datetime(int(late.ts.min()) // QUARTER_US * QUARTER_US), to_datetime(int(late.ts.max()))
+    places = await _find_heads(connection, late, bounds)
     changed: list[tuple[Any, ...]] = []
-    for record in await connection.fetch(_RUNS, series, first.tolist(), last.tolist(), *bounds, replace):
-        window = int(record["place"]) - 1
-        part = slice(starts[window], starts[window] + lengths[window])
-        times: Int64s = to_micros(record["ts"]) + np.array(record["offsets"], np.int64)
-        place = np.minimum(np.searchsorted(times, late.ts[part]), len(times) - 1)
-        hit = times[place] == late.ts[part]
-        stored[part] |= hit
-        if replace and hit.any():
-            values: Float64s = np.array(record["values"], np.float64)
-            values[place[hit]] = late.value[part][hit]
-            changed.append((record["series_id"], record["ts"], values.tolist()))
+    heads = list(places)
+    for start in range(0, len(heads), RUNS_AT_ONCE):
+        series, times = zip(*heads[start : start + RUNS_AT_ONCE], strict=True)
+        for record in await connection.fetch(_RUNS, series, times, *bounds, replace):
+            part = places[record["series_id"], record["ts"]]
+            at: Int64s = to_micros(record["ts"]) + np.array(record["offsets"], np.int64)
+            place = np.searchsorted(at, late.ts[part])  # none is beyond the last
+            hit = at[place] == late.ts[part]
+            stored[part] |= hit
+            if replace and hit.any():
+                values: Float64s = np.array(record["values"], np.float64)
+                values[place[hit]] = late.value[part][hit]
+                changed.append((record["series_id"], record["ts"], values.tolist()))
     if changed:
         await connection.executemany(_REPLACE_RUN, changed)
     return stored
+
+
+async def _find_heads(
+    connection: Connection, late: Rows, bounds: tuple[datetime, datetime]
+) -> dict[tuple[int, datetime], slice]:
+    """The runs, by series and first time, in whose span a late reading lies, with the places of these readings.
+
+    Runs between two readings that lie far apart are not even asked for, and no run is read before it is known to
+    matter: a few readings over a fast series' history must not fetch all of it.
+    """
+    first = np.ones(len(late), np.bool_)
+    quarter = late.ts // QUARTER_US
+    first[1:] = (
+        (late.series_id[1:] != late.series_id[:-1])
+        | (quarter[1:] != quarter[:-1])
+        | (late.ts[1:] - late.ts[:-1] > FAR_APART_US)
+    )
+    starts = np.flatnonzero(first)
+    ends = np.append(starts[1:], len(late)) - 1
+    windows = late.series_id[starts].tolist(), late.ts[starts].tolist(), late.ts[ends].tolist()
+    found: dict[tuple[int, datetime], slice] = {}
+    for series_id, ts, until in await connection.fetch(_HEADS, *windows, *bounds):
+        begin, end = np.searchsorted(late.series_id, [series_id, series_id + 1]).tolist()
+        times = late.ts[begin:end]
+        left = int(np.searchsorted(times, to_micros(ts)))
+        right = int(np.searchsorted(times, to_micros(until), side="right"))
+        if left < right:
+            found[series_id, ts] = slice(begin + left, begin + right)
+    return found

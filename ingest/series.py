@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 import asyncpg
 import numpy as np
 
 from schemas.columns import Int32s, SeriesKey
+from schemas.errors import Overloaded
 
 ACQUIRE_S = 1.5  # for a connection, and for giving it back: asyncpg waits for ever on a frozen server otherwise
+MAX_WANTED = 50_000  # series being looked for; beyond them a request is refused with 503
 CHUNK = 1_000  # series made by one statement
 EVICTED_SHARE = 10  # one in so many is forgotten when the cache is full: the ones met first
 
@@ -38,6 +41,14 @@ INSERT INTO newest (series_id) SELECT id FROM made
 Learn = Callable[[Sequence[tuple[int, SeriesKey]]], None]
 
 
+@dataclass(slots=True)
+class _Wanted:
+    """A series that is being looked for."""
+
+    found: asyncio.Future[int]
+    waiters: int = 0
+
+
 class SeriesTable:
     """The ids of series. New ones are committed before the group that writes to them, so that no flush waits."""
 
@@ -46,7 +57,7 @@ class SeriesTable:
         self._max_cached = max_cached
         self._learn = learn
         self._ids: dict[SeriesKey, int] = {}
-        self._wanted: dict[SeriesKey, asyncio.Future[int]] = {}
+        self._wanted: dict[SeriesKey, _Wanted] = {}
         self._finding: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -75,39 +86,49 @@ class SeriesTable:
         known = self.known(keys)
         if known is not None:
             return known
-        loop = asyncio.get_running_loop()
-        found: dict[SeriesKey, int | asyncio.Future[int]] = {}
-        for key in keys:
-            series_id = self._ids.get(key)
-            if series_id is None:
-                found[key] = self._wanted.get(key) or self._wanted.setdefault(key, loop.create_future())
-            else:
-                found[key] = series_id
+        missing = [key for key in dict.fromkeys(keys) if key not in self._ids]
+        if len(self._wanted) + len(missing) > MAX_WANTED:
+            raise Overloaded(f"{len(self._wanted)} series are being looked for")
+        ids = {key: self._ids[key] for key in keys if key in self._ids}  # taken now, as they may be evicted meanwhile
+        wanted = [self._want(key) for key in missing]
         if self._finding is None or self._finding.done():
-            self._finding = asyncio.create_task(self._find_wanted())
-        # One who goes away must not take the search from the others.
-        waiting = [each for each in found.values() if isinstance(each, asyncio.Future)]
-        if waiting:
-            await asyncio.wait(waiting)
-        ids = [each.result() if isinstance(each, asyncio.Future) else each for each in found.values()]
-        places = dict(zip(found, ids, strict=True))
-        return np.array([places[key] for key in keys], np.int32)
+            self._finding = asyncio.create_task(self._find_wanted(), name="series")
+        try:
+            # One who goes away must not take the search from the others.
+            await asyncio.wait([each.found for each in wanted])
+        finally:
+            for each in wanted:
+                each.waiters -= 1
+        ids |= {key: each.found.result() for key, each in zip(missing, wanted, strict=True)}
+        return np.array([ids[key] for key in keys], np.int32)
+
+    def _want(self, key: SeriesKey) -> "_Wanted":
+        wanted = self._wanted.get(key)
+        if wanted is None:
+            wanted = self._wanted[key] = _Wanted(asyncio.get_running_loop().create_future())
+        wanted.waiters += 1
+        return wanted
 
     async def _find_wanted(self) -> None:
         """Look for what is wanted, until nothing is; whom PostgreSQL fails is told so."""
         while self._wanted:
-            keys = list(islice(self._wanted, CHUNK))
+            keys = []
+            for key, wanted in list(islice(self._wanted.items(), CHUNK)):
+                if wanted.waiters:
+                    keys.append(key)
+                else:
+                    del self._wanted[key]  # those who wanted it went away
             try:
-                found = await self._find(keys)
+                found = await self._find(keys) if keys else {}
+                self._make_room(len(found))
+                self._learn([(series_id, key) for key, series_id in found.items()])
             except Exception as error:  # noqa: BLE001 - it is raised where it was asked for
                 for key in keys:
-                    _settle(self._wanted.pop(key), error)
+                    _fail(self._wanted.pop(key).found, error)
                 continue
-            self._make_room(len(found))
             self._ids |= found
-            self._learn([(series_id, key) for key, series_id in found.items()])
             for key, series_id in found.items():  # one that somebody deleted in between is looked for again
-                _settle(self._wanted.pop(key), series_id)
+                self._wanted.pop(key).found.set_result(series_id)
 
     async def _find(self, keys: Sequence[SeriesKey]) -> dict[SeriesKey, int]:
         async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
@@ -130,12 +151,9 @@ async def _select(connection: asyncpg.pool.PoolConnectionProxy, keys: Sequence[S
     return {keys[record["place"] - 1]: record["id"] for record in records}
 
 
-def _settle(future: asyncio.Future[int], outcome: int | Exception) -> None:
-    if isinstance(outcome, int):
-        future.set_result(outcome)
-    else:
-        future.set_exception(outcome)
-        future.exception()  # whoever waits has it; nobody may be left who does
+def _fail(future: asyncio.Future[int], error: Exception) -> None:
+    future.set_exception(error)
+    future.exception()  # whoever waits has it; nobody may be left who does
 
 
 def _as_arrays(keys: Sequence[SeriesKey]) -> tuple[list[str], list[str], list[str]]:

@@ -38,6 +38,7 @@ def before_commit(error: Exception) -> SluiceError:
 
 def after_commit(error: Exception) -> SluiceError:
     """COMMIT was sent: only PostgreSQL's own word, that of a server that lives on, says that it rolled back."""
-    if isinstance(error, asyncpg.PostgresError) and not (error.sqlstate or "").startswith(_LOST):
+    dying = getattr(error, "severity_en", None) in ("FATAL", "PANIC")  # the record of COMMIT may be on the disk
+    if isinstance(error, asyncpg.PostgresError) and not dying and not (error.sqlstate or "").startswith(_LOST):
         return Unavailable(f"PostgreSQL rolled back ({error.sqlstate})")
     return Unknown()

@@ -41,6 +41,8 @@ class WriterLimits:
     """Rows that have to wait before one more lane takes them: few at a time cost more each."""
     lane_wait_s: float = 0.01
     """After which one more lane takes whatever waits: a flush that is stuck does not stop the others."""
+    gather_s: float = 0.005
+    """How long a lane waits at most for what is at the sockets already: a stream that never pauses must not hold it."""
     flush_rows: int = 10_000
     """Rows of one group, but for a single larger batch: bounds one COPY's hold on the loop and on row locks."""
     queue_rows: int = 200_000
@@ -170,8 +172,9 @@ class Writer:
 
     async def _gather(self) -> None:
         """Let what is at the sockets already come along: look again as long as each look brings more."""
-        seen = 0
-        while seen < self._rows < self._limits.flush_rows:
+        loop = asyncio.get_running_loop()
+        seen, until = 0, loop.time() + self._limits.gather_s
+        while seen < self._rows < self._limits.flush_rows and loop.time() < until:
             seen = self._rows
             await asyncio.sleep(0)
 

@@ -7,6 +7,9 @@ from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, field_validator, 
 from schemas.conditions import MAX_DURATION_S, Absent, Condition
 from schemas.names import MAX_NAME_CHARS, is_storable, name_fault
 
+MAX_URL_CHARS = 1_024  # an index holds them
+MAX_PAIRS_CHARS = 16_384
+
 
 class RuleRequest(BaseModel):
     """What a rule shall be."""
@@ -44,11 +47,20 @@ class RuleRequest(BaseModel):
             raise ValueError("an 'absent' rule has 'after_s' instead of 'for_s' and 'keep_firing_for_s'")
         return self
 
+    @field_validator("webhooks")
+    @classmethod
+    def _reachable(cls, urls: list[AnyHttpUrl]) -> list[AnyHttpUrl]:
+        if any(len(str(url)) > MAX_URL_CHARS for url in urls):
+            raise ValueError(f"a webhook has at most {MAX_URL_CHARS} characters")
+        return list(dict.fromkeys(urls))  # two spellings of one are one
+
     @field_validator("labels", "annotations")
     @classmethod
     def _storable(cls, pairs: dict[str, str]) -> dict[str, str]:
         if not all(is_storable(text) for pair in pairs.items() for text in pair):
             raise ValueError("NUL and lone surrogates cannot be stored")
+        if sum(map(len, pairs)) + sum(map(len, pairs.values())) > MAX_PAIRS_CHARS:
+            raise ValueError(f"they have at most {MAX_PAIRS_CHARS} characters together")
         return pairs
 
 

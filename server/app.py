@@ -47,7 +47,7 @@ from server import health as health_api
 from server import keys_api, openapi, pages, problems
 from server.auth import Failures, Gate
 from server.database import open_pool
-from server.edge import Edge
+from server.edge import MAX_JSON_BYTES, Edge
 from server.health import Health
 from server.keys import KeyRing
 from server.keys_api import KeyDesk
@@ -208,15 +208,15 @@ def create_app(settings: Settings) -> FastAPI:
             yield state
 
     app = FastAPIOffline(title="Sluice", version=VERSION, lifespan=lifespan, description=__doc__)
+    app.include_router(ingest_api.router)  # which bounds bodies itself, by settings
     for router in (
-        ingest_api.router,
         alerts_api.router,
         preview_api.router,
         query_api.router,
         keys_api.router,
         health_api.router,
     ):
-        app.include_router(router)
+        app.include_router(router, max_body_size=MAX_JSON_BYTES)
     app.router.routes.extend([WebSocketRoute("/ws", live), *pages.routes()])
     app.add_middleware(Edge)
     problems.install(app)

@@ -6,11 +6,12 @@ import secrets
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from schemas.errors import Defect
+from schemas.errors import Defect, TooLarge
 from server import problems
 
 log = structlog.get_logger(__name__)
 
+MAX_JSON_BYTES = 256 << 10  # of a body that is no readings: it is read before its key is judged
 _ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 
@@ -28,9 +29,19 @@ class Edge:
             return
         request_id = _request_id(scope)
 
-        begun = False
+        begun = replaced = False
 
         async def answer(message: Message) -> None:
+            nonlocal begun, replaced
+            if replaced:
+                return
+            if message["type"] == "http.response.start" and _is_plain_413(message):
+                replaced = True
+                await problems.render(TooLarge("body_bytes", MAX_JSON_BYTES))(scope, receive, pass_on)
+            else:
+                await pass_on(message)
+
+        async def pass_on(message: Message) -> None:
             nonlocal begun
             begun = True
             if message["type"] == "http.response.start":
@@ -50,6 +61,12 @@ class Edge:
             # the sender's next request would meet a reset.
             log.exception("a request broke", method=scope["method"], path=scope["path"])
             await problems.render(Defect())(scope, receive, answer)
+
+
+def _is_plain_413(message: Message) -> bool:
+    """Whether the framework refuses a body in its own words: it has no exception for that which we could render."""
+    kinds = (value for name, value in message["headers"] if name.lower() == b"content-type")
+    return message["status"] == 413 and any(kind.startswith(b"text/plain") for kind in kinds)
 
 
 def _request_id(scope: Scope) -> bytes:

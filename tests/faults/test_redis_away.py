@@ -35,7 +35,7 @@ BATCH_S = 0.04
 
 
 @pytest.mark.parametrize("how", ["killed", "frozen"])
-@pytest.mark.parametrize("away_s", [10, pytest.param(300, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize("away_s", [6, pytest.param(300, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
 async def test_redis_is_away(start_server: StartServer, valkey: LocalValkey, how: str, away_s: float) -> None:
     server = await start_server(redis_url=valkey.url)
     key = await server.key("read")

@@ -1,5 +1,7 @@
 """Absence: silence by arrival, told once, ended by the next live batch; never by an outage, a restart or backfill."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -29,9 +31,9 @@ class Watch:
         await self.registry.write()
 
     async def pass_to(self, until_s: float) -> None:
-        """Judge every five seconds, as the elected worker does more often."""
+        """Judge every three seconds, as the elected worker does more often."""
         while self.now_s < until_s:
-            self.now_s = min(until_s, self.now_s + 5)
+            self.now_s = min(until_s, self.now_s + 3)
             await self.absence.judge()
 
 
@@ -146,3 +148,51 @@ async def test_a_whole_site_goes_dark_in_transactions_of_bounded_size(watch: Wat
     assert await watch.shop.told() == ["firing critical"] * (count + 2)
     sizes = await watch.shop.pool.fetch("SELECT count(*) AS n FROM alert_events GROUP BY created_at")
     assert sorted(record["n"] for record in sizes) == [52, AT_ONCE]
+
+
+async def test_two_rules_over_one_device_do_not_end_each_other(watch: Watch) -> None:
+    await absent(watch.shop, policy="resolve")
+    await absent(watch.shop, policy="resolve", severity="warning")
+    await watch.hear("pump-2")
+    await watch.pass_to(LIMIT_S + 30)
+    assert sorted(await watch.shop.told()) == ["firing critical"] * 2 + ["firing warning"] * 2
+
+
+async def test_what_only_ever_sent_backfill_was_never_live(watch: Watch) -> None:
+    await absent(watch.shop)
+    await watch.shop.batch(("temperature", 0, 1.0), device="pump-3")
+    await watch.hear("pump-3", live=False)
+    for _ in range(8):
+        await watch.hear("pump-1", "pump-2")
+        await watch.pass_to(watch.now_s + 15)
+    assert await watch.shop.told() == []
+
+
+async def test_a_clock_that_is_set_back_hides_nobody(watch: Watch) -> None:
+    await absent(watch.shop)
+    watch.now_s -= 3_600
+    await watch.absence.judge()
+    began = watch.now_s
+    await watch.pass_to(began + LIMIT_S)
+    assert await watch.shop.told() == []
+    await watch.pass_to(began + LIMIT_S + 6)
+    assert await watch.shop.told() == ["firing critical"] * 2, "heard in the future was heard when it was set back"
+
+
+async def test_a_rule_of_a_newer_version_stops_nobody(watch: Watch) -> None:
+    document = {"name": "new", "condition": {"type": "absent", "after_s": 5, "severity": "mauve"}}
+    await watch.shop.pool.execute("INSERT INTO rules (document) VALUES ($1)", json.dumps(document))
+    await absent(watch.shop)
+    await watch.pass_to(LIMIT_S + 6)
+    assert await watch.shop.told() == ["firing critical"] * 2
+    assert len(await watch.shop.rulebook.all()) == 1
+
+
+async def test_two_evaluators_at_once_resolve_an_alert_once(watch: Watch) -> None:
+    await absent(watch.shop)
+    await watch.pass_to(LIMIT_S + 6)
+    other = Watch(watch.shop)
+    other.now_s = watch.now_s
+    await watch.hear("pump-1", "pump-2")
+    await asyncio.gather(*(each.absence.judge() for each in (watch, other) * 3))
+    assert (await watch.shop.told())[2:] == ["resolved critical"] * 2

@@ -10,7 +10,7 @@ import pytest
 
 from alerts.machine import Condition, Phase, State, step
 from alerts.matching import ready
-from schemas.columns import Int64s, Rows
+from schemas.columns import Int64s, Receipt, Rows
 from schemas.conditions import Level, Severity
 from schemas.events import EventType
 from schemas.rules import Rule, RuleRequest
@@ -385,3 +385,20 @@ async def test_flapping_is_not_delivered(shop: Workshop) -> None:
         await shop.write((T, second, 71 if second % 2 == 0 else 10))
     assert len(await shop.events()) == 13
     assert await shop.pool.fetchval("SELECT count(*) FROM webhook_deliveries") == 12
+
+
+async def test_whatever_a_stored_rule_holds_keeps_no_readings_out(shop: Workshop) -> None:
+    await shop.rule(**PLAIN)
+    twice = '["http://127.0.0.1:9/hook", "http://127.0.0.1:9/hook"]'
+    await shop.pool.execute("UPDATE rules SET document = jsonb_set(document, '{webhooks}', $1::jsonb)", twice)
+    await shop.pool.execute("UPDATE rules_version SET version = version + 1")
+    await shop.loader.refresh()
+    assert await shop.write((T, 0, 71)) == Receipt(1, 0)
+    assert await shop.pool.fetchval("SELECT count(*) FROM webhook_deliveries") == 1
+
+
+async def test_a_rate_between_the_largest_values_is_finite(shop: Workshop) -> None:
+    await shop.rule(condition=RATE)
+    most = 1.7e308
+    assert await shop.write((T, 0, -most), (T, 1, most), (T, 2, -most)) == Receipt(3, 0)
+    assert await shop.told() == ["firing warning", "resolved warning"]

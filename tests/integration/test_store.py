@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import numpy as np
@@ -12,12 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from ingest.group import Batch
+from ingest.group import Batch, arrange
 from ingest.metrics import WriteMetrics
 from ingest.runs import LONGEST
+from ingest.series import MAX_WANTED
 from ingest.writer import Writer, WriterLimits
-from schemas.columns import Int64s, Receipt, Rows
-from schemas.errors import DatabaseAway, Invalid, Unavailable
+from schemas.columns import Int64s, Receipt, Rows, SeriesKey
+from schemas.errors import DatabaseAway, Invalid, Overloaded, Unavailable
 from tests.integration.writing import NoRules, Workshop, workshop
 
 POISON = 666.0
@@ -309,3 +310,66 @@ async def test_series_are_the_same_whoever_makes_them_first(shop: Workshop, data
         mine, theirs = await asyncio.gather(shop.batch(*points), other.batch(*reversed(points)))
     assert np.array_equal(np.sort(mine.series_id), np.sort(theirs.series_id))
     assert await shop.pool.fetchval("SELECT count(*) FROM series") == 50
+
+
+async def test_a_few_late_readings_over_a_fast_series_read_little(shop: Workshop) -> None:
+    for minute in range(14):
+        await shop.write(*[("a", minute * 60 + place * 0.02, 1.0) for place in range(3_000)])
+    lane = shop.lane()
+    await shop.flush(await shop.batch(("b", 0, 1.0)), lane=lane)
+    fetched: list[int] = []
+    connection = lane._connection
+    assert connection is not None
+    fetch = connection.fetch
+
+    async def counted(query: str, *arguments: Any) -> list[asyncpg.Record]:
+        records = await fetch(query, *arguments)
+        fetched.append(sum(len(record["offsets"]) for record in records if "offsets" in record))
+        return list(records)
+
+    class Counting:
+        """The connection, counting what is read of runs."""
+
+        def __getattr__(self, name: str) -> Any:
+            return counted if name == "fetch" else getattr(connection, name)
+
+    late = await shop.batch(("a", 30.011, 2.0), ("a", 400.02, 2.0), ("a", 800.02, 2.0), replace=True)
+    group = arrange([late])
+    assert await lane.store.flush(cast(Any, Counting()), group) == [Receipt(1, 2)]
+    assert 2 <= sum(fetched) <= 3 * LONGEST
+    assert (await shop.values())["a", 400.02] == 2.0
+
+
+async def test_series_that_nobody_waits_for_any_more_delay_nobody(shop: Workshop) -> None:
+    async with shop.pool.acquire() as other, other.transaction():
+        await other.execute("LOCK TABLE series IN ACCESS EXCLUSIVE MODE")
+        asking = [
+            asyncio.create_task(shop.series.resolve([SeriesKey(f"d{number}", f"m{n}") for n in range(2_000)]))
+            for number in range(20)
+        ]
+        await asyncio.sleep(0.1)
+        with pytest.raises(Overloaded):
+            await shop.series.resolve([SeriesKey("e", f"m{n}") for n in range(MAX_WANTED)])
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+    assert len(await shop.series.resolve([SeriesKey("f", "m")])) == 1
+    assert await shop.pool.fetchval("SELECT count(*) FROM series") <= 1_001, "made for nobody"
+
+
+async def test_whom_the_search_fails_is_told_and_the_next_one_is_served(shop: Workshop) -> None:
+    await shop.pool.execute("ALTER TABLE series RENAME TO elsewhere")
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await asyncio.wait_for(shop.series.resolve([SeriesKey("a", "m")]), 5)
+    await shop.pool.execute("ALTER TABLE elsewhere RENAME TO series")
+    assert len(await shop.series.resolve([SeriesKey("a", "m"), SeriesKey("a", "m")])) == 2
+
+
+async def test_a_partition_that_was_detached_is_attached_again(shop: Workshop) -> None:
+    await shop.write(*[("a", float(place), 1.0) for place in range(5)])
+    (name,) = await shop.pool.fetchrow(
+        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'runs'::regclass"
+    )  # type: ignore[misc]
+    await shop.pool.execute(f"ALTER TABLE runs DETACH PARTITION {name}")
+    assert await shop.write(*[("a", 10.0 + place, 1.0) for place in range(5)]) == Receipt(5, 0)
+    assert len(await shop.values()) == 10

@@ -56,6 +56,8 @@ def test_good_rules_survive_being_stored(changes: dict[str, Any]) -> None:
 
 
 BAD: list[dict[str, Any]] = [
+    {"webhooks": ["https://example.org/" + "x" * 1_024]},
+    {"annotations": {"runbook": "x" * 16_400}},
     {"condition": {"type": "threshold", "levels": []}},
     {"condition": {"type": "threshold"}},
     {"condition": {"type": "unheard-of", "levels": [LEVEL]}},
@@ -160,3 +162,8 @@ def test_a_set_finds_rules_by_metric_and_by_glob_in_the_order_of_ids() -> None:
 def test_a_stored_rule_is_json_all_through() -> None:
     request = RuleRequest.model_validate(document(webhooks=["https://example.org/hook"]))
     assert json.loads(request.model_dump_json())["condition"]["levels"][0]["clear"] == 65.0
+
+
+def test_a_webhook_given_twice_is_one() -> None:
+    urls = ["https://example.org", "https://EXAMPLE.org/", "https://example.org:443/"]
+    assert len(RuleRequest.model_validate(document(webhooks=urls)).webhooks) == 1

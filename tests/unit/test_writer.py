@@ -163,3 +163,16 @@ async def test_a_lane_that_gathered_while_another_took_everything_flushes_nothin
     assert logs == []
     running.cancel()
     await asyncio.wait({running})
+
+
+async def test_a_stream_that_never_pauses_does_not_hold_a_lane() -> None:
+    writer, lane = make(gather_s=0.02)
+    running = asyncio.create_task(writer.run())
+    outcomes: list[Outcome] = []
+    began = now()
+    while not lane.begun.is_set():  # one more at each turn of the loop
+        writer.submit(batch(1), now(), outcomes.append)
+        await asyncio.sleep(0)
+        assert now() - began < 0.5
+    running.cancel()
+    await asyncio.wait({running})
