@@ -62,7 +62,7 @@ async def _unbound_reader(request: Request) -> Principal:
     return await unbound(request, Scope.READ)
 
 
-# Dependencies, so that a key is judged before the body is.
+# Dependencies, so that a key is judged before what is in the body; that it is read before that is bounded by the app.
 Admin = Annotated[Principal, Depends(_admin)]
 UnboundAdmin = Annotated[Principal, Depends(_unbound_admin)]
 UnboundReader = Annotated[Principal, Depends(_unbound_reader)]

@@ -92,10 +92,6 @@ class Feed:
         """The last offset delivered; 0 while not ready."""
         return 0 if self._sequence is None else self._sequence.position
 
-    def on_events(self, listener: Listener) -> None:
-        """Have `listener` called with every list of events delivered here, whoever committed them."""
-        self._listeners.append(listener)
-
     def committed(self, events: list[Event]) -> None:
         """Take what this worker has just committed: deliver it here, have the bus carry it. Never blocks or raises.
 

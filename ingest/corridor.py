@@ -138,7 +138,7 @@ class Corridor:
 
     async def _resolve(self, columns: Columns) -> Int32s:
         try:
-            async with asyncio.timeout(self.writer.deadline_s):  # for the lock as well, behind which others wait
+            async with asyncio.timeout(self.writer.deadline_s):  # from asking on: others may be looked for first
                 return await self.series.resolve(columns.series)
         except trouble.AWAY as error:
             raise trouble.before_commit(error) from error

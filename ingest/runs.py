@@ -55,21 +55,16 @@ def encode(rows: Rows) -> tuple[bytes | None, bytes | None]:
 
 def find_runs(rows: Rows) -> tuple[Int64s, Int64s]:
     """Where runs start, and how many rows each has; one row is a run too."""
-    starts, lengths = segments(rows)
+    quarter = rows.ts // QUARTER_US
+    first = np.ones(len(rows), np.bool_)
+    first[1:] = (rows.series_id[1:] != rows.series_id[:-1]) | (quarter[1:] != quarter[:-1])
+    starts = np.flatnonzero(first)
+    lengths = np.diff(starts, append=len(rows))
     if len(lengths) and lengths.max() > LONGEST:
         place = np.arange(len(rows)) - np.repeat(starts, lengths)
         starts = np.flatnonzero(place % LONGEST == 0)
         lengths = np.diff(starts, append=len(rows))
     return starts, lengths
-
-
-def segments(rows: Rows) -> tuple[Int64s, Int64s]:
-    """Where the rows of each (series, quarter of an hour) start, and how many they are."""
-    quarter = rows.ts // QUARTER_US
-    first = np.ones(len(rows), np.bool_)
-    first[1:] = (rows.series_id[1:] != rows.series_id[:-1]) | (quarter[1:] != quarter[:-1])
-    starts = np.flatnonzero(first)
-    return starts, np.diff(starts, append=len(rows))
 
 
 def _readings(rows: Rows) -> bytes:

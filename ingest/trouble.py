@@ -25,7 +25,7 @@ def is_poison(error: Exception) -> bool:
 
 
 def is_missing_partition(error: Exception) -> bool:
-    """Whether a row found no partition: 23514, which `readings` has no other reason to raise."""
+    """Whether a row found no partition: 23514, which `readings` and `runs` have no other reason to raise."""
     return isinstance(error, asyncpg.CheckViolationError)
 
 

@@ -68,7 +68,7 @@ class Receipt:
 
 @dataclass(slots=True)
 class Rows:
-    """Readings of one group as they are stored: no two of the same identity, in order of (day, series, ts)."""
+    """Readings of one group as they are stored: no two of the same identity, in order of (series, ts)."""
 
     series_id: Int32s
     """(n,)"""

@@ -39,7 +39,7 @@ SETTINGS: Mapping[str, str] = {
     "max_locks_per_transaction": "256",  # a query that cannot prune locks every daily partition and its index
     "timezone": "UTC",
     "log_timezone": "UTC",
-    # Skips ERROR (which this scale places below LOG): an optimistic COPY that meets a duplicate is no news.
+    # Skips ERROR (which this scale places below LOG): what the server retries or answers with 503 is no news here.
     "log_min_messages": "log",
     "log_checkpoints": "off",
 }

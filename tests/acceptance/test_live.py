@@ -114,6 +114,7 @@ async def test_clients_that_vanish_are_freed(start_server: StartServer) -> None:
             client.transport.abort()
 
 
+@pytest.mark.long  # as the one before, by a proxy that stalls instead of packets that are dropped
 async def test_a_client_behind_a_stalled_network_is_freed(start_server: StartServer) -> None:
     server = await start_server(1)
     address = urlsplit(server.url)

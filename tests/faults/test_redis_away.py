@@ -1,6 +1,6 @@
 """Redis goes away under load: nobody who writes notices, and who watches is served within two seconds.
 
-In the ordinary run it is away for 20 s in all, killed for ten and frozen for ten; in the long one for ten minutes.
+In the ordinary run it is away for 12 s in all, killed for six and frozen for six; in the long one for ten minutes.
 """
 
 import asyncio
