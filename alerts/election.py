@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import asyncpg
 import structlog
 
-from alerts.fetch import AWAY
+from alerts.live.fetch import AWAY
 from alerts.record import ACQUIRE_S
 
 log = structlog.get_logger(__name__)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from alerts import record
 from alerts.ending import end, hooks_of
 from alerts.engine import Engine
-from alerts.fetch import AWAY
+from alerts.live.fetch import AWAY
 from alerts.matching import RuleSet, ready
 from alerts.record import ACQUIRE_S
 from schemas.columns import SeriesKey

@@ -14,24 +14,24 @@ from prometheus_client import CollectorRegistry
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
-from alerts import api as alerts_api
-from alerts import preview_api
 from alerts.absence import Absence
 from alerts.acknowledge import Acknowledge
-from alerts.api import AlertsDesk
-from alerts.bus import Bus
 from alerts.catchup import CatchUp
-from alerts.connections import ConnectionManager
-from alerts.courier import Courier, CourierSettings
 from alerts.election import Election
 from alerts.engine import Engine
-from alerts.feed import Feed
+from alerts.live.bus import Bus
+from alerts.live.connections import ConnectionManager
+from alerts.live.feed import Feed
+from alerts.live.readings import Readings
+from alerts.live.ws import make_endpoint
 from alerts.preview import Previewer
-from alerts.readings import Readings
+from alerts.routes import api as alerts_api
+from alerts.routes import preview as preview_api
+from alerts.routes.api import AlertsDesk
 from alerts.rulebook import RuleBook, RuleLoader
 from alerts.silences import Silences
-from alerts.webhooks import WebhookMetrics, Webhooks
-from alerts.ws import make_endpoint
+from alerts.webhooks.courier import Courier, CourierSettings
+from alerts.webhooks.webhooks import WebhookMetrics, Webhooks
 from ingest import api as ingest_api
 from ingest.body import BodyLimits
 from ingest.corridor import Corridor
@@ -195,7 +195,7 @@ def _webhooks(settings: Settings, pool: asyncpg.Pool, registry: CollectorRegistr
 
 
 async def live(websocket: WebSocket) -> None:
-    """`/ws`: see `alerts/ws.py`."""
+    """`/ws`: see `alerts/live/ws.py`."""
     await websocket.state.live(websocket)
 
 

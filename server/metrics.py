@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from alerts.bus import Bus
-from alerts.connections import ConnectionManager
-from alerts.feed import Feed
+from alerts.live.bus import Bus
+from alerts.live.connections import ConnectionManager
+from alerts.live.feed import Feed
 from ingest.series import SeriesTable
 
 EVERY_S = 1.0

@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 START_S = 30.0  # for a worker's first sign of life
 SILENT_S = 4.0  # without one: the worker is frozen, or its loop blocked
 RESTART_S = 0.5  # between two starts of the same worker, so that a crash at start does not spin
-VANISHED_MS = 60_000  # a client that takes nothing of an answer for so long; WebSockets have less (alerts/wire.py)
+VANISHED_MS = 60_000  # a client that takes nothing of an answer for so long; WebSockets have less (alerts/live/wire.py)
 STOP_S = 9.0  # for a worker to end after SIGTERM: with killing and reaping the rest, within the promised 10 s
 
 

@@ -12,7 +12,7 @@ import structlog
 import uvicorn
 import uvloop
 
-from alerts.wire import Wire
+from alerts.live.wire import Wire
 from ingest.express import ExpressProtocol
 from server import logs
 from server.app import create_app

@@ -13,7 +13,7 @@ import centrifuge
 import pytest
 import pytest_asyncio
 
-from alerts import protocol
+from alerts.live import protocol
 from tests.integration.live import Node, running
 
 JS = Path(__file__).parent / "js"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
-from alerts.feed import FeedTimes
+from alerts.live.feed import FeedTimes
 from server.local import LocalValkey
 from tests.integration.live import Client, Node
 

@@ -15,13 +15,13 @@ from starlette.routing import WebSocketRoute
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from alerts.bus import Bus
-from alerts.connections import ConnectionManager
-from alerts.feed import Feed, FeedTimes
-from alerts.limits import Limits
-from alerts.readings import Readings
-from alerts.wire import Wire
-from alerts.ws import make_endpoint
+from alerts.live.bus import Bus
+from alerts.live.connections import ConnectionManager
+from alerts.live.feed import Feed, FeedTimes
+from alerts.live.limits import Limits
+from alerts.live.readings import Readings
+from alerts.live.wire import Wire
+from alerts.live.ws import make_endpoint
 from schemas.errors import DatabaseAway, Unauthorized
 from schemas.events import Event
 from schemas.keys import Principal, Scope

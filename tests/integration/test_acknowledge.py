@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from alerts.acknowledge import Acknowledge
-from alerts.listing import AlertFilter, list_alerts
+from alerts.routes.listing import AlertFilter, list_alerts
 from schemas.errors import AlertResolved, Forbidden, NotFound
 from schemas.keys import Principal, Scope
 from schemas.times import to_datetime, to_text

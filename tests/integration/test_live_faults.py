@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest_asyncio
 
-from alerts.feed import FeedTimes
+from alerts.live.feed import FeedTimes
 from tests.integration.faults import Proxy, Redis, pair, served, subscribers
 from tests.integration.live import Client, Node, offsets, running
 

@@ -8,8 +8,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from alerts.feed import FeedTimes
-from alerts.tail import BLOCK
+from alerts.live.feed import FeedTimes
+from alerts.live.tail import BLOCK
 from tests.integration.faults import Proxy, pair, subscribers
 from tests.integration.live import Client, Node, offsets, running
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from alerts import readings as live
-from alerts.limits import Limits
+from alerts.live import readings as live
+from alerts.live.limits import Limits
 from schemas.columns import Columns, SeriesKey
 from schemas.times import to_datetime, to_text
 from tests.integration.live import Client, Node, running

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from alerts import interest
+from alerts.live import interest
 from tests.integration.faults import Redis, pair
 from tests.integration.live import Client, running
 from tests.integration.viewing import T, readings, stored, until

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from alerts import silences as module
-from alerts.listing import AlertFilter, list_alerts, list_silences
+from alerts.routes.listing import AlertFilter, list_alerts, list_silences
 from alerts.silences import MAX_DURATION, Silences
 from schemas.errors import Invalid, NotFound, TooManySilences
 from schemas.silences import SilenceRequest

@@ -10,11 +10,11 @@ import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from alerts import deliveries, webhooks
-from alerts.courier import MAX_ANSWER_BYTES, Courier, CourierSettings
-from alerts.listing import list_deliveries, retry_delivery
-from alerts.notification import NEVER
-from alerts.webhooks import Patience, WebhookMetrics, Webhooks
+from alerts.routes.listing import list_deliveries, retry_delivery
+from alerts.webhooks import deliveries, webhooks
+from alerts.webhooks.courier import MAX_ANSWER_BYTES, Courier, CourierSettings
+from alerts.webhooks.notification import NEVER
+from alerts.webhooks.webhooks import Patience, WebhookMetrics, Webhooks
 from schemas.errors import DeliveryNotDead, NotFound
 from tests.integration.receiver import KEY, Receiver, receiving
 from tests.integration.writing import Workshop, workshop

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from alerts.limits import Limits
+from alerts.live.limits import Limits
 from tests.integration.live import Client, Node, offsets, running
 
 

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from websockets.exceptions import ConnectionClosed
 
-from alerts.limits import Limits
+from alerts.live.limits import Limits
 from tests.integration.live import Client, Node, offsets, running
 
 SHORT = Limits(connect_s=0.4, ping_s=0.3, pong_s=0.3, recheck_s=0.2, close_s=2)

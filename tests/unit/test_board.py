@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts import board
-from alerts.board import Board, Reading
-from alerts.options import WatchOptions, parse_options
-from alerts.readings import newest
+from alerts.live import board
+from alerts.live.board import Board, Reading
+from alerts.live.options import WatchOptions, parse_options
+from alerts.live.readings import newest
 from schemas.columns import Columns, SeriesKey
 
 T = 1_795_428_000_123_000  # 2026-11-23

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.message import MAX_EVENTS, Message
-from alerts.sequence import Sequence
+from alerts.live.message import MAX_EVENTS, Message
+from alerts.live.sequence import Sequence
 from schemas.events import Event
 
 

@@ -17,7 +17,13 @@ MAY_IMPORT = {
     "server": {"schemas", "ingest", "alerts", "query"},
 }
 DRIVERS = {"asyncio", "asyncpg", "redis", "fastapi", "starlette", "aiohttp", "socket"}
-PURE = ["schemas/*.py", "ingest/formats/*.py", "alerts/machine.py", "alerts/protocol.py", "alerts/sequence.py"]
+PURE = [
+    "schemas/*.py",
+    "ingest/formats/*.py",
+    "alerts/machine.py",
+    "alerts/live/protocol.py",
+    "alerts/live/sequence.py",
+]
 
 
 def imports(path: Path) -> Iterator[str]:

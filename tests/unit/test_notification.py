@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from alerts.courier import Outcome, Verdict, judge, sign
-from alerts.notification import fingerprint, notification
+from alerts.webhooks.courier import Outcome, Verdict, judge, sign
+from alerts.webhooks.notification import fingerprint, notification
 
 
 def alert(**changes: Any) -> dict[str, Any]:

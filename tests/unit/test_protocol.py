@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts import protocol
-from alerts.protocol import Connect, Ping, Pong, Refused, Subscribe, Unsubscribe
+from alerts.live import protocol
+from alerts.live.protocol import Connect, Ping, Pong, Refused, Subscribe, Unsubscribe
 from schemas.events import Event
 
 MALFORMED = Refused(0, protocol.BAD_REQUEST, malformed=True)

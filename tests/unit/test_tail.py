@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts import tail
-from alerts.tail import Tail
+from alerts.live import tail
+from alerts.live.tail import Tail
 from schemas.events import Event
 
 

@@ -15,12 +15,12 @@ import structlog
 from pydantic import AllowInfNan, Field, TypeAdapter
 from typing_extensions import TypedDict
 
-from alerts.board import MAX_SERIES, Reading
-from alerts.bus import Bus
-from alerts.connection import Connection
-from alerts.interest import Interest
-from alerts.known import Known
-from alerts.viewer import ViewedDevice, Viewer
+from alerts.live.board import MAX_SERIES, Reading
+from alerts.live.bus import Bus
+from alerts.live.connection import Connection
+from alerts.live.interest import Interest
+from alerts.live.known import Known
+from alerts.live.viewer import ViewedDevice, Viewer
 from schemas.columns import Columns
 
 log = structlog.get_logger(__name__)

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter, Request
 
-from alerts.desk import UnboundReader
 from alerts.preview import Previewer
+from alerts.routes.desk import UnboundReader
 from schemas.preview import Preview, PreviewRequest
 
 router = APIRouter(prefix="/v1", tags=["rules"])

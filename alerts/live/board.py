@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from alerts import protocol
+from alerts.live import protocol
 from schemas.times import to_datetime, to_text
 
 MAX_SERIES = 1_000

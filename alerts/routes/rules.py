@@ -4,7 +4,7 @@ from typing import Literal
 
 from fastapi import APIRouter, Request, Response
 
-from alerts.desk import Id, UnboundAdmin, UnboundReader, desk_of
+from alerts.routes.desk import Id, UnboundAdmin, UnboundReader, desk_of
 from schemas.errors import NotFound
 from schemas.rules import Rule, RuleRequest
 

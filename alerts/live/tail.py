@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from operator import attrgetter
 from typing import NamedTuple
 
-from alerts import protocol
+from alerts.live import protocol
 from schemas.events import Event
 
 BLOCK = 256

@@ -6,8 +6,8 @@ import json
 import asyncpg
 import structlog
 
-from alerts.board import MAX_SERIES, Reading
-from alerts.fetch import AWAY, fetch
+from alerts.live.board import MAX_SERIES, Reading
+from alerts.live.fetch import AWAY, fetch
 from schemas.columns import canonical_labels
 
 log = structlog.get_logger(__name__)

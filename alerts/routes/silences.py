@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
 
-from alerts.desk import Cursor, Id, Limit, UnboundAdmin, UnboundReader, desk_of, place
-from alerts.listing import list_silences
+from alerts.routes.desk import Cursor, Id, Limit, UnboundAdmin, UnboundReader, desk_of, place
+from alerts.routes.listing import list_silences
 from schemas.silences import SilenceRequest
 
 router = APIRouter(tags=["silences"])

@@ -4,8 +4,8 @@ import asyncio
 import heapq
 import itertools
 
-from alerts.board import Board, Reading
-from alerts.connection import Connection
+from alerts.live.board import Board, Reading
+from alerts.live.connection import Connection
 
 TICK_S = 0.001  # the resolution of the loop's timers
 

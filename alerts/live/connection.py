@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from alerts import protocol
-from alerts.limits import Limits
-from alerts.protocol import Disconnect
+from alerts.live import protocol
+from alerts.live.limits import Limits
+from alerts.live.protocol import Disconnect
 
 if TYPE_CHECKING:
-    from alerts.viewer import Viewer
+    from alerts.live.viewer import Viewer
 
 Write = Callable[[str], bool]
 """Puts text straight on the socket; False where the socket takes none now."""

@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from alerts import protocol
-from alerts.connection import Connection, Subscription
-from alerts.limits import Limits
-from alerts.protocol import Disconnect
-from alerts.readings import READINGS, Readings
-from alerts.viewer import Viewer
+from alerts.live import protocol
+from alerts.live.connection import Connection, Subscription
+from alerts.live.limits import Limits
+from alerts.live.protocol import Disconnect
+from alerts.live.readings import READINGS, Readings
+from alerts.live.viewer import Viewer
 from schemas.errors import Forbidden, SluiceError, Unauthorized
 from schemas.events import Event
 from schemas.keys import Principal, Scope

@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import structlog
 
-from alerts import protocol
-from alerts.connection import Connection, Subscription
-from alerts.connections import ALERTS, DEVICE_ALERTS, Authenticate, ConnectionManager
-from alerts.eventlog import Stretch
-from alerts.feed import Feed
-from alerts.options import parse_options
-from alerts.protocol import Command, Connect, Ping, Pong, Refused, ReplyError, Subscribe, Unsubscribe
-from alerts.readings import READINGS
+from alerts.live import protocol
+from alerts.live.connection import Connection, Subscription
+from alerts.live.connections import ALERTS, DEVICE_ALERTS, Authenticate, ConnectionManager
+from alerts.live.eventlog import Stretch
+from alerts.live.feed import Feed
+from alerts.live.options import parse_options
+from alerts.live.protocol import Command, Connect, Ping, Pong, Refused, ReplyError, Subscribe, Unsubscribe
+from alerts.live.readings import READINGS
 from schemas.errors import DatabaseAway, Forbidden, SluiceError, Unauthorized
 from schemas.keys import Principal, Scope
 from schemas.names import name_fault

@@ -2,11 +2,11 @@
 
 from fastapi import APIRouter
 
-from alerts import alerts_api, rules_api, silences_api, webhooks_api
-from alerts.desk import AlertsDesk
+from alerts.routes import alerts, rules, silences, webhooks
+from alerts.routes.desk import AlertsDesk
 
 __all__ = ["AlertsDesk", "router"]
 
 router = APIRouter(prefix="/v1")
-for _part in (rules_api, alerts_api, silences_api, webhooks_api):
+for _part in (rules, alerts, silences, webhooks):
     router.include_router(_part.router)

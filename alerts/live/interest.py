@@ -5,7 +5,7 @@ import time
 
 from pydantic import TypeAdapter, ValidationError
 
-from alerts.bus import Bus
+from alerts.live.bus import Bus
 from schemas.names import MAX_NAME_CHARS
 
 TOPIC = "watching"

@@ -15,10 +15,10 @@ import asyncpg
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from alerts.courier import Courier, Outcome, Verdict
-from alerts.deliveries import Deliveries, Delivery
-from alerts.fetch import AWAY
-from alerts.notification import notification
+from alerts.live.fetch import AWAY
+from alerts.webhooks.courier import Courier, Outcome, Verdict
+from alerts.webhooks.deliveries import Deliveries, Delivery
+from alerts.webhooks.notification import notification
 from schemas.errors import NotFound
 
 log = structlog.get_logger(__name__)

@@ -10,7 +10,7 @@ from fastapi import Depends, Path, Query, Request
 from alerts.acknowledge import Acknowledge
 from alerts.rulebook import RuleBook
 from alerts.silences import Silences
-from alerts.webhooks import Webhooks
+from alerts.webhooks.webhooks import Webhooks
 from schemas.cursor import MAX_LIMIT, decode_cursor
 from schemas.errors import Forbidden
 from schemas.keys import Principal, Scope

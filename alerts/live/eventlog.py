@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import asyncpg
 import structlog
 
-from alerts.fetch import AWAY, fetch
-from alerts.tail import BLOCK, Publication, Tail, select
+from alerts.live.fetch import AWAY, fetch
+from alerts.live.tail import BLOCK, Publication, Tail, select
 from schemas.errors import DatabaseAway
 from schemas.events import Event
 

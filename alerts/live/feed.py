@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import asyncpg
 import structlog
 
-from alerts.bus import Bus
-from alerts.eventlog import EventLog, Head, Stretch
-from alerts.message import Message
-from alerts.sequence import Sequence
+from alerts.live.bus import Bus
+from alerts.live.eventlog import EventLog, Head, Stretch
+from alerts.live.message import Message
+from alerts.live.sequence import Sequence
 from schemas.errors import DatabaseAway
 from schemas.events import Event
 

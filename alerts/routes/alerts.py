@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 
-from alerts.desk import MAX_INT, Admin, BigId, Cursor, Limit, desk_of, place
-from alerts.listing import AlertFilter, list_alerts, list_events
+from alerts.routes.desk import MAX_INT, Admin, BigId, Cursor, Limit, desk_of, place
+from alerts.routes.listing import AlertFilter, list_alerts, list_events
 from schemas.conditions import Severity
 from schemas.keys import Scope
 from schemas.silences import AckRequest

@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable, Iterable
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from alerts import protocol
-from alerts.connection import Connection
-from alerts.connections import Authenticate, ConnectionManager
-from alerts.feed import Feed
-from alerts.protocol import Command, Refused
-from alerts.session import Session
-from alerts.wire import wire_of
+from alerts.live import protocol
+from alerts.live.connection import Connection
+from alerts.live.connections import Authenticate, ConnectionManager
+from alerts.live.feed import Feed
+from alerts.live.protocol import Command, Refused
+from alerts.live.session import Session
+from alerts.live.wire import wire_of
 from schemas.errors import DatabaseAway
 
 log = structlog.get_logger(__name__)

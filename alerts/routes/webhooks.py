@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 
-from alerts.desk import BigId, Cursor, Limit, UnboundAdmin, desk_of, place
-from alerts.listing import list_deliveries, retry_delivery
+from alerts.routes.desk import BigId, Cursor, Limit, UnboundAdmin, desk_of, place
+from alerts.routes.listing import list_deliveries, retry_delivery
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"])
 

@@ -1,0 +1,1 @@
+"""What dashboards see: the event log, the bus between nodes, connections, `/ws`."""

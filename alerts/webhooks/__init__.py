@@ -1,0 +1,1 @@
+"""Webhooks: a table of deliveries, and the elected worker that tries them."""
