@@ -22,7 +22,15 @@ READERS = 4
 BLOCKS_BYTES = 8 << 20
 """Of encoded blocks kept after they were read: a thousand who come back from long ago pass the same ones."""
 
-HEAD = "SELECT epoch, last_offset FROM alert_offset"
+# After a restore, offsets are given out again, for other events. A dump that is read back lies in another cluster, a
+# recovery to a point in time and a promoted standby write another timeline, so both are part of the epoch. (A cold copy
+# of the files put back in place shows neither: then offsets only go back, which `Feed` notices if it was running.)
+HEAD = """
+SELECT o.epoch || '-' || left(md5(c.system_identifier || '/' || CASE
+           WHEN pg_is_in_recovery() THEN '' ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8)
+       END), 8) AS epoch, o.last_offset
+FROM alert_offset o, pg_control_system() c
+"""
 
 # `data::text`: whether the pool decodes jsonb is not this module's business.
 PAGE = """

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from alerts.live.eventlog import HEAD
 from server.local import LocalValkey
 from tests.conftest import StartServer
 from tests.faults.posters import last_offset, posters
@@ -36,7 +37,7 @@ async def test_every_offset_once_in_order(
     key = await server.key("read")
     seed = secrets.randbits(32)
     async with posters(server) as devices:
-        (row,) = await server.fetch("SELECT epoch FROM alert_offset")
+        (row,) = await server.fetch(HEAD)
         url = server.url.replace("http", "ws", 1) + "/ws"
         crowd = [Subscriber(url, key, random.Random(seed + n), row["epoch"]) for n in range(subscribers)]
         began = time.monotonic()
