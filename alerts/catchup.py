@@ -10,6 +10,7 @@ from collections.abc import Callable
 import asyncpg
 
 from alerts import stepping
+from alerts.flapping import Bounds
 from alerts.matching import ready
 from alerts.record import ACQUIRE_S, Connection, Pair
 from alerts.rulebook import readable_rule
@@ -45,28 +46,33 @@ _READINGS = "SELECT ts, value FROM readings_between($1, $2, $3) ORDER BY ts LIMI
 class CatchUp:
     """Steps what was stored and not stepped."""
 
-    def __init__(self, pool: asyncpg.Pool, publish: Callable[[list[Event]], None]) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, publish: Callable[[list[Event]], None], bounds: Bounds | None = None
+    ) -> None:
         self._pool, self._publish = pool, publish
+        self._bounds = bounds or Bounds()
 
     async def step(self) -> None:
         """Look once for states that are behind. Raises what the driver raises."""
         async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
             for found in await connection.fetch(_BEHIND, AT_ONCE):
                 async with connection.transaction():
-                    events = await _step_pair(connection, tuple(found))
+                    events = await _step_pair(connection, tuple(found), self._bounds)
                 self._publish(events)
 
 
-async def _step_pair(connection: Connection, pair: Pair) -> list[Event]:
+async def _step_pair(connection: Connection, pair: Pair, bounds: Bounds) -> list[Event]:
     found = await connection.fetchrow(_LOCK, *pair)
     if found is None or found["last_ts"] is None:
         return []
     rule, last = readable_rule(found), to_micros(found["last_ts"])
     if found["live_us"] <= last or rule is None or isinstance(rule.condition, Absent):
         return []
-    bounds = to_datetime(last + 1), to_datetime(found["live_us"] + 1)
+    span = to_datetime(last + 1), to_datetime(found["live_us"] + 1)
     points = [
-        (to_micros(each["ts"]), each["value"]) for each in await connection.fetch(_READINGS, pair[1], *bounds, READINGS)
+        (to_micros(each["ts"]), each["value"]) for each in await connection.fetch(_READINGS, pair[1], *span, READINGS)
     ]
     key = SeriesKey(found["device"], found["metric"], canonical_labels(json.loads(found["labels"])))
-    return await stepping.step(connection, {pair[1]: (key, (ready(rule),))}, {pair[1]: points}) if points else []
+    if not points:
+        return []
+    return await stepping.step(connection, {pair[1]: (key, (ready(rule),))}, {pair[1]: points}, bounds)

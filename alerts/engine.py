@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 import asyncpg
 
 from alerts import stepping
+from alerts.flapping import Bounds
 from alerts.matching import RuleSet
 from alerts.screen import Screen
 from schemas.columns import LATE_AFTER_US, Int64s, Rows, SeriesKey
@@ -21,8 +22,9 @@ _CHUNK = 200  # series learned at a time: bounds the hold on the loop
 class Engine:
     """Implements the write path's `Screening`."""
 
-    def __init__(self, publish: Callable[[list[Event]], None]) -> None:
+    def __init__(self, publish: Callable[[list[Event]], None], bounds: Bounds | None = None) -> None:
         self._publish = publish
+        self._bounds = bounds or Bounds()
         self.ready = False
         """Whether rules were ever loaded: before that, screening would let everything pass."""
         self._screen = Screen(RuleSet())
@@ -51,7 +53,9 @@ class Engine:
     async def step(self, connection: asyncpg.pool.PoolConnectionProxy, rows: Rows, places: Int64s) -> list[Event]:
         """Step the states of these rows, each later than all stored ones of its locked series; returns what to tell."""
         readings = _by_series(rows, places)
-        return await stepping.step(connection, self._screen.series, readings) if readings else []
+        if not readings:
+            return []
+        return await stepping.step(connection, self._screen.series, readings, self._bounds)
 
     def committed(self, outcome: list[Event]) -> None:
         """The events are durable: tell every worker."""

@@ -8,10 +8,16 @@ flap itself.
 from dataclasses import dataclass
 
 STEPS = 20
-HIGH = 0.5
-LOW = 0.25
 _MASK = (1 << STEPS) - 1
 _WEIGHTS = [1.2 - 0.4 * age / (STEPS - 1) for age in range(STEPS)]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Shares of changes, from 0 to 1: above `high` a state is marked, and it stays so while it is above `low`."""
+
+    high: float = 0.5
+    low: float = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +28,11 @@ class Flapping:
     """A bit a step, the latest lowest: whether the state changed."""
     marked: bool = False
 
-    def after(self, *, changed: bool) -> "Flapping":
+    def after(self, bounds: Bounds, *, changed: bool) -> "Flapping":
         """After one more evaluation."""
         history = ((self.history << 1) | changed) & _MASK
         share = sum(weight for age, weight in enumerate(_WEIGHTS) if history >> age & 1) / STEPS
-        return Flapping(history, share > (LOW if self.marked else HIGH))
+        return Flapping(history, share > (bounds.low if self.marked else bounds.high))
 
     def after_quiet(self, count: int) -> "Flapping":
         """After so many evaluations without a change, of a series that is not marked."""

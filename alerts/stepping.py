@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from alerts import record
 from alerts.alert import Alert, raised
+from alerts.flapping import Bounds
 from alerts.machine import Transition
 from alerts.machine import step as step_machine
 from alerts.matching import WatchingRule
@@ -22,7 +23,7 @@ Watched = Mapping[int, tuple[SeriesKey, tuple[WatchingRule, ...]]]
 Moving = dict[Pair, tuple[WatchingRule, SeriesKey]]
 
 
-async def step(connection: Connection, watched: Watched, readings: Readings) -> list[Event]:
+async def step(connection: Connection, watched: Watched, readings: Readings, bounds: Bounds) -> list[Event]:
     """Step the states of these series, which are locked, over readings later than any stepped before.
 
     Runs in a transaction, last before COMMIT. A rule that was changed or deleted meanwhile steps nothing.
@@ -34,7 +35,7 @@ async def step(connection: Connection, watched: Watched, readings: Readings) -> 
     before = await record.states(connection, moving) if moving else {}
     inputs = await _inputs(connection, moving, readings)
     before = await _with_quiet(connection, before, inputs)
-    after, steps = _step_all(moving, before, inputs, readings)
+    after, steps = _step_all(moving, before, inputs, readings, bounds)
     hot = dict.fromkeys(readings, False)
     for pair in active:
         hot[pair[1]] |= pair not in after  # of a rule that is not known here: somebody else's to step
@@ -100,7 +101,11 @@ async def _with_quiet(
 
 
 def _step_all(
-    moving: Moving, before: dict[Pair, Standing], inputs: dict[Pair, list[Point]], readings: Readings
+    moving: Moving,
+    before: dict[Pair, Standing],
+    inputs: dict[Pair, list[Point]],
+    readings: Readings,
+    bounds: Bounds,
 ) -> tuple[dict[Pair, Standing], list[_Step]]:
     after: dict[Pair, Standing] = {}
     steps: list[_Step] = []
@@ -108,7 +113,7 @@ def _step_all(
         state, flapping, rule = standing.state, standing.flapping, moving[pair][0]
         for ts, value in inputs[pair]:
             state, transition = step_machine(rule.condition, state, ts, value)
-            was, flapping = flapping, flapping.after(changed=transition is not None)
+            was, flapping = flapping, flapping.after(bounds, changed=transition is not None)
             if transition is not None:
                 steps.append(_Step(ts, pair, transition.event, transition))
             if flapping.marked != was.marked:

@@ -19,6 +19,7 @@ from alerts.acknowledge import Acknowledge
 from alerts.catchup import CatchUp
 from alerts.election import Election
 from alerts.engine import Engine
+from alerts.flapping import Bounds
 from alerts.live.bus import Bus
 from alerts.live.connections import ConnectionManager
 from alerts.live.feed import Feed
@@ -108,7 +109,8 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
         readings = Readings(bus, pool)
         connections = ConnectionManager(readings)
         feed = Feed(pool, bus, connections.broadcast, connections.reset)
-        engine = Engine(feed.committed)
+        bounds = Bounds(settings.flap_high, settings.flap_low)
+        engine = Engine(feed.committed, bounds)
 
         # Readings: from the doors to COMMIT, past the engine.
         series = SeriesTable(pool, max_cached=settings.max_cached_series, learn=engine.learn)
@@ -127,7 +129,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             pool,
             {
                 "absence": Absence(pool, now_us, feed.committed).judge,
-                "catch-up": CatchUp(pool, feed.committed).step,
+                "catch-up": CatchUp(pool, feed.committed, bounds).step,
                 "silences": silences.tick,
                 "webhooks": webhooks.tick,
             },

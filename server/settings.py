@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -30,6 +30,9 @@ class Settings(BaseSettings):
     quota_requests_per_s: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Of one key.")
     quota_readings_per_s: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Of one key.")
 
+    flap_high: Annotated[float, Field(gt=0, le=1)] = Field(default=0.5, description="Share of changes: it flaps above.")
+    flap_low: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.25, description="It has settled at or below it.")
+    max_rules: Annotated[int, Field(ge=1)] = Field(default=100_000, description="A worker holds all of them in memory.")
     external_url: str = Field(default="", description="Where people reach this installation; told to webhooks.")
     webhook_key: SecretStr | None = Field(default=None, description="Signs webhooks; without it one is made and kept.")
     webhook_allow_private: bool = Field(default=True, description="Whether webhooks may lead to private addresses.")
@@ -43,6 +46,13 @@ class Settings(BaseSettings):
         default=100, description="0 behind PgBouncer in transaction mode."
     )
     drain_s: Annotated[float, Field(gt=0)] = Field(default=8.0, description="For what is in flight at SIGTERM.")
+
+    @field_validator("flap_low")
+    @classmethod
+    def _settles(cls, low: float, info: ValidationInfo) -> float:
+        if low > info.data.get("flap_high", 1):
+            raise ValueError("must not be greater than SLUICE_FLAP_HIGH")
+        return low
 
     @property
     def database(self) -> str:

@@ -2,14 +2,16 @@
 
 import pytest
 
-from alerts.flapping import HIGH, LOW, STEPS, Flapping
+from alerts.flapping import STEPS, Bounds, Flapping
+
+BOUNDS = Bounds()
 
 
 def after(changes: str) -> Flapping:
     """After evaluations, oldest first: `x` is a change, `.` none."""
     flapping = Flapping()
     for change in changes:
-        flapping = flapping.after(changed=change == "x")
+        flapping = flapping.after(BOUNDS, changed=change == "x")
     return flapping
 
 
@@ -24,16 +26,16 @@ def test_it_is_marked_above_the_higher_threshold(changes: str) -> None:
     shares = [share(changes[: place + 1]) for place in range(len(changes))]
     marked = False
     for each in shares:
-        marked = each > (LOW if marked else HIGH)
+        marked = each > (BOUNDS.low if marked else BOUNDS.high)
     assert after(changes).marked == marked
-    assert [share("x" * 8) > HIGH, share("x" * 9) > HIGH] == [False, True]
+    assert [share("x" * 8) > BOUNDS.high, share("x" * 9) > BOUNDS.high] == [False, True]
 
 
 def test_once_marked_it_takes_less_to_stay_so() -> None:
     flapping = after("x" * 20)
     quiet = 0
     while flapping.marked:
-        flapping = flapping.after(changed=False)
+        flapping = flapping.after(BOUNDS, changed=False)
         quiet += 1
     assert quiet > 12, "until a quarter is left, not until a half is"
     assert flapping.history.bit_count() == STEPS - quiet
@@ -46,3 +48,14 @@ def test_quiet_evaluations_wash_it_out() -> None:
 
 def test_the_history_is_bounded() -> None:
     assert after("x" * 1_000).history == (1 << STEPS) - 1
+
+
+def test_the_bounds_can_be_others() -> None:
+    flapping, wide = Flapping(), Bounds(high=0.1, low=0.0)
+    for changed in (True, True):
+        flapping = flapping.after(wide, changed=changed)
+    assert flapping.marked
+    for _ in range(STEPS - 1):
+        flapping = flapping.after(wide, changed=False)
+    assert flapping.marked
+    assert not flapping.after(wide, changed=False).marked
