@@ -61,6 +61,8 @@ class Alert:
 
     def acknowledged(self, acknowledgement: "Acknowledgement") -> "Alert":
         """The alert with what the table says of its acknowledgement."""
+        if acknowledgement == (self.acknowledged_at, self.acknowledged_by):  # to copy one costs 5 µs
+            return self
         return replace(self, acknowledged_at=acknowledgement[0], acknowledged_by=acknowledgement[1])
 
     def moved(self, rule: WatchingRule, transition: Transition) -> "Alert":

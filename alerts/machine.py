@@ -74,7 +74,6 @@ def choose(levels: Sequence[Level], current: int | None, value: float) -> int | 
 
 def step(condition: Condition, state: State, ts: int, value: float) -> tuple[State, Transition | None]:
     """Step over one reading, which is newer than the last."""
-    state = replace(state, last_ts=ts)
     if state.phase is Phase.FIRING:
         return _step_firing(condition, state, ts, value)
     level = choose(condition.levels, None, value)
@@ -92,9 +91,9 @@ def _step_firing(condition: Condition, state: State, ts: int, value: float) -> t
     if level is None:
         clear_since = ts if state.clear_since is None else state.clear_since
         if ts - clear_since < condition.keep_firing_for_us:
-            return replace(state, clear_since=clear_since), None
+            return replace(state, clear_since=clear_since, last_ts=ts), None
         return State(last_ts=ts), Transition(EventType.RESOLVED, current, ts, value, since)
-    state = replace(state, level=level, clear_since=None)
+    state = replace(state, level=level, clear_since=None, last_ts=ts)
     change = _rank(condition.levels[level]) - _rank(condition.levels[current])
     if change == 0:
         return state, None

@@ -5,13 +5,13 @@ statement that writes the events, after which comes COMMIT. A state is moved by 
 rule, or by who has locked its rule alone.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Any
 
 import asyncpg
+from pydantic_core import to_json
 
 from alerts.alert import Acknowledgement, Alert
 from alerts.flapping import STEPS, Flapping
@@ -222,7 +222,7 @@ async def save_events(
     `hooks` are URLs by rule id. COMMIT has to follow at once: the counter is locked for everybody.
     """
     devices, ids = [alert.device for alert, _ in told], [alert.id for alert, _ in told]
-    data = [json.dumps(payload, separators=(",", ":")) for _, payload in told]
+    data = [to_json(payload).decode() for _, payload in told]
     deliveries = [
         (url, place, alert.rule_id, alert.series_id)
         for place, (alert, payload) in enumerate(told, 1)

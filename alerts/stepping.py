@@ -119,7 +119,8 @@ def _step_all(
             if flapping.marked != was.marked:
                 event = EventType.FLAPPING_STARTED if flapping.marked else EventType.FLAPPING_STOPPED
                 steps.append(_Step(ts, pair, event, None))
-        state = replace(state, last_ts=readings[pair[1]][-1][0])  # also where the last ones had no rate
+        if state.last_ts != readings[pair[1]][-1][0]:  # the last ones had no rate
+            state = replace(state, last_ts=readings[pair[1]][-1][0])
         after[pair] = Standing(state, standing.alert, flapping)
     steps.sort(key=lambda item: (item.ts, item.pair))  # stably: what a reading began is told before its flapping
     return after, steps
@@ -138,7 +139,8 @@ async def _write(
     told = []
     for each in steps:
         rule, key = moving[each.pair]
-        alert = after[each.pair].alert
+        standing = after[each.pair]
+        alert = standing.alert
         if each.transition is None:
             if alert is None:
                 continue
@@ -146,7 +148,7 @@ async def _write(
             alert = raised(next(fresh), rule, each.pair[1], key, each.transition)
         else:
             alert = alert.moved(rule, each.transition)
-        after[each.pair] = replace(after[each.pair], alert=alert)
+        after[each.pair] = Standing(standing.state, alert, standing.flapping)
         changed[alert.id] = alert
         told.append((alert, each))
     acknowledgements = await record.save_alerts(connection, changed.values()) if changed else {}

@@ -181,11 +181,12 @@ def _field(body: dict[str, Any], name: str, default: FieldT) -> FieldT:
 
 
 PING = "{}"
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would make one for each message
 
 
 def encode(message: dict[str, Any]) -> str:
     """Encode as compact ASCII JSON."""
-    return json.dumps(message, separators=(",", ":"))
+    return _encode(message)
 
 
 def reply(number: int, name: str, result: dict[str, Any]) -> str:
