@@ -130,7 +130,10 @@ def _spread(rounds: list[list[float]]) -> dict[str, float]:
 
 
 def main(
-    batch: Annotated[list[int], typer.Option(help="Readings in a request of the others; may be said again.")] = [1, 100],  # noqa: B006
+    batch: Annotated[list[int], typer.Option(help="Readings in a request of the others; may be said again.")] = [
+        1,
+        100,
+    ],  # noqa: B006
     crossings: Annotated[int, typer.Option(help="Alerts in each round.")] = 200,
     rounds: Annotated[int, typer.Option(help="The figures are medians of the rounds' percentiles.")] = 5,
     workers: Annotated[int, typer.Option(help="Of the server; one is held to one core, with PostgreSQL.")] = 1,

@@ -42,7 +42,7 @@ async def test_nothing_is_lost_in_a_storm(start_server: StartServer) -> None:
         assert set(statuses) <= {200, 503}, statuses
         assert statuses[200] == DEVICES
     # At rest: nothing of it comes again, and those who saw it saw what is recorded.
-    events = await server.fetch('SELECT "offset", data->>\'event\' AS event, data->\'alert\' AS alert FROM alert_events')
+    events = await server.fetch("SELECT \"offset\", data->>'event' AS event, data->'alert' AS alert FROM alert_events")
     assert sorted(event["offset"] for event in events) == list(range(1, SERIES + 1))
     assert {event["event"] for event in events} == {"firing"}
     alerts = [json.loads(event["alert"]) for event in events]

@@ -38,6 +38,8 @@ class Bench:
     examples: int = 0
     kills: int = 0
     transitions: int = 0
+    flaps: int = 0
+    """How often flapping began or ended."""
     attempts: int = 0
     broken: int = 0
     """Attempts that were not answered 200."""
@@ -58,6 +60,7 @@ class Bench:
         assert await offsets_have_no_gap(self.pool)
         self.stories += stories
         self.transitions += sum(map(len, recorded.told.values()))
+        self.flaps += sum(map(len, recorded.flaps.values()))
         answers = [attempt.status for story in stories for attempt in story.attempts]
         self.attempts += len(answers)
         self.broken += sum(status != 200 for status in answers)

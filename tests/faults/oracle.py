@@ -1,15 +1,18 @@
-"""What has to be recorded: the pure machine, folded over the readings of a series that may be stepped."""
+"""What has to be recorded: the pure machine, and whether it flaps, folded over the readings that may be stepped."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from alerts.flapping import STEPS, Bounds, Flapping
 from alerts.machine import Phase, State, step
 from alerts.matching import WatchingRule
 from alerts.rate import Point, rates
 from schemas.events import EventType
 
 LATE_US = 300_000_000
+BOUNDS = Bounds(high=0.2, low=0.1)
+"""Of the servers under test: five changes of twenty-one are flapping, else too few examples would see any."""
 
 
 class Told(NamedTuple):
@@ -41,6 +44,9 @@ class Outcome:
 
     told: list[Told] = field(default_factory=list)
     state: State = field(default_factory=State)
+    flaps: list[tuple[str, int]] = field(default_factory=list)
+    """The event that flapping began or ended, and of which reading, microseconds."""
+    flapping: Flapping = field(default_factory=Flapping)
 
     def __post_init__(self) -> None:
         if self.state.phase is Phase.OK:  # what is at rest need not be written down
@@ -57,20 +63,39 @@ def stored(commits: Iterable[Commit]) -> dict[int, float]:
 
 def fold(rule: WatchingRule, commits: Sequence[Commit], now_us: int) -> Outcome:
     """Fold the machine over what was new, newer than everything stored, and not late."""
-    state, told = State(), list[Told]()
+    outcome = Outcome()
+    state, at_rest_since = State(), 0
     values: dict[int, float] = {}
     for commit in commits:
         points = stepped(commit, values, now_us)
         values = stored((Commit(list(values.items())), commit))
         if not points:
             continue
-        for us, value in judged(rule, points, values):
+        inputs = judged(rule, points, values)
+        active, flapping = state.phase is not Phase.OK or outcome.flapping.marked, outcome.flapping
+        if not active and inputs:  # what is stored of a time at rest are evaluations without a change
+            flapping = after_quiet(flapping, sum(at_rest_since < us < inputs[0][0] for us in values))
+        before = len(outcome.told)
+        for us, value in inputs:
             state, transition = step(rule.condition, state, us, value)
             if transition is not None:
                 severity = rule.condition.levels[transition.level].severity.value
-                told.append(Told(transition.event.value, severity, us, value))
+                outcome.told.append(Told(transition.event.value, severity, us, value))
+            was, flapping = flapping, flapping.after(BOUNDS, changed=transition is not None)
+            if flapping.marked != was.marked:
+                outcome.flaps.append(("flapping_started" if flapping.marked else "flapping_stopped", us))
         state = replace(state, last_ts=points[-1][0])
-    return Outcome(told, state)
+        if active or state.phase is not Phase.OK or flapping.marked or len(outcome.told) > before:
+            outcome.flapping, at_rest_since = flapping, points[-1][0]  # else these are readings at rest as well
+    outcome.state = State() if state.phase is Phase.OK else state
+    return outcome
+
+
+def after_quiet(flapping: Flapping, count: int) -> Flapping:
+    """After so many evaluations without a change, one by one."""
+    for _ in range(min(count, STEPS) if flapping.history else 0):
+        flapping = flapping.after(BOUNDS, changed=False)
+    return flapping
 
 
 def stepped(commit: Commit, before: dict[int, float], now_us: int) -> list[Point]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
+from alerts.flapping import Flapping
 from alerts.machine import Phase, State
 from schemas.events import EventType
 from schemas.times import to_micros
@@ -16,6 +17,7 @@ from tests.faults.oracle import Commit, Outcome, Told
 
 MOVES = {event.value for event in (EventType.FIRING, EventType.ESCALATED, EventType.DEESCALATED, EventType.RESOLVED)}
 """The events that are transitions of the machine."""
+FLAPS = {EventType.FLAPPING_STARTED.value, EventType.FLAPPING_STOPPED.value}
 
 # Whoever writes readings of a series has locked it until COMMIT: the order of these rows is that of the commits. Where
 # a lock were missing, the order here would differ from what the machine saw, and the test would say so.
@@ -77,6 +79,8 @@ class Recorded:
 
     told: dict[Pair, list[Told]] = field(default_factory=lambda: defaultdict(list))
     states: dict[Pair, State] = field(default_factory=dict)
+    flaps: dict[Pair, list[tuple[str, int]]] = field(default_factory=lambda: defaultdict(list))
+    flapping: dict[Pair, Flapping] = field(default_factory=dict)
     active: Counter[Pair] = field(default_factory=Counter)
     commits: dict[Series, list[Commit]] = field(default_factory=dict)
     values: dict[Series, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
@@ -85,7 +89,12 @@ class Recorded:
 
     def outcome(self, pair: Pair) -> Outcome:
         """What the machine left of one (rule, series)."""
-        return Outcome(self.told.get(pair, []), self.states.get(pair, State()))
+        return Outcome(
+            self.told.get(pair, []),
+            self.states.get(pair, State()),
+            self.flaps.get(pair, []),
+            self.flapping.get(pair, Flapping()),
+        )
 
 
 async def codecs(connection: asyncpg.Connection) -> None:
@@ -100,7 +109,9 @@ async def read(pool: asyncpg.Pool, devices: Iterable[str]) -> Recorded:
         for row in await connection.fetch(EVENTS, names):
             _take_event(found, row["device"], row["data"])
         for row in await connection.fetch(STATES, names):
-            found.states[row["rule_id"], Series(row["device"], row["metric"])] = _state(row)
+            pair = row["rule_id"], Series(row["device"], row["metric"])
+            found.states[pair] = _state(row)
+            found.flapping[pair] = Flapping(row["history"], row["flapping"])
         for row in await connection.fetch(ACTIVE, names):
             found.active[row["rule_id"], Series(row["device"], row["metric"])] += 1
         for row in await connection.fetch(STORED, names):
@@ -119,11 +130,12 @@ async def offsets_have_no_gap(pool: asyncpg.Pool) -> bool:
 
 
 def _take_event(found: Recorded, device: str, data: dict[str, Any]) -> None:
+    alert, us = data["alert"], to_micros(datetime.fromisoformat(data["at"]))
+    pair = alert["rule"]["id"], Series(device, alert["metric"])
     if data["event"] in MOVES:
-        alert = data["alert"]
-        us = to_micros(datetime.fromisoformat(data["at"]))
-        told = Told(data["event"], alert["severity"], us, alert["value"])
-        found.told[alert["rule"]["id"], Series(device, alert["metric"])].append(told)
+        found.told[pair].append(Told(data["event"], alert["severity"], us, alert["value"]))
+    elif data["event"] in FLAPS:
+        found.flaps[pair].append((data["event"], us))
 
 
 def _state(row: asyncpg.Record) -> State:

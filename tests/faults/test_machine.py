@@ -25,6 +25,7 @@ from hypothesis import HealthCheck, Phase
 
 from tests.conftest import Server, StartServer
 from tests.faults.bench import KILL_EVERY, Bench
+from tests.faults.oracle import BOUNDS
 from tests.faults.plans import DevicePlan, plans
 from tests.faults.record import NOTE_COMMITS, codecs
 from tests.faults.rules import make_watches
@@ -47,7 +48,7 @@ async def test_alerts_are_those_of_the_machine(start_server: StartServer, worker
     seed = int(os.environ.get("SLUICE_FAULTS_SEED", secrets.randbits(32)))
     sys.stdout.write(f"SLUICE_FAULTS_SEED={seed}\n")
     seed += workers
-    server = await start_server(workers=workers)
+    server = await start_server(workers=workers, flap_high=BOUNDS.high, flap_low=BOUNDS.low)
     chance = random.Random(seed)
     async with (
         asyncpg.create_pool(server.database_url, min_size=1, max_size=2, init=codecs) as pool,
@@ -61,6 +62,7 @@ async def test_alerts_are_those_of_the_machine(start_server: StartServer, worker
         report(server, bench, time.monotonic() - began)
         assert bench.examples == examples
         assert bench.transitions > examples
+        assert bench.flaps > examples // 5
         assert bench.kills >= examples // KILL_EVERY
 
 
@@ -97,6 +99,7 @@ def report(server: Server, bench: Bench, took_s: float) -> None:
         "requests": bench.attempts,
         "not_200": bench.broken,
         "transitions": bench.transitions,
+        "flaps": bench.flaps,
         "seconds": round(took_s, 1),
     }
     sys.stdout.write(json.dumps({"machine": figures}) + "\n")

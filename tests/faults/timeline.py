@@ -47,6 +47,8 @@ def difference(story: Story, rule: WatchingRule, series: Series, expected: Outco
             f"{event} {severity} {second(us, base_us)}: {value:g}" for event, severity, us, value in outcome.told
         )
         lines.append(f"    {name}: {words or 'nothing'}")
+        flaps = ", ".join(f"{event} {second(us, base_us)}" for event, us in outcome.flaps)
+        lines.append(f"      {flaps or 'no flapping'}; history {outcome.flapping.history:020b}")
         lines.append(
             f"      state: {state.phase}, level {state.level}, since, clear since, last: {', '.join(map(str, times))}"
         )
