@@ -9,6 +9,8 @@ import asyncpg
 from alerts import record
 from alerts.alert import Alert
 from alerts.record import ACQUIRE_S, Connection, alert_of
+from schemas import audit
+from schemas.audit import SLUICE, Act, Actor, Outcome
 from schemas.errors import AlertResolved, Forbidden, NotFound
 from schemas.events import Event, EventType
 from schemas.keys import Principal
@@ -28,7 +30,7 @@ class Acknowledge:
     def __init__(self, pool: asyncpg.Pool, clock_us: Callable[[], int], publish: Callable[[list[Event]], None]) -> None:
         self._pool, self._clock_us, self._publish = pool, clock_us, publish
 
-    async def __call__(self, alert_id: int, comment: str, principal: Principal) -> dict[str, Any]:
+    async def __call__(self, alert_id: int, comment: str, principal: Principal, by: Actor = SLUICE) -> dict[str, Any]:
         """Acknowledge an alert in the name of a key; once more changes nothing. Returns the alert.
 
         Raises NotFound, Forbidden for a key bound to other devices, AlertResolved.
@@ -42,9 +44,11 @@ class Acknowledge:
                     raise Forbidden("this key is bound to other devices")
                 alert = alert_of(found)
                 if alert.acknowledged_at is not None:  # also where it is resolved by now: the answer may have been lost
+                    await _note(connection, by, alert, Outcome.UNCHANGED)
                     return alert.as_json() | {"acknowledged_comment": found["acknowledged_comment"]}
                 if alert.state != "firing":
                     raise AlertResolved
+                await _note(connection, by, alert, Outcome.DONE)
                 alert, events = await self._save(connection, alert, comment, principal.name)
             self._publish(events)
         return alert.as_json() | {"acknowledged_comment": comment}
@@ -55,3 +59,8 @@ class Acknowledge:
         await connection.execute(_SAVE, alert.id, now, name, comment)
         payload = alert.event(EventType.ACKNOWLEDGED, now) | {"comment": comment}
         return alert, await record.save_events(connection, [(alert, payload)])
+
+
+async def _note(connection: Connection, by: Actor, alert: Alert, outcome: Outcome) -> None:
+    written = audit.row(by, Act.ALERT_ACKNOWLEDGE, alert.id, {"device": alert.device}, outcome=outcome)
+    await connection.execute(audit.INSERT, *written)

@@ -15,6 +15,8 @@ from alerts.engine import Engine
 from alerts.live.fetch import AWAY
 from alerts.matching import RuleSet, ready
 from alerts.record import ACQUIRE_S
+from schemas import audit
+from schemas.audit import SLUICE, Act, Actor
 from schemas.columns import SeriesKey
 from schemas.conditions import Absent
 from schemas.events import Event
@@ -28,6 +30,7 @@ POLL_S = 0.5  # how often a worker looks whether the rules have changed
 
 _COLUMNS = "id, revision, document, created_at, updated_at"
 _PAIRS = "SELECT rule_id, series_id FROM alert_states WHERE rule_id = $1 ORDER BY rule_id, series_id"
+_NAMED = "SELECT document ->> 'name' AS name, revision FROM rules WHERE id = $1"
 _RAISE_VERSION = "UPDATE rules_version SET version = version + 1"
 
 
@@ -55,7 +58,7 @@ class RuleBook:
             found = await connection.fetchrow(f"SELECT {_COLUMNS} FROM rules WHERE id = $1", rule_id)  # noqa: S608
         return stored_rule(found) if found else None
 
-    async def create(self, request: RuleRequest) -> Rule:
+    async def create(self, request: RuleRequest, by: Actor = SLUICE) -> Rule:
         """Store a new rule."""
         async with self._pool.acquire(timeout=ACQUIRE_S) as connection, connection.transaction():
             found = await connection.fetchrow(
@@ -63,11 +66,12 @@ class RuleBook:
                 request.model_dump_json(),
             )
             await connection.execute(_RAISE_VERSION)
+            assert found is not None  # noqa: S101 - an INSERT that did not raise returns its row
+            await _note(connection, by, Act.RULE_CREATE, found["id"])
         self._ring()
-        assert found is not None  # noqa: S101 - an INSERT that did not raise returns its row
         return stored_rule(found)
 
-    async def replace(self, rule_id: int, request: RuleRequest) -> Rule | None:
+    async def replace(self, rule_id: int, request: RuleRequest, by: Actor = SLUICE) -> Rule | None:
         """Change a rule; what it had fired is resolved, and fires again if a reading says so. None if unknown."""
         async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
             async with connection.transaction():
@@ -80,17 +84,19 @@ class RuleBook:
                 )
                 if found is None:
                     return None
+                await _note(connection, by, Act.RULE_REPLACE, rule_id)
                 events = await self._end_all(connection, rule_id, hooks)
             self._tell(events)
         return stored_rule(found)
 
-    async def delete(self, rule_id: int) -> bool:
+    async def delete(self, rule_id: int, by: Actor = SLUICE) -> bool:
         """Delete a rule; what it had fired is resolved. False if it is unknown."""
         async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
             async with connection.transaction():
                 hooks = await _lock(connection, rule_id)
                 if rule_id not in hooks:
                     return False
+                await _note(connection, by, Act.RULE_DELETE, rule_id)
                 events = await self._end_all(connection, rule_id, hooks, delete=True)
             self._tell(events)
         return True
@@ -109,6 +115,12 @@ class RuleBook:
     def _tell(self, events: list[Event]) -> None:
         self._ring()
         self._publish(events)
+
+
+async def _note(connection: record.Connection, by: Actor, act: Act, rule_id: int) -> None:
+    """Write down what is done to a stored rule. Not the whole of it: the URLs of its webhooks may hold secrets."""
+    found = await connection.fetchrow(_NAMED, rule_id)
+    await connection.execute(audit.INSERT, *audit.row(by, act, rule_id, dict(found) if found else None))
 
 
 async def _lock(connection: record.Connection, rule_id: int) -> dict[int, list[str]]:

@@ -15,6 +15,8 @@ import asyncpg
 from alerts import record
 from alerts.alert import Alert
 from alerts.record import ACQUIRE_S, Connection, alert_of
+from schemas import audit
+from schemas.audit import SLUICE, Act, Actor, Outcome
 from schemas.errors import Fault, Invalid, NotFound, TooManySilences
 from schemas.events import Event, EventType
 from schemas.silences import SilenceRequest
@@ -79,7 +81,7 @@ class Silences:
     def __init__(self, pool: asyncpg.Pool, publish: Callable[[list[Event]], None]) -> None:
         self._pool, self._publish = pool, publish
 
-    async def create(self, request: SilenceRequest, created_by: str) -> dict[str, Any]:
+    async def create(self, request: SilenceRequest, created_by: str, by: Actor = SLUICE) -> dict[str, Any]:
         """Make a silence. Raises Invalid for an end that is past or too far, or an unknown rule; TooManySilences."""
         async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
             async with connection.transaction():
@@ -96,20 +98,25 @@ class Silences:
                     now,
                 )
                 assert made is not None  # noqa: S101 - an INSERT that did not raise returns its row
+                detail = request.model_dump(mode="json", exclude={"comment"})
+                await connection.execute(audit.INSERT, *audit.row(by, Act.SILENCE_CREATE, made["id"], detail))
                 events = await _tell(connection, made, now)
             self._publish(events)
         return silence_json(made, now)
 
-    async def end(self, silence_id: int) -> None:
+    async def end(self, silence_id: int, by: Actor = SLUICE) -> None:
         """End a silence now; one that is over stays so. Raises NotFound."""
         async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
             async with connection.transaction():
                 now = await _alone(connection)
                 ended = await connection.fetchrow(_END, silence_id, now)
+                if not ended and not await connection.fetchval("SELECT id FROM silences WHERE id = $1", silence_id):
+                    raise NotFound("no such silence")
+                outcome = Outcome.DONE if ended else Outcome.UNCHANGED
+                written = audit.row(by, Act.SILENCE_END, silence_id, outcome=outcome)
+                await connection.execute(audit.INSERT, *written)
                 events = await _tell(connection, ended, now) if ended else []
             self._publish(events)
-            if not ended and not await connection.fetchval("SELECT id FROM silences WHERE id = $1", silence_id):
-                raise NotFound("no such silence")
 
     async def tick(self) -> None:
         """Tell what is still to be told, at most `MAX_PAGES`. For one evaluator; a second one does no harm."""

@@ -45,7 +45,9 @@ from ingest.writer import Writer, WriterLimits
 from query import api as query_api
 from query.api import ReadingRoom
 from server import health as health_api
-from server import keys_api, openapi, pages, problems
+from server import audit_api, keys_api, openapi, pages, problems
+from server.audit import AuditTrail
+from server.audit_api import AuditDesk
 from server.auth import Failures, Gate
 from server.database import open_pool
 from server.edge import MAX_JSON_BYTES, Edge
@@ -69,6 +71,7 @@ class State(TypedDict):
     previewer: Previewer
     reading_room: ReadingRoom
     keys: KeyDesk
+    audit: AuditDesk
     health: Health
     live: Callable[[WebSocket], Awaitable[None]]
 
@@ -125,6 +128,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
         silences = Silences(pool, feed.committed)
         webhooks = _webhooks(settings, pool, registry)
         stack.push_async_callback(webhooks.close)
+        trail = AuditTrail(pool, settings.audit_days)
         evaluator = Election(
             pool,
             {
@@ -132,6 +136,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
                 "catch-up": CatchUp(pool, feed.committed, bounds).step,
                 "silences": silences.tick,
                 "webhooks": webhooks.tick,
+                "audit": trail.prune,
             },
         )
         partitions = Partitions(pool)
@@ -183,6 +188,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             previewer=Previewer(pool),
             reading_room=ReadingRoom(gate, pool),
             keys=KeyDesk(gate, keys),
+            audit=AuditDesk(gate, trail),
             health=health,
             live=make_endpoint(connections, feed, keys.authenticate, version=VERSION),
         )
@@ -216,6 +222,7 @@ def create_app(settings: Settings) -> FastAPI:
         preview_api.router,
         query_api.router,
         keys_api.router,
+        audit_api.router,
         health_api.router,
     ):
         app.include_router(router, max_body_size=MAX_JSON_BYTES)

@@ -4,8 +4,10 @@ import base64
 import binascii
 from collections.abc import Awaitable, Callable
 
+import structlog
 from starlette.requests import HTTPConnection
 
+from schemas.audit import Actor
 from schemas.errors import Forbidden, TooManyFailures, Unauthorized
 from schemas.keys import Principal, Scope
 
@@ -65,6 +67,14 @@ class Gate:
         except Unauthorized:
             self._failures.note(connection.client.host if connection.client else "")
             raise
+        connection.state.actor = _actor(connection, principal)
         if not principal.has(scope):
             raise Forbidden(f"this key lacks the scope '{scope.value}'")
         return principal
+
+
+def _actor(connection: HTTPConnection, principal: Principal) -> Actor:
+    """Who acts by this request, for the audit log; the id is the one that the edge bound to its log lines."""
+    address = connection.client.host if connection.client else None
+    structlog.contextvars.bind_contextvars(key_id=principal.key_id)
+    return Actor.of(principal, address, structlog.contextvars.get_contextvars().get("request_id"))

@@ -1,20 +1,24 @@
 """The command `sluice`."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
+import asyncpg
 import typer
 from pydantic import SecretStr, ValidationError
 
+from schemas.audit import Outcome
 from schemas.keys import KeyRequest, Scope
 from schemas.times import to_text
 from server import logs
+from server.audit import AuditTrail, at_the_terminal
 from server.database import AWAY, open_pool
 from server.keys import KeyRing
 from server.local import LocalPostgres, LocalServiceError, local_services
@@ -159,7 +163,7 @@ def key_create(
     """Make a key and print it, this once."""
     expires = datetime.now(UTC) + timedelta(days=days) if days else None
     request = KeyRequest(name=name, scopes=scope, device_glob=device, expires_at=expires)
-    say(asyncio.run(_with_ring(lambda ring: ring.create(request))).key)
+    say(asyncio.run(_with_ring(lambda ring: ring.create(request, at_the_terminal()))).key)
 
 
 @key_app.command("list")
@@ -174,29 +178,47 @@ def key_list() -> None:
 @key_app.command("revoke")
 def key_revoke(key_id: str) -> None:
     """Revoke a key."""
-    if not asyncio.run(_with_ring(lambda ring: ring.revoke(key_id))):
+    if not asyncio.run(_with_ring(lambda ring: ring.revoke(key_id, at_the_terminal()))):
         fail(f"no key has the id {key_id}; `sluice key list` shows them")
     say(f"revoked {key_id}")
 
 
-async def _with_ring(work: Any) -> Any:
-    """Do something with the keys: on the database of the URL, of a running `up`, or of one started for this."""
+@app.command("audit")
+def audit_command(
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many, newest first.")] = 50,
+) -> None:
+    """Show administrative acts: when, who, from where, what, on what."""
     settings = _settings()
+    entries, _ = asyncio.run(_in_pool(settings, lambda pool: AuditTrail(pool, settings.audit_days).page(None, limit)))
+    for entry in entries:
+        note = "" if entry.outcome is Outcome.DONE else f"  ({entry.outcome})"
+        detail = json.dumps(entry.detail, ensure_ascii=True) if entry.detail else ""
+        where = entry.address or "-"
+        say(f"{to_text(entry.at)}  {entry.act:18} {entry.object:16} {entry.name:20} {where:15} {detail}{note}")
+
+
+async def _with_ring(work: Callable[[KeyRing], Awaitable[Any]]) -> Any:
+    """Do something with the keys."""
+    return await _in_pool(_settings(), lambda pool: work(KeyRing(pool, asyncio.get_running_loop().time, lambda: 0)))
+
+
+async def _in_pool(settings: Settings, work: Callable[[asyncpg.Pool], Awaitable[Any]]) -> Any:
+    """Do something on the database of the URL, of a running `up`, or of one started for this."""
     if settings.database_url is not None:
-        return await _in_pool(settings, work)
+        return await _on(settings, work)
     postgres = LocalPostgres(settings.data_dir)
     postgres.memory = Memory.recall(postgres.memory.path)
     if postgres.memory.port and await postgres.answers():
-        return await _in_pool(settings.model_copy(update={"database_url": SecretStr(postgres.url)}), work)
+        return await _on(settings.model_copy(update={"database_url": SecretStr(postgres.url)}), work)
     async with local_services(settings.data_dir, redis=False) as services:
         await migrate(services.database_url)
-        return await _in_pool(settings_with(settings, services.environment()), work)
+        return await _on(settings_with(settings, services.environment()), work)
 
 
-async def _in_pool(settings: Settings, work: Any) -> Any:
+async def _on(settings: Settings, work: Callable[[asyncpg.Pool], Awaitable[Any]]) -> Any:
     pool = await open_pool(settings)
     try:
-        return await work(KeyRing(pool, asyncio.get_running_loop().time, lambda: 0))
+        return await work(pool)
     finally:
         await pool.close()
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import asyncpg
 import structlog
 
+from schemas import audit
+from schemas.audit import SLUICE, Act, Actor, Outcome
 from schemas.errors import DatabaseAway, Unauthorized
 from schemas.keys import Key, KeyRequest, NewKey, Principal, Scope
 from schemas.times import to_micros
@@ -97,11 +99,12 @@ class KeyRing:
         self._cache[key_id] = cached
         return cached
 
-    async def create(self, request: KeyRequest) -> NewKey:
+    async def create(self, request: KeyRequest, by: Actor = SLUICE) -> NewKey:
         """Make a key. Its secret is in the answer, and nowhere else."""
         key_id = "".join(secrets.choice(_ID_CHARS) for _ in range(12))
         secret = secrets.token_urlsafe(24)
-        async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
+        detail = request.model_dump(mode="json")
+        async with self._pool.acquire(timeout=ACQUIRE_S) as connection, connection.transaction():
             found = await connection.fetchrow(
                 f"INSERT INTO keys (id, secret_sha256, name, scopes, device_glob, expires_at) "  # noqa: S608
                 f"VALUES ($1, $2, $3, $4, $5, $6) RETURNING {_COLUMNS}",
@@ -112,6 +115,7 @@ class KeyRing:
                 request.device_glob,
                 request.expires_at,
             )
+            await connection.execute(audit.INSERT, *audit.row(by, Act.KEY_CREATE, key_id, detail))
         assert found is not None  # noqa: S101 - an INSERT that did not raise returns its row
         log.info("key created", key_id=key_id, name=request.name, scopes=list(found["scopes"]))
         return NewKey(**dict(found), key=f"slk_{key_id}_{secret}")
@@ -122,15 +126,19 @@ class KeyRing:
             found = await connection.fetch(f"SELECT {_COLUMNS} FROM keys ORDER BY created_at, id")  # noqa: S608
         return [Key(**dict(record)) for record in found]
 
-    async def revoke(self, key_id: str) -> bool:
+    async def revoke(self, key_id: str, by: Actor = SLUICE) -> bool:
         """Revoke a key, on every worker within `CACHED_S`. False if it is unknown."""
-        async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
-            tag = await connection.execute(
-                "UPDATE keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1", key_id
-            )
+        async with self._pool.acquire(timeout=ACQUIRE_S) as connection, connection.transaction():
+            found = await connection.fetchrow("SELECT name, revoked_at FROM keys WHERE id = $1 FOR UPDATE", key_id)
+            if found is None:
+                return False
+            await connection.execute("UPDATE keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL", key_id)
+            outcome = Outcome.UNCHANGED if found["revoked_at"] else Outcome.DONE
+            written = audit.row(by, Act.KEY_REVOKE, key_id, {"name": found["name"]}, outcome=outcome)
+            await connection.execute(audit.INSERT, *written)
         self._cache.pop(key_id, None)
         log.info("key revoked", key_id=key_id)
-        return tag != "UPDATE 0"
+        return True
 
     async def run(self) -> None:
         """Write down now and then which keys were used. Ends only by being cancelled."""

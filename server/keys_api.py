@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 
+from schemas.audit import Actor
 from schemas.errors import Forbidden, NotFound
 from schemas.keys import Key, KeyRequest, NewKey, Scope
 from server.auth import Gate
@@ -30,10 +31,15 @@ async def _ring(request: Request) -> KeyRing:
     return desk.ring
 
 
+def _actor(request: Request) -> Actor:
+    actor: Actor = request.state.actor
+    return actor
+
+
 @router.post("", status_code=201)
-async def create_key(ring: Annotated[KeyRing, Depends(_ring)], wanted: KeyRequest) -> NewKey:
+async def create_key(request: Request, ring: Annotated[KeyRing, Depends(_ring)], wanted: KeyRequest) -> NewKey:
     """Make a key. It is shown this once."""
-    return await ring.create(wanted)
+    return await ring.create(wanted, _actor(request))
 
 
 @router.get("")
@@ -45,6 +51,7 @@ async def get_keys(request: Request) -> dict[Literal["items"], list[Key]]:
 @router.delete("/{key_id}", status_code=204)
 async def revoke_key(request: Request, key_id: Annotated[str, Path(max_length=64, pattern="^[a-z0-9]+$")]) -> Response:
     """Revoke a key; it stops working within ten seconds, everywhere."""
-    if not await (await _ring(request)).revoke(key_id):
+    ring = await _ring(request)
+    if not await ring.revoke(key_id, _actor(request)):
         raise NotFound("no such key")
     return Response(status_code=204)

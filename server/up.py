@@ -19,6 +19,7 @@ import typer
 from schemas.errors import Unauthorized
 from schemas.keys import KeyRequest, Scope
 from server import leash
+from server.audit import at_the_terminal
 from server.database import open_pool
 from server.keys import KeyRing
 from server.leash import MYSELF
@@ -121,7 +122,7 @@ async def _admin_key(settings: Settings) -> tuple[Path, str | None]:
             with contextlib.suppress(Unauthorized):  # of another database: make one for this
                 await ring.authenticate(path.read_text().strip())
                 return path, None
-        made = await ring.create(KeyRequest(name="admin", scopes=[Scope.ADMIN]))
+        made = await ring.create(KeyRequest(name="admin", scopes=[Scope.ADMIN]), at_the_terminal())
     finally:
         await pool.close()
     settings.data_dir.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 
-from alerts.routes.desk import MAX_INT, Admin, BigId, Cursor, Limit, desk_of, place
+from alerts.routes.desk import MAX_INT, Admin, BigId, Cursor, Limit, actor_of, desk_of, place
 from alerts.routes.listing import AlertFilter, list_alerts, list_events
 from schemas.conditions import Severity
 from schemas.keys import Scope
@@ -45,4 +45,4 @@ async def acknowledge_alert(
     request: Request, by: Admin, alert_id: BigId, ack: AckRequest | None = None
 ) -> dict[str, Any]:
     """Say that somebody looks at an alert that fires. Once more changes nothing."""
-    return await desk_of(request).acknowledge(alert_id, ack.comment if ack else "", by)
+    return await desk_of(request).acknowledge(alert_id, ack.comment if ack else "", by, actor_of(request))

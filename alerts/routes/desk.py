@@ -11,6 +11,7 @@ from alerts.acknowledge import Acknowledge
 from alerts.rulebook import RuleBook
 from alerts.silences import Silences
 from alerts.webhooks.webhooks import Webhooks
+from schemas.audit import Actor
 from schemas.cursor import MAX_LIMIT, decode_cursor
 from schemas.errors import Forbidden
 from schemas.keys import Principal, Scope
@@ -40,6 +41,12 @@ def desk_of(request: Request) -> AlertsDesk:
     """The parts."""
     desk: AlertsDesk = request.state.alerts
     return desk
+
+
+def actor_of(request: Request) -> Actor:
+    """Who acts, for the audit log: known once the key was judged."""
+    actor: Actor = request.state.actor
+    return actor
 
 
 async def unbound(request: Request, scope: Scope) -> Principal:

@@ -8,6 +8,8 @@ import asyncpg
 
 from alerts.record import ACQUIRE_S, alert_of
 from alerts.silences import covered, silence_json
+from schemas import audit
+from schemas.audit import SLUICE, Act, Actor
 from schemas.cursor import encode_cursor
 from schemas.errors import DeliveryNotDead, NotFound
 from schemas.names import as_like
@@ -110,14 +112,15 @@ async def list_deliveries(pool: asyncpg.Pool, state: str | None, before: int | N
     return _page([_delivery_json(record) for record in found[:limit]], more=len(found) > limit)
 
 
-async def retry_delivery(pool: asyncpg.Pool, delivery_id: int) -> dict[str, Any]:
+async def retry_delivery(pool: asyncpg.Pool, delivery_id: int, by: Actor = SLUICE) -> dict[str, Any]:
     """Have a dead delivery tried again. Raises NotFound, DeliveryNotDead."""
-    async with pool.acquire(timeout=ACQUIRE_S) as connection:
+    async with pool.acquire(timeout=ACQUIRE_S) as connection, connection.transaction():
         found = await connection.fetchrow(_RETRY, delivery_id)
         if found is None:
             if not await connection.fetchval("SELECT id FROM webhook_deliveries WHERE id = $1", delivery_id):
                 raise NotFound("no such delivery")
             raise DeliveryNotDead
+        await connection.execute(audit.INSERT, *audit.row(by, Act.DELIVERY_RETRY, delivery_id))
     return _delivery_json(found)
 
 

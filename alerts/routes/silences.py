@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
 
-from alerts.routes.desk import Cursor, Id, Limit, UnboundAdmin, UnboundReader, desk_of, place
+from alerts.routes.desk import Cursor, Id, Limit, UnboundAdmin, UnboundReader, actor_of, desk_of, place
 from alerts.routes.listing import list_silences
 from schemas.silences import SilenceRequest
 
@@ -14,7 +14,7 @@ router = APIRouter(tags=["silences"])
 @router.post("/silences", status_code=201)
 async def create_silence(request: Request, by: UnboundAdmin, silence: SilenceRequest) -> dict[str, Any]:
     """Hold the webhooks of what it covers until it ends. Nothing else changes."""
-    return await desk_of(request).silences.create(silence, by.name)
+    return await desk_of(request).silences.create(silence, by.name, actor_of(request))
 
 
 @router.get("/silences")
@@ -32,5 +32,5 @@ async def get_silences(
 @router.delete("/silences/{silence_id}", status_code=204)
 async def end_silence(request: Request, by: UnboundAdmin, silence_id: Id) -> Response:
     """End a silence now."""
-    await desk_of(request).silences.end(silence_id)
+    await desk_of(request).silences.end(silence_id, actor_of(request))
     return Response(status_code=204)

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 
-from alerts.routes.desk import BigId, Cursor, Limit, UnboundAdmin, desk_of, place
+from alerts.routes.desk import BigId, Cursor, Limit, UnboundAdmin, actor_of, desk_of, place
 from alerts.routes.listing import list_deliveries, retry_delivery
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"])
@@ -25,7 +25,7 @@ async def get_deliveries(
 @router.post("/deliveries/{delivery_id}/retry")
 async def retry(request: Request, by: UnboundAdmin, delivery_id: BigId) -> dict[str, Any]:
     """Bring back a delivery that was given up: it is next for its target."""
-    return await retry_delivery(desk_of(request).pool, delivery_id)
+    return await retry_delivery(desk_of(request).pool, delivery_id, actor_of(request))
 
 
 @router.get("/key")
