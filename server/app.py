@@ -44,8 +44,8 @@ from ingest.series import SeriesTable
 from ingest.writer import Writer, WriterLimits
 from query import api as query_api
 from query.api import ReadingRoom
+from server import audit_api, keys_api, manual, openapi, pages, problems
 from server import health as health_api
-from server import audit_api, keys_api, openapi, pages, problems
 from server.audit import AuditTrail
 from server.audit_api import AuditDesk
 from server.auth import Failures, Gate
@@ -215,7 +215,7 @@ def create_app(settings: Settings) -> FastAPI:
         async with machine(settings, app) as state:
             yield state
 
-    app = FastAPIOffline(title="Sluice", version=VERSION, lifespan=lifespan, description=__doc__)
+    app = FastAPIOffline(None, None, title="Sluice", version=VERSION, lifespan=lifespan, description=__doc__)
     app.include_router(ingest_api.router)  # which bounds bodies itself, by settings
     for router in (
         alerts_api.router,
@@ -230,4 +230,5 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Edge)
     problems.install(app)
     openapi.install(app)
+    manual.install(app)
     return app

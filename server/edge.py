@@ -13,7 +13,14 @@ log = structlog.get_logger(__name__)
 
 MAX_JSON_BYTES = 256 << 10  # of a body that is no readings: it is read before its key is judged
 _ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
-_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
+_HEADERS = (  # of every answer that has none of its own: the pages bring a policy under which they work
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+)
 
 
 class Edge:
