@@ -105,7 +105,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
         stack.callback(pool.terminate)
         registry = CollectorRegistry()
         keys = KeyRing(pool, time.monotonic, now_us)
-        gate = Gate(keys.authenticate, Failures(time.monotonic))
+        gate = Gate(keys.authenticate, Failures(time.monotonic, registry))
 
         # Events: from the engine to every dashboard of every node.
         bus = Bus(settings.redis, settings.redis_prefix)
@@ -190,7 +190,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             keys=KeyDesk(gate, keys),
             audit=AuditDesk(gate, trail),
             health=health,
-            live=make_endpoint(connections, feed, keys.authenticate, version=VERSION),
+            live=make_endpoint(connections, feed, gate.connect, version=VERSION),
         )
         await devices.write()
         await keys.write_used()

@@ -5,13 +5,17 @@ import binascii
 from collections.abc import Awaitable, Callable
 
 import structlog
+from prometheus_client import CollectorRegistry, Counter
 from starlette.requests import HTTPConnection
 
 from schemas.audit import Actor
 from schemas.errors import Forbidden, TooManyFailures, Unauthorized
 from schemas.keys import Principal, Scope
 
+log = structlog.get_logger(__name__)
+
 BURST = 100  # wrong keys from one address that are answered 401 at once; a gateway may carry many devices
+TELL_S = 10.0  # between two lines in the log about wrong keys
 MAX_ADDRESSES = 10_000  # remembered by one worker; beyond them the one that failed longest ago is forgotten
 
 
@@ -36,11 +40,23 @@ def presented_key(connection: HTTPConnection) -> str:
 
 
 class Failures:
-    """Wrong keys by the address they came from: so many at once, then one a second."""
+    """Wrong keys: counted, told of in the log, and bounded by their address: so many at once, then one a second."""
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(self, monotonic: Callable[[], float], registry: CollectorRegistry | None = None) -> None:
         self._monotonic = monotonic
         self._until: dict[str, float] = {}  # seconds of the clock at which an address has a clean slate again
+        text = "Requests, and connections to /ws, without a valid key."
+        self._counted = Counter("sluice_auth_failures", text, ["door"], registry=registry)
+        self._untold = 0
+        self._tell_at = 0.0
+
+    def count(self, door: str, address: str) -> None:
+        """Count one, and say so in the log: one line in `TELL_S`, whatever comes, with the latest address."""
+        self._counted.labels(door).inc()
+        self._untold += 1
+        if self._monotonic() >= self._tell_at:
+            log.warning("keys refused", count=self._untold, door=door, address=address)
+            self._untold, self._tell_at = 0, self._monotonic() + TELL_S
 
     def note(self, address: str) -> None:
         """One more. Raises TooManyFailures beyond `BURST`."""
@@ -65,12 +81,22 @@ class Gate:
         try:
             principal = await self._authenticate(presented_key(connection))
         except Unauthorized:
-            self._failures.note(connection.client.host if connection.client else "")
+            address = connection.client.host if connection.client else ""
+            self._failures.count("http", address)
+            self._failures.note(address)
             raise
         connection.state.actor = _actor(connection, principal)
         if not principal.has(scope):
             raise Forbidden(f"this key lacks the scope '{scope.value}'")
         return principal
+
+    async def connect(self, token: str) -> Principal:
+        """Who connects to `/ws` with this token. Raises what the ring raises; whoever is refused is hung up on."""
+        try:
+            return await self._authenticate(token)
+        except Unauthorized:
+            self._failures.count("ws", "")
+            raise
 
 
 def _actor(connection: HTTPConnection, principal: Principal) -> Actor:

@@ -23,13 +23,19 @@ from server.database import AWAY, open_pool
 from server.keys import KeyRing
 from server.local import LocalPostgres, LocalServiceError, local_services
 from server.local_memory import Memory
+from server.masks import Masks
 from server.migrations import MigrationError, migrate
 from server.rules_cli import app as rules_app
 from server.settings import Settings
 from server.supervisor import AddressError
 from server.up import UpOptions, say, serve, settings_with, up
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Telemetry into PostgreSQL, alerts as they happen.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # they show the values of variables; what nobody caught goes to the log (`logs.py`)
+    help="Telemetry into PostgreSQL, alerts as they happen.",
+)
 key_app = typer.Typer(no_args_is_help=True, help="API keys.")
 app.add_typer(key_app, name="key")
 app.add_typer(rules_app, name="rules")
@@ -47,9 +53,17 @@ def main() -> None:
     try:
         app()
     except (AddressError, LocalServiceError, MigrationError, ValueError) as error:
-        fail(str(error))
+        fail(_masked(str(error)))
     except AWAY as error:
-        fail(f"{error!r}; `sluice doctor` tells more")
+        fail(_masked(f"{error!r}; `sluice doctor` tells more"))
+
+
+def _masked(text: str) -> str:
+    """Without the secrets of the settings, if these can be read."""
+    try:
+        return Masks.of(Settings())(text)
+    except ValidationError:
+        return Masks()(text)
 
 
 def fail(message: str) -> NoReturn:

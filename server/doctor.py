@@ -5,13 +5,13 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import asyncpg
 from dotenv import dotenv_values
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
+from server.masks import Masks, shown
 from server.migrations import schema_gap
 from server.settings import Settings
 
@@ -41,17 +41,20 @@ def settings_with_sources(settings: Settings) -> list[tuple[str, str, str]]:
 
 
 def _masked(value: Any) -> str:
-    """A URL without its password; any other value as it is."""
-    if not isinstance(value, SecretStr):
-        return "" if value is None else str(value)
-    url = urlsplit(value.get_secret_value())
-    host = url.netloc.rpartition("@")[2]
-    user = f"{url.username or ''}:***@" if "@" in url.netloc else ""
-    return f"{url.scheme}://{user}{host}{url.path}"
+    """A URL without its password, three stars for any other secret; what is none as it is."""
+    if isinstance(value, SecretStr):
+        return shown(value.get_secret_value())
+    return "" if value is None else str(value)
 
 
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
     """Look at PostgreSQL and Redis."""
+    masks = Masks.of(settings)
+    async for finding in _findings(settings):
+        yield Finding(finding.good, masks(finding.text))
+
+
+async def _findings(settings: Settings) -> AsyncIterator[Finding]:
     if settings.database_url is None:
         yield Finding(True, "PostgreSQL: none is set; `sluice up` starts its own")
     else:

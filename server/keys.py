@@ -10,7 +10,8 @@ import hmac
 import re
 import secrets
 import string
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
@@ -26,11 +27,13 @@ from server.database import AWAY
 log = structlog.get_logger(__name__)
 
 ACQUIRE_S = 1.5
+ASKING_S = 0.5  # for one of these; with the two that follow, still within the five seconds a request may take
 CACHED_S = 5.0  # a key is believed for so long: revoking one works within that on every worker (contract: 10 s)
 AWAY_S = 300.0  # and for so long while PostgreSQL is away, so that senders get the 503 they can act on, not a 401
 WRITE_EVERY_S = 10.0
 ASK_AGAIN_S = 1.0  # between two questions about a key while PostgreSQL is away
 MAX_CACHED = 100_000
+MAX_ASKING = 3  # questions about keys at one time: a flood of unknown ones leaves the pool's other connections alone
 MAX_KEY_CHARS = 128
 _ID_CHARS = string.ascii_lowercase + string.digits
 _ID = re.compile("[a-z0-9]+")  # also keeps from PostgreSQL what it would not take as text
@@ -54,6 +57,7 @@ class KeyRing:
         self._pool, self._monotonic, self._clock_us = pool, monotonic, clock_us
         self._cache: dict[str, _Cached] = {}
         self._used: set[str] = set()
+        self._asking = asyncio.Semaphore(MAX_ASKING)
 
     async def authenticate(self, key: str) -> Principal:
         """Who presents this key. Raises Unauthorized, the same for every reason; DatabaseAway where that is unknown."""
@@ -86,7 +90,7 @@ class KeyRing:
     async def _look_up(self, key_id: str, stale: _Cached | None) -> _Cached:
         now = self._monotonic()
         try:
-            async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
+            async with _within(self._asking, ASKING_S), self._pool.acquire(timeout=ACQUIRE_S) as connection:
                 found = await connection.fetchrow(_FIND, key_id)
         except AWAY as error:
             if stale is not None and now - stale.since < AWAY_S:
@@ -159,6 +163,17 @@ class KeyRing:
                     )
             except AWAY:
                 self._used |= used
+
+
+@asynccontextmanager
+async def _within(semaphore: asyncio.Semaphore, patience_s: float) -> AsyncIterator[None]:
+    """Hold a semaphore. Raises TimeoutError where it is not to be had in time."""
+    async with asyncio.timeout(patience_s):
+        await semaphore.acquire()
+    try:
+        yield
+    finally:
+        semaphore.release()
 
 
 def _split(key: str) -> tuple[str, str]:

@@ -1,16 +1,33 @@
 """Every setting, from the environment (`SLUICE_*`) or `.env`, read once."""
 
+import re
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_SCHEMES = {"postgres", "postgresql", "redis", "rediss", "unix"}
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.%]*\]|[^:\[\]]*)(:\d*)?")
+
+
+def _is_url(url: str) -> bool:
+    """Whether a driver would find in it what its writer meant."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    return parts.scheme in _SCHEMES and "@" not in parts.path and all(map(_HOST.fullmatch, hosts))
 
 
 class Settings(BaseSettings):
     """What an operator can set. `sluice doctor` prints each with its source."""
 
-    model_config = SettingsConfigDict(env_prefix="SLUICE_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="SLUICE_", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     database_url: SecretStr | None = Field(default=None, description="PostgreSQL; without it `up` starts its own.")
     redis_url: SecretStr | None = Field(default=None, description="Redis or Valkey; without it `up` starts its own.")
@@ -54,6 +71,14 @@ class Settings(BaseSettings):
         if low > info.data.get("flap_high", 1):
             raise ValueError("must not be greater than SLUICE_FLAP_HIGH")
         return low
+
+    @field_validator("database_url", "redis_url")
+    @classmethod
+    def _readable(cls, value: SecretStr | None) -> SecretStr | None:
+        # Here, as the drivers would name the part of a password that they took for a port.
+        if value is not None and not _is_url(value.get_secret_value()):
+            raise ValueError("not a URL with host and port; in a password, percent-encode all but letters and digits")
+        return value
 
     @property
     def database(self) -> str:

@@ -24,6 +24,7 @@ from server.database import open_pool
 from server.keys import KeyRing
 from server.leash import MYSELF
 from server.local import local_services
+from server.masks import Masks
 from server.migrations import migrate
 from server.settings import Settings
 from server.supervisor import Supervisor
@@ -86,7 +87,7 @@ async def _migrated(settings: Settings, stop: asyncio.Event) -> bool:
         try:
             work.result()
         except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
-            say(f"waiting for PostgreSQL: {error!r}")
+            say(Masks.of(settings)(f"waiting for PostgreSQL: {error!r}"))
             await asyncio.wait({stopped}, timeout=1)
         else:
             stopped.cancel()

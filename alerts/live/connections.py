@@ -146,12 +146,13 @@ class ConnectionManager:
         while True:
             await asyncio.sleep(self.limits.recheck_s)
             self._close_stalled(asyncio.get_running_loop().time())
-            # One look per key, not per connection.
-            for token in {connection.token for connection in self.connections if connection.token}:
-                if not await _still_valid(authenticate, token):
-                    for connection in self.connections:
-                        if connection.token == token:
-                            connection.close(protocol.INVALID_TOKEN)
+            # One look per key, not per connection; all at once, as each may wait for a PostgreSQL that is away.
+            tokens = list({connection.token for connection in self.connections if connection.token})
+            valid = await asyncio.gather(*(_still_valid(authenticate, token) for token in tokens))
+            over = {token for token, is_valid in zip(tokens, valid, strict=True) if not is_valid}
+            for connection in self.connections:
+                if connection.token in over:
+                    connection.close(protocol.INVALID_TOKEN)
 
     def _close_stalled(self, now: float) -> None:
         for connection in self.connections:

@@ -13,8 +13,9 @@ class Limits:
     """Between two pings of ours; told to the client in whole seconds, rounded up."""
     pong_s: float = 8.0
     """From a ping to its pong."""
-    recheck_s: float = 5.0
-    """Between two looks at whether a key in use still is a valid one."""
+    recheck_s: float = 2.0
+    """Between two looks at whether a key in use still is a valid one. A worker believes a key for another five seconds,
+    and both together have to be well below the ten that are promised."""
     stall_s: float = 5.0
     """A frame the socket does not take for so long makes its client slow, too. Looked at every `recheck_s`."""
     close_s: float = 5.0

@@ -17,9 +17,9 @@ class Socket:
         self._ids = itertools.count(2)
 
     @classmethod
-    async def open(cls, server: Server, key: str) -> Self:
+    async def open(cls, server: Server, key: str, http: aiohttp.ClientSession | None = None) -> Self:
         """Connect with a key, which need not be a good one."""
-        opened = cls(await server.http.ws_connect(f"{server.url}/ws"))
+        opened = cls(await (http or server.http).ws_connect(f"{server.url}/ws"))
         await opened._socket.send_str(json.dumps({"id": 1, "connect": {"token": key}}))
         return opened
 

@@ -13,7 +13,7 @@ import pytest
 
 from schemas.errors import DatabaseAway, Unauthorized
 from schemas.keys import KeyRequest, Scope
-from server.keys import AWAY_S, CACHED_S, KeyRing
+from server.keys import AWAY_S, CACHED_S, MAX_ASKING, KeyRing
 from tests.conftest import Server
 
 REVOKED_S = 10.0  # the contract's: a revoked key works no longer than that on any worker
@@ -131,3 +131,21 @@ async def test_when_a_key_was_used_is_written_down(pool: asyncpg.Pool) -> None:
     used = (await ring.all())[0].last_used_at
     assert used is not None
     assert datetime.now(UTC) - used < timedelta(minutes=1)
+
+
+async def test_a_flood_of_unknown_keys_leaves_connections_to_others(pool: asyncpg.Pool) -> None:
+    ring = KeyRing(pool, Clock(), lambda: 0)
+    most = 0
+
+    async def look() -> None:
+        nonlocal most
+        while True:
+            most = max(most, pool.get_size() - pool.get_idle_size())
+            await asyncio.sleep(0)
+
+    looking = asyncio.create_task(look())
+    unknown = [ring.authenticate(f"slk_unknown{number}_{'A' * 32}") for number in range(300)]
+    answers = await asyncio.gather(*unknown, return_exceptions=True)
+    looking.cancel()
+    assert {type(answer) for answer in answers} == {Unauthorized}
+    assert 0 < most <= MAX_ASKING

@@ -1,11 +1,13 @@
 """Wrong keys are counted by address, and valid ones never."""
 
 import pytest
+from prometheus_client import CollectorRegistry
 from starlette.requests import Request
+from structlog.testing import capture_logs
 
 from schemas.errors import TooManyFailures, Unauthorized
 from schemas.keys import Principal, Scope
-from server.auth import BURST, MAX_ADDRESSES, Failures, Gate
+from server.auth import BURST, MAX_ADDRESSES, TELL_S, Failures, Gate
 
 PRINCIPAL = Principal("id", "name", frozenset({Scope.READ}))
 
@@ -54,3 +56,30 @@ def test_addresses_remembered_are_bounded() -> None:
     for number in range(MAX_ADDRESSES + 10):
         failures.note(str(number))
     assert len(failures._until) == MAX_ADDRESSES
+
+
+async def test_every_failure_is_counted_and_a_flood_of_them_is_one_line_in_the_log() -> None:
+    clock, registry = Clock(), CollectorRegistry()
+    gate = Gate(authenticate, Failures(clock, registry))
+    with capture_logs() as lines:
+        for number in range(50):
+            with pytest.raises(Unauthorized):
+                await gate(request("bad", f"10.0.0.{number}"), Scope.READ)
+            with pytest.raises(Unauthorized):
+                await gate.connect("bad")
+        assert (await gate.connect("good")).name == "name"
+        assert [line["count"] for line in lines] == [1]
+        clock.now += TELL_S
+        with pytest.raises(Unauthorized):
+            await gate(request("bad", "10.9.9.9"), Scope.READ)
+    assert [(line["event"], line["count"], line["address"]) for line in lines[1:]] == [
+        ("keys refused", 100, "10.9.9.9")
+    ]
+    for door, count in {"http": 51, "ws": 50}.items():
+        assert registry.get_sample_value("sluice_auth_failures_total", {"door": door}) == count
+
+
+async def test_who_acts_is_known_behind_the_gate() -> None:
+    known = request("good")
+    await Gate(authenticate, Failures(Clock()))(known, Scope.READ)
+    assert (known.state.actor.key_id, known.state.actor.name, known.state.actor.address) == ("id", "name", "10.0.0.1")
