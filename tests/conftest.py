@@ -1,4 +1,8 @@
-"""Real services for every test: one PostgreSQL and one Valkey a session, a database cloned from a template a test."""
+"""Real services for every test: one PostgreSQL and one Valkey a session, a database cloned from a template a test.
+
+Each process of a parallel run has a session of its own, and so its own services. Some tests measure times and share the
+machine with nobody: see `pytest_runtest_protocol`.
+"""
 
 import asyncio
 import itertools
@@ -6,7 +10,7 @@ import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,10 +50,8 @@ async def template(services: LocalServices) -> str:
 @pytest_asyncio.fixture
 async def database(services: LocalServices, template: str) -> AsyncIterator[str]:
     """The URL of a database of this test's own."""
-    name = f"test_{next(_numbers)}"
-    await _execute(services, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-    yield _url(services, name)
-    await _execute(services, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    async with _cloned(services, template) as url:
+        yield url
 
 
 @pytest.fixture
@@ -108,11 +110,7 @@ StartServer = Callable[..., Awaitable[Server]]
 @pytest_asyncio.fixture
 async def start_server(services: LocalServices, database: str) -> AsyncIterator[StartServer]:
     """Start servers on this test's database; they stop with the test. Keywords are settings: `receive_s=1`."""
-    async with AsyncExitStack() as stack:
-
-        async def start(workers: int = 2, **settings: Any) -> Server:
-            return await _start(stack, services, database, workers, settings)
-
+    async with _starting(services, database) as start:
         yield start
 
 
@@ -120,6 +118,37 @@ async def start_server(services: LocalServices, database: str) -> AsyncIterator[
 async def running_server(start_server: StartServer) -> Server:
     """A server with two workers."""
     return await start_server()
+
+
+@pytest_asyncio.fixture(scope="module")
+async def start_shared_server(services: LocalServices, template: str) -> AsyncIterator[StartServer]:
+    """As `start_server`, for all tests of a file: to start a worker takes a second of a processor."""
+    async with _cloned(services, template) as database, _starting(services, database) as start:
+        yield start
+
+
+@pytest_asyncio.fixture(scope="module")
+async def shared_server(start_shared_server: StartServer) -> Server:
+    """A server with two workers, for tests of one file that leave each other's devices and rules alone."""
+    return await start_shared_server()
+
+
+@asynccontextmanager
+async def _cloned(services: LocalServices, template: str) -> AsyncIterator[str]:
+    name = f"test_{next(_numbers)}"
+    await _execute(services, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    yield _url(services, name)
+    await _execute(services, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+@asynccontextmanager
+async def _starting(services: LocalServices, database: str) -> AsyncIterator[StartServer]:
+    async with AsyncExitStack() as stack:
+
+        async def start(workers: int = 2, **settings: Any) -> Server:
+            return await _start(stack, services, database, workers, settings)
+
+        yield start
 
 
 async def _start(

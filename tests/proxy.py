@@ -1,6 +1,10 @@
 """A TCP proxy that misbehaves on demand: what stands between two of our processes when the network is at fault."""
 
 import asyncio
+import itertools
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
@@ -14,6 +18,8 @@ COMMIT = b"Q\0\0\0\x0bCOMMIT\0"  # PostgreSQL's simple query: kind, length of th
 class Link:
     """One connection through the proxy."""
 
+    number: int
+    """How many were accepted before it."""
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
     mute: bool = False
@@ -32,6 +38,8 @@ class Proxy:
     def __init__(self, host: str, port: int) -> None:
         self._address = (host, port)
         self._links: set[Link] = set()
+        self._numbers = itertools.count()
+        self._stalled = 0  # of connections with a number below this one no byte is passed on
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._server: asyncio.Server | None = None
@@ -45,6 +53,12 @@ class Proxy:
         """Whether everything that servers answer is swallowed."""
         self.drop_requests = False
         """Whether everything that clients send is swallowed."""
+
+    @classmethod
+    def to(cls, url: str) -> Self:
+        """In front of the service at a URL; `through` says where it is reached then."""
+        parts = urlsplit(url)
+        return cls(str(parts.hostname), int(parts.port or 0))
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, HOST, 0)
@@ -70,14 +84,25 @@ class Proxy:
         """How many are open."""
         return len(self._links)
 
-    def stall(self) -> None:
-        """Pass nothing on, in either direction, and lose nothing: a frozen machine, or a full buffer."""
+    def stall(self, first: int = sys.maxsize) -> None:
+        """Pass nothing on, in either direction, and lose nothing: a frozen machine, or a full buffer.
+
+        With `first`, only of so many connections, those that were accepted first.
+        """
+        self._stalled = first
         self._flowing.clear()
 
     def go_on(self) -> None:
         """Undo `stall` and both drops."""
         self.drop_answers = self.drop_requests = False
         self._flowing.set()
+
+    @asynccontextmanager
+    async def stalled(self, first: int = sys.maxsize) -> AsyncIterator[None]:
+        """`stall`, and `go_on` in the end."""
+        self.stall(first)
+        yield
+        self.go_on()
 
     def reset(self) -> None:
         """Cut every connection that is open."""
@@ -95,7 +120,7 @@ class Proxy:
         except OSError:
             writer.transport.abort()
             return
-        link = Link(writer, server)
+        link = Link(next(self._numbers), writer, server)
         self._links.add(link)
         link.tasks = [
             asyncio.create_task(self._pass(link, reader, server, answers=False)),
@@ -111,7 +136,8 @@ class Proxy:
         """Pass one direction on until its source ends."""
         try:
             while data := await source.read(CHUNK):
-                await self._flowing.wait()
+                if link.number < self._stalled:
+                    await self._flowing.wait()
                 if answers and link.mute:
                     self.triggered.set()
                     if self.reset_when_triggered:

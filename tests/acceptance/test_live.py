@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -117,9 +116,8 @@ async def test_clients_that_vanish_are_freed(start_server: StartServer) -> None:
 @pytest.mark.long  # as the one before, by a proxy that stalls instead of packets that are dropped
 async def test_a_client_behind_a_stalled_network_is_freed(start_server: StartServer) -> None:
     server = await start_server(1)
-    address = urlsplit(server.url)
     key, labels = await server.key("read"), {"x": "y" * 200}
-    async with Proxy(address.hostname or "", address.port or 0) as proxy:
+    async with Proxy.to(server.url) as proxy:
         stalled = await dial(f"http://127.0.0.1:{proxy.port}", key, "readings:pump-1")
         stays = await dial(server.url, key, "readings:pump-1")
         try:

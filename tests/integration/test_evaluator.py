@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
@@ -10,15 +9,7 @@ import pytest
 from alerts.catchup import _BEHIND, CatchUp
 from alerts.election import IDLE_S, Election
 from alerts.rulebook import RuleLoader
-from tests.integration.test_alerts import PLAIN, T
-from tests.integration.writing import Workshop, workshop
-
-
-@pytest.fixture
-async def shop(database: str) -> AsyncIterator[Workshop]:
-    """A worker's parts on a database of its own."""
-    async with workshop(database) as shop:
-        yield shop
+from tests.integration.writing import PLAIN, T, Workshop, workshop
 
 
 async def until(condition: object, seconds: float = 6) -> float:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest_asyncio
 
 from alerts.live.feed import FeedTimes
-from tests.integration.faults import Proxy, Redis, pair, served, subscribers
+from tests.integration.faults import Redis, pair, served, subscribers
 from tests.integration.live import Client, Node, offsets, running
+from tests.proxy import Proxy, through
 
 SERVED_S = 2.0
 """From COMMIT to every subscriber while Redis is away (contract §7)."""
@@ -84,12 +85,12 @@ async def test_redis_frozen(database: str, redis: Redis) -> None:
 
 
 async def test_redis_half_open(database: str, redis_url: str) -> None:
-    async with Proxy(redis_url) as proxy:
-        one, two = Node(database, redis_url, database), Node(database, proxy.url, database)
+    async with Proxy.to(redis_url) as proxy:
+        one, two = Node(database, redis_url, database), Node(database, through(redis_url, proxy), database)
         async with running(one, two):
             await two.until("bus.healthy")
             clients = await subscribers(one, two)
-            async with proxy.deaf():
+            async with proxy.stalled():
                 await one.commit("pump-1")
                 assert await served(clients, [1]) < SERVED_S
                 await two.until("not bus.healthy")
@@ -102,11 +103,11 @@ async def test_redis_half_open(database: str, redis_url: str) -> None:
 
 async def test_a_subscription_that_went_deaf_is_made_anew(database: str, redis_url: str) -> None:
     """The worse half of half-open: what is published arrives, so no command ever fails."""
-    async with Proxy(redis_url) as proxy:
-        one, two = Node(database, redis_url, database), Node(database, proxy.url, database)
+    async with Proxy.to(redis_url) as proxy:
+        one, two = Node(database, redis_url, database), Node(database, through(redis_url, proxy), database)
         async with running(one, two):
             await two.until("bus.healthy")
-            async with proxy.deaf(connections=1):
+            async with proxy.stalled(first=1):
                 await two.until("not bus.healthy")
                 await two.until("bus.healthy")  # over a new connection, the old one still being deaf
             assert two.bus.reconnects == 1

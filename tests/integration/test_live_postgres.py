@@ -10,8 +10,9 @@ import pytest
 
 from alerts.live.feed import FeedTimes
 from alerts.live.tail import BLOCK
-from tests.integration.faults import Proxy, pair, subscribers
+from tests.integration.faults import pair, subscribers
 from tests.integration.live import Client, Node, offsets, running
+from tests.proxy import Proxy, through
 
 NEVER_LOOKS = FeedTimes(check_s=60)
 """The look at the head every second would be counted among the reads."""
@@ -40,13 +41,13 @@ async def test_postgresql_frozen(database: str, redis_url: str) -> None:
     earlier = Node(database, redis_url, database)
     async with running(earlier):
         await earlier.commit("pump-1", "pump-1", "pump-1")
-    async with Proxy(database) as proxy:
-        node = Node(proxy.url, redis_url, database)
+    async with Proxy.to(database) as proxy:
+        node = Node(through(database, proxy), redis_url, database)
         async with running(node):
             client, live = await Client.connected(node), await Client.connected(node)
             await live.subscribe()
             wanted = {"channel": "alerts", "recover": True, "epoch": node.feed.epoch, "offset": 1}
-            async with proxy.deaf():
+            async with proxy.stalled():
                 began = time.monotonic()
                 errors = [await client.error("subscribe", wanted) for _ in range(10)]
                 assert errors == [100] * 10
@@ -62,8 +63,8 @@ async def test_postgresql_frozen(database: str, redis_url: str) -> None:
 
 async def test_what_is_in_memory_is_not_served_while_postgresql_is_away(database: str, redis_url: str) -> None:
     """Nobody could tell whether the sequence still is the same one."""
-    async with Proxy(database) as proxy:
-        node = Node(proxy.url, redis_url, database)
+    async with Proxy.to(database) as proxy:
+        node = Node(through(database, proxy), redis_url, database)
         async with running(node):
             await node.commit("pump-1")
             client, reads = await Client.connected(node), node.feed.reads
@@ -71,7 +72,7 @@ async def test_what_is_in_memory_is_not_served_while_postgresql_is_away(database
             assert offsets((await client.subscribe(**wanted))["publications"]) == [1]
             assert node.feed.reads - reads <= 1, "the look at the head every second"
             await client.ask("unsubscribe", {"channel": "alerts"})
-            async with proxy.deaf(), asyncio.timeout(5):
+            async with proxy.stalled(), asyncio.timeout(5):
                 while "error" not in (reply := await client.ask("subscribe", wanted)):
                     await client.ask("unsubscribe", {"channel": "alerts"})
                     await asyncio.sleep(0.1)

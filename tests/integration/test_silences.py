@@ -1,7 +1,6 @@
 """Silences on a real database: what begins and ends is told once, and only paging is held."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,16 +12,9 @@ from alerts.routes.listing import AlertFilter, list_alerts, list_silences
 from alerts.silences import MAX_DURATION, Silences
 from schemas.errors import Invalid, NotFound, TooManySilences
 from schemas.silences import SilenceRequest
-from tests.integration.writing import Workshop, workshop
+from tests.integration.writing import Workshop
 
 T = "temperature"
-
-
-@pytest.fixture
-async def shop(database: str) -> AsyncIterator[Workshop]:
-    """A worker's parts on a database of its own."""
-    async with workshop(database) as shop:
-        yield shop
 
 
 @pytest.fixture

@@ -7,14 +7,17 @@ from typing import Any
 
 import asyncpg
 import numpy as np
+from prometheus_client import CollectorRegistry
 
 from alerts.engine import Engine
 from alerts.rulebook import RuleBook, RuleLoader
 from ingest.group import Batch, arrange
 from ingest.lane import Lane
+from ingest.metrics import WriteMetrics
 from ingest.partitions import Partitions
 from ingest.series import SeriesTable
 from ingest.store import Screening
+from ingest.writer import Writer, WriterLimits
 from schemas.columns import Int64s, Receipt, Rows, SeriesKey
 from schemas.events import Event
 from schemas.rules import RuleRequest
@@ -23,6 +26,10 @@ from schemas.times import to_datetime, to_micros
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
 NOW = 20_780 * DAY + DAY // 2  # microseconds; noon, so that a test's readings lie in one day
+
+T = "temperature"
+PLAIN: dict[str, Any] = {"condition": {"type": "threshold", "levels": [{"severity": "warning", "above": 70.0}]}}
+"""What changes `rule_request` to one level without hysteresis."""
 
 Point = tuple[str, float, float]
 """Metric, seconds after `NOW`, value."""
@@ -155,3 +162,21 @@ async def workshop(database: str) -> AsyncIterator[Workshop]:
         finally:
             for lane in shop.lanes:
                 await lane.close()
+
+
+def writer(shop: Workshop, **limits: Any) -> Writer:
+    """A writer without rules."""
+    metrics = WriteMetrics(CollectorRegistry())
+    return Writer(shop.pool, shop.partitions, NoRules(), metrics, WriterLimits(**limits), shop.series.forget)
+
+
+async def outcomes(writer: Writer, batches: list[Batch]) -> list[Receipt | BaseException]:
+    """Write batches at the same time, so that they make one group."""
+    waiting = [asyncio.create_task(writer.write(batch, asyncio.get_running_loop().time())) for batch in batches]
+    await asyncio.sleep(0)
+    running = asyncio.create_task(writer.run())
+    try:
+        return await asyncio.gather(*waiting, return_exceptions=True)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)

@@ -1,9 +1,7 @@
-"""The benchmark of growth: its points, what it lays in beforehand, the packed limit, its table and its chart."""
+"""The benchmark of growth: its points, what it lays in beforehand, its table and its chart."""
 
-import io
 import json
 import math
-import struct
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,18 +13,15 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from ingest import runs
 from load.bench import burden, stock
 from load.bench.axis import QUICK_SERIES, QUICK_STORED, SERIES, Axis, Point, points
 from load.bench.cli import app
 from load.bench.growth import table
-from load.bench.packed import parse
 from load.bench.panels import NOTED, columns, draw, lines_of, short, span
 from load.bench.plan import DEVICES, METRICS, Plan
 from load.bench.result import Result, load, median_of
 from load.bench.stock import PAST_DAYS, RUN_READINGS, shelves
 from load.bench.subject import SubjectError
-from schemas.columns import Rows
 from schemas.rules import RuleRequest
 from tests.unit.test_bench_result import result
 
@@ -39,14 +34,6 @@ def grown(axis: Axis, point: int, total: float = 3.0, case: str = "100-rows", **
     for name, value in more.items():
         setattr(made, name, value)
     return made
-
-
-def rows(lengths: list[int]) -> Rows:
-    """Series 1, 2, …, each with so many readings, a millisecond apart."""
-    series = np.repeat(np.arange(1, len(lengths) + 1, dtype=np.int32), lengths)
-    ticks = np.concatenate([np.arange(length) for length in lengths])
-    ts = (ticks + 1_795_428_000_000) * 1_000
-    return Rows(series, ts, ticks.astype(np.float64), ts)
 
 
 # -- points ----------------------------------------------------------------------------------------------------------
@@ -138,41 +125,6 @@ def test_rules_are_spread_over_the_series_and_never_fire() -> None:
     assert len(watched) == SERIES == DEVICES * len(METRICS)
     assert '"above":1000000000.0' in made[0].condition.model_dump_json()
     assert burden.documents(0) == []
-
-
-# -- the packed limit --------------------------------------------------------------------------------------------------
-
-
-def test_parse_counts_the_readings_of_runs_and_of_plain_rows() -> None:
-    plain, packed = runs.encode(rows([1, 7, 1, 20, 3]))
-    assert plain is not None
-    assert packed is not None
-    assert parse(packed).readings.tolist() == [7, 20]
-    assert parse(plain).readings.tolist() == [1] * 5
-    assert parse(plain).ends[-1] == len(plain) - 2
-    assert len(parse(plain[:19] + plain[-2:]).ends) == 0
-
-
-def test_parts_are_whole_inputs_that_hold_everything_once() -> None:
-    _, packed = runs.encode(rows([10] * 12))
-    assert packed is not None
-    parts = parse(packed).cut(3)
-    assert [parse(part).readings.tolist() for part in parts] == [[10] * 4] * 3
-    assert {part[:19] for part in parts} == {packed[:19]}
-    assert {part[-2:] for part in parts} == {b"\xff\xff"}
-    assert b"".join(part[19:-2] for part in parts) == packed[19:-2]
-
-
-def test_parts_without_tuples_are_empty() -> None:
-    assert parse(io.BytesIO(b"PGCOPY\n\xff\r\n\0" + bytes(8) + b"\xff\xff").getvalue()).cut(2) == [b"", b""]
-    _, packed = runs.encode(rows([10]))
-    assert packed is not None
-    assert sorted(parse(packed).cut(3), key=len) == [b"", b"", packed]
-
-
-def test_a_null_has_no_bytes() -> None:
-    data = bytes(19) + struct.pack(">hi", 1, -1) + struct.pack(">hii", 1, 4, 7) + b"\xff\xff"
-    assert parse(data).ends.tolist() == [25, 35]
 
 
 # -- results -----------------------------------------------------------------------------------------------------------

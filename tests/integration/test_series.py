@@ -1,0 +1,61 @@
+"""The table of series: made once whoever asks first, adopted, made anew, for nobody who has gone."""
+
+import asyncio
+
+import asyncpg
+import numpy as np
+import pytest
+
+from ingest.series import MAX_WANTED
+from schemas.columns import Receipt, SeriesKey
+from schemas.errors import Overloaded, Unavailable
+from tests.integration.writing import Workshop, workshop
+
+
+async def test_a_series_that_an_older_version_made_is_adopted(shop: Workshop) -> None:
+    await shop.write(*[("a", float(place), 1.0) for place in range(10)])
+    await shop.pool.execute("DELETE FROM newest")
+    assert await shop.write(("a", 5, 2.0), ("a", 9, 2.0), ("a", 10, 2.0)) == Receipt(1, 2)
+    assert await shop.newest() == {"a": (10, 2.0)}
+
+
+async def test_a_series_that_was_deleted_is_made_anew(shop: Workshop) -> None:
+    batch = await shop.batch(("a", 1, 1.0))
+    await shop.pool.execute("DELETE FROM series")
+    with pytest.raises(Unavailable):
+        await shop.flush(batch)
+    assert await shop.write(("a", 1, 1.0)) == Receipt(1, 0)
+    assert await shop.values() == {("a", 1): 1.0}
+
+
+async def test_series_are_the_same_whoever_makes_them_first(shop: Workshop, database: str) -> None:
+    points = [(f"m{number}", 0.0, 1.0) for number in range(50)]
+    async with workshop(database) as other:
+        mine, theirs = await asyncio.gather(shop.batch(*points), other.batch(*reversed(points)))
+    assert np.array_equal(np.sort(mine.series_id), np.sort(theirs.series_id))
+    assert await shop.pool.fetchval("SELECT count(*) FROM series") == 50
+
+
+async def test_series_that_nobody_waits_for_any_more_delay_nobody(shop: Workshop) -> None:
+    async with shop.pool.acquire() as other, other.transaction():
+        await other.execute("LOCK TABLE series IN ACCESS EXCLUSIVE MODE")
+        asking = [
+            asyncio.create_task(shop.series.resolve([SeriesKey(f"d{number}", f"m{n}") for n in range(2_000)]))
+            for number in range(20)
+        ]
+        await asyncio.sleep(0.1)
+        with pytest.raises(Overloaded):
+            await shop.series.resolve([SeriesKey("e", f"m{n}") for n in range(MAX_WANTED)])
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+    assert len(await shop.series.resolve([SeriesKey("f", "m")])) == 1
+    assert await shop.pool.fetchval("SELECT count(*) FROM series") <= 1_001, "made for nobody"
+
+
+async def test_whom_the_search_fails_is_told_and_the_next_one_is_served(shop: Workshop) -> None:
+    await shop.pool.execute("ALTER TABLE series RENAME TO elsewhere")
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await asyncio.wait_for(shop.series.resolve([SeriesKey("a", "m")]), 5)
+    await shop.pool.execute("ALTER TABLE elsewhere RENAME TO series")
+    assert len(await shop.series.resolve([SeriesKey("a", "m"), SeriesKey("a", "m")])) == 2
