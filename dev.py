@@ -4,7 +4,7 @@
 usage: python3 dev.py COMMAND [...]
 
   up [--demo] [--port N] …   start Sluice with its own PostgreSQL and Valkey
-  test [--all] [pytest …]    every check, then every test; --all adds those that take minutes
+  test [--all] [pytest …]    every check, then every test; --all adds those that take minutes; -n 0: in one process
   faults [pytest …]          tests that break things, the long ones too: half an hour; -m "not long" takes two minutes
   check                      lint, formatting, types
   bench [--quick] …          what a reading costs, and where
@@ -42,6 +42,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS = {"run": ROOT / "requirements.txt", "test": ROOT / "requirements-test.txt"}  # the second contains the first
 NEEDS_TEST = {"test", "faults", "check", "bench", "load", "lock"}  # every other command does with less
 MODULES = {"bench": ("load.bench",), "faults": ("pytest", "tests/faults", "--verbose", "--capture=no")}
+PARALLEL = ("-n", "2", "--dist", "worksteal")  # half of the tests for each process, in order; who is done first, helps
 CHECKS = {"lint": ("ruff", "check", "."), "formatting": ("ruff", "format", "--check", "."), "types": ("mypy",)}
 # --no-compile: byte code is made when a module is first imported; to compile all of it costs seconds, most never runs.
 PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--no-compile", "--progress-bar", "off")
@@ -88,9 +89,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def pytest_arguments(rest: Sequence[str]) -> list[str]:
-    """Leave out what takes minutes unless `--all` is there; ours comes first, so that a caller's own `-m` wins."""
+    """Leave out what takes minutes unless `--all` is there; ours comes first, so that a caller's own `-m` or `-n` wins.
+
+    Two processes (`-n 0`: none but this one) share the tests, since most of these wait: for a start, a timeout, a disk.
+    """
     selection = [] if "--all" in rest else ["-m", "not long"]
-    return selection + [word for word in rest if word != "--all"]
+    return [*PARALLEL, *selection, *(word for word in rest if word != "--all")]
 
 
 def check() -> int:

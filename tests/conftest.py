@@ -9,7 +9,7 @@ import itertools
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from server.keys import KeyRing
 from server.local import LocalServices, local_services
 from server.migrations import migrate
 from server.supervisor import Supervisor
+from tests.turns import turn
 
 TEMPLATE = "sluice_template"
 HOST = "127.0.0.1"
@@ -171,7 +172,7 @@ async def _start(
     return server
 
 
-async def until_ready(server: Server, patience_s: float = 20.0) -> None:
+async def until_ready(server: Server, patience_s: float = 60.0) -> None:
     """Wait until every worker answers that it is ready."""
     deadline = time.monotonic() + patience_s
     ready: set[str] = set()
@@ -187,6 +188,13 @@ async def until_ready(server: Server, patience_s: float = 20.0) -> None:
         except (OSError, TimeoutError, aiohttp.ClientError):
             pass
         await asyncio.sleep(0.01)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let tests of a parallel run take turns; first, so that to wait for one is no part of a test's time limit."""
+    with turn(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -1,4 +1,8 @@
-"""Batches as clients POST them, and what every answer has to be."""
+"""Batches as clients POST them, and what every answer has to be.
+
+A plain request whose key and series are known takes the express door, all others the app. So a refusal is provoked at
+both, on a connection's first request and again when everything about it is known.
+"""
 
 import asyncio
 import itertools

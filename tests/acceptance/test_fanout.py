@@ -53,6 +53,7 @@ def poster(server: Server, session: aiohttp.ClientSession) -> Callable[[str, flo
     return post
 
 
+@pytest.mark.alone
 async def test_an_alert_reaches_a_hundred_dashboards_on_both_workers_at_once(
     running_server: Server, watched: list[Dashboard]
 ) -> None:

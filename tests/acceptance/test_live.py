@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 from websockets.asyncio.client import ClientConnection, connect
 
 from server.supervisor import VANISHED_MS, _bound
@@ -53,9 +54,15 @@ async def test_readings_of_every_worker_and_both_doors_reach_the_viewers_of_all(
                 await publication(viewer, 0.5)  # a retry brings nothing new
 
 
-async def test_a_retry_is_no_news(start_server: StartServer) -> None:
+@pytest_asyncio.fixture(scope="module")
+async def one_worker(start_shared_server: StartServer) -> Server:
+    """A server with one worker, for tests that write to different devices."""
+    return await start_shared_server(1)
+
+
+async def test_a_retry_is_no_news(one_worker: Server) -> None:
     """What was stored stays, so what the retry says instead is not shown."""
-    server = await start_server(1)
+    server = one_worker
     reading = {"ts": now_ms(), "metric": "t", "value": 1}
     await server.write({"device": "pump-1", "readings": [reading]})
     viewer = await dial(server.url, await server.key("read"), "readings:pump-1")
@@ -70,12 +77,12 @@ async def test_a_retry_is_no_news(start_server: StartServer) -> None:
     viewer.transport.abort()
 
 
-async def test_a_late_reading_is_no_news_to_who_begins_to_view(start_server: StartServer) -> None:
-    server = await start_server(1)
+async def test_a_late_reading_is_no_news_to_who_begins_to_view(one_worker: Server) -> None:
+    server = one_worker
     clock, labels = now_ms(), {"b": "ü", "aa": "1"}
-    device = {"device": "pump-1", "labels": labels}
+    device = {"device": "pump-2", "labels": labels}
     await server.write({**device, "readings": [{"ts": clock, "metric": "t", "value": 1}]})
-    viewer = await dial(server.url, await server.key("read"), "readings:pump-1")
+    viewer = await dial(server.url, await server.key("read"), "readings:pump-2")
     await server.write({**device, "readings": [{"ts": clock - 60_000, "metric": "t", "value": 2}]})
     await server.write({**device, "readings": [{"ts": clock + 1, "metric": "t", "value": 3}]})
     readings = json.loads(await viewer.recv())["push"]["pub"]["data"]["readings"]

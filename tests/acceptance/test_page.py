@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright, expect
 
 CHROMIUM = shutil.which("chromium")
@@ -33,7 +34,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's package
 
 
 class Server(Protocol):
-    """What `running_server` gives: a server with two workers, and a key for it."""
+    """What `shared_server` gives: a server with two workers, and a key for it."""
 
     url: str
     admin_key: str
@@ -93,16 +94,24 @@ class Desk:
         self.asked.add(request.url)
 
 
-@pytest.fixture
-async def desk(running_server: Server) -> AsyncIterator[Desk]:
-    """A desk; whoever leaves it finds that the browser had nothing to complain of, and went nowhere else."""
-    ARTIFACTS.mkdir(exist_ok=True)
+@pytest_asyncio.fixture(scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """A browser."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        desk = Desk(browser, running_server)
-        yield desk
+        yield browser
         await browser.close()
-    host = running_server.url.removeprefix("http://").rstrip("/")
+
+
+@pytest.fixture
+async def desk(shared_server: Server, browser: Browser) -> AsyncIterator[Desk]:
+    """A desk; whoever leaves it finds that the browser had nothing to complain of, and went nowhere else."""
+    ARTIFACTS.mkdir(exist_ok=True)
+    desk = Desk(browser, shared_server)
+    yield desk
+    for context in browser.contexts:
+        await context.close()
+    host = shared_server.url.removeprefix("http://").rstrip("/")
     elsewhere = {url for url in desk.asked if url.split("/")[2] != host}
     assert (desk.complaints, elsewhere) == ([], set())
     assert not [url for url in desk.asked if "slk_" in url], "a key in a URL ends up in logs"

@@ -199,12 +199,12 @@ async def test_webhooks_of_a_server_that_is_killed(start_server: StartServer, re
     assert 'sluice_webhook_attempts_total{outcome="delivered"}' in text
 
 
-async def test_a_made_key_is_shown_to_an_admin(running_server: Server) -> None:
-    keys = {(await running_server.call("GET", "/v1/webhooks/key"))[1]["key"] for _ in range(6)}
+async def test_a_made_key_is_shown_to_an_admin(shared_server: Server) -> None:
+    keys = {(await shared_server.call("GET", "/v1/webhooks/key"))[1]["key"] for _ in range(6)}
     assert len(keys) == 1
 
 
-async def test_a_body_that_is_too_large_is_refused_before_its_key_is_judged(running_server: Server) -> None:
+async def test_a_body_that_is_too_large_is_refused_before_its_key_is_judged(shared_server: Server) -> None:
     async def endless() -> AsyncIterator[bytes]:
         for _ in range(2_000):
             yield b" " * 65_536
@@ -214,9 +214,9 @@ async def test_a_body_that_is_too_large_is_refused_before_its_key_is_judged(runn
             headers = {"Content-Type": "application/json"}
             async with aiohttp.ClientSession() as session:
                 try:
-                    async with session.post(running_server.url + path, data=data, headers=headers) as response:
+                    async with session.post(shared_server.url + path, data=data, headers=headers) as response:
                         assert response.status == 413, (path, await response.text())
                         assert response.content_type == "application/problem+json"
                 except aiohttp.ClientConnectionError:  # it hung up in the middle of sending
                     assert not isinstance(data, bytes)
-    assert (await running_server.call("GET", "/v1/rules"))[0] == 200
+    assert (await shared_server.call("GET", "/v1/rules"))[0] == 200

@@ -49,24 +49,24 @@ async def test_devices_by_pages_without_gap_or_double(running_server: Server) ->
         assert [item["device"] for item in page["items"]] == [name for name in names if name.startswith(prefix)]
 
 
-async def test_a_device_and_what_is_known_of_it(running_server: Server) -> None:
-    await store(running_server, "pump-7", {"temperature": [1.0, 2.5], "running": [1.0, 0.0]})
-    _, page = await running_server.call("GET", "/v1/devices")
+async def test_a_device_and_what_is_known_of_it(shared_server: Server) -> None:
+    await store(shared_server, "known-7", {"temperature": [1.0, 2.5], "running": [1.0, 0.0]})
+    _, page = await shared_server.call("GET", "/v1/devices?prefix=known")
     (item,) = page["items"]
-    assert (item["device"], item["metrics"]) == ("pump-7", 2)
+    assert (item["device"], item["metrics"]) == ("known-7", 2)
     assert item["first_seen"] <= item["last_seen"]
     assert item["first_seen"].endswith("Z")
-    status, device = await running_server.call("GET", "/v1/devices/pump-7")
-    assert (status, device["device"]) == (200, "pump-7")
+    status, device = await shared_server.call("GET", "/v1/devices/known-7")
+    assert (status, device["device"]) == (200, "known-7")
     assert [(series["metric"], series["labels"]) for series in device["series"]] == [
         ("running", {}),
         ("temperature", {}),
     ]
-    status, latest = await running_server.call("GET", "/v1/devices/pump-7/latest")
+    status, latest = await shared_server.call("GET", "/v1/devices/known-7/latest")
     assert (status, latest) == (
         200,
         {
-            "device": "pump-7",
+            "device": "known-7",
             "metrics": {
                 "running": {"ts": text(NOW_MS), "value": 0.0},
                 "temperature": {"ts": text(NOW_MS), "value": 2.5},
@@ -75,10 +75,10 @@ async def test_a_device_and_what_is_known_of_it(running_server: Server) -> None:
     )
 
 
-async def test_latest_of_several_label_sets_carries_their_labels(running_server: Server) -> None:
+async def test_latest_of_several_label_sets_carries_their_labels(shared_server: Server) -> None:
     for site in ("A", "B"):
-        await store(running_server, "pump-7", {"m": [float(ord(site))]}, labels={"site": site})
-    _, latest = await running_server.call("GET", "/v1/devices/pump-7/latest")
+        await store(shared_server, "labelled-7", {"m": [float(ord(site))]}, labels={"site": site})
+    _, latest = await shared_server.call("GET", "/v1/devices/labelled-7/latest")
     items = sorted(latest["metrics"]["m"], key=lambda item: str(item["labels"]["site"]))
     assert items == [
         {"ts": text(NOW_MS), "value": 65.0, "labels": {"site": "A"}},
@@ -87,17 +87,17 @@ async def test_latest_of_several_label_sets_carries_their_labels(running_server:
 
 
 @pytest.mark.parametrize("name", ["é/ü", "a b", "100%", "<img onerror=x>", "'; DROP TABLE readings; --", "a#b"])
-async def test_a_name_in_a_path_is_percent_encoded(running_server: Server, name: str) -> None:
-    await store(running_server, name, {"m": [1.0]})
+async def test_a_name_in_a_path_is_percent_encoded(shared_server: Server, name: str) -> None:
+    await store(shared_server, name, {"m": [1.0]})
     for path in ("", "/latest"):
-        status, answer = await running_server.call("GET", f"/v1/devices/{quote(name, safe='')}{path}")
+        status, answer = await shared_server.call("GET", f"/v1/devices/{quote(name, safe='')}{path}")
         assert (status, answer["device"]) == (200, name)
 
 
-async def test_unknown_devices_are_404(running_server: Server) -> None:
+async def test_unknown_devices_are_404(shared_server: Server) -> None:
     for name in ("unknown", "%00", "%ff", "a%0Ab", "x" * 129, "%20a"):
         for path in ("", "/latest"):
-            status, answer = await running_server.call("GET", f"/v1/devices/{name}{path}")
+            status, answer = await shared_server.call("GET", f"/v1/devices/{name}{path}")
             assert (status, answer["status"]) == (404, 404), name
 
 
@@ -106,26 +106,26 @@ async def test_unknown_devices_are_404(running_server: Server) -> None:
     ["limit=0", "limit=1001", "limit=1e9", "limit=x", "cursor=x", "cursor=!!!", "cursor=Ilx1ZDgwMCI", "cursor=MTc",
      "prefix=%00", f"prefix={'x' * 129}"],
 )  # fmt: skip
-async def test_bad_parameters_are_422(running_server: Server, query: str) -> None:
-    status, answer = await running_server.call("GET", f"/v1/devices?{query}")
+async def test_bad_parameters_are_422(shared_server: Server, query: str) -> None:
+    status, answer = await shared_server.call("GET", f"/v1/devices?{query}")
     assert (status, answer["status"], answer["error_count"]) == (422, 422, 1)
 
 
-async def test_a_bound_key_sees_its_own_devices_only(running_server: Server) -> None:
-    for name in ("pump-1", "pump-2", "pumpX1", "room-1", "xpump-1"):
-        await store(running_server, name, {"m": [1.0]})
-    key = await running_server.key("read", device_glob="pump-?")
+async def test_a_bound_key_sees_its_own_devices_only(shared_server: Server) -> None:
+    for name in ("own-1", "own-2", "ownX1", "other-1", "xown-1"):
+        await store(shared_server, name, {"m": [1.0]})
+    key = await shared_server.key("read", device_glob="own-?")
     seen, cursor = [], ""
     for _ in range(2):
-        _, page = await running_server.call("GET", f"/v1/devices?limit=1{cursor}", key=key)
+        _, page = await shared_server.call("GET", f"/v1/devices?limit=1{cursor}", key=key)
         seen += [item["device"] for item in page["items"]]
         cursor = f"&cursor={page['next']}"
-    assert seen == ["pump-1", "pump-2"]
+    assert seen == ["own-1", "own-2"]
     assert page["next"] is None
     for path in ("", "/latest"):
-        assert (await running_server.call("GET", f"/v1/devices/pump-1{path}", key=key))[0] == 200
-        for name in ("room-1", "xpump-1", "unknown"):
-            assert (await running_server.call("GET", f"/v1/devices/{name}{path}", key=key))[0] == 403, "told apart"
+        assert (await shared_server.call("GET", f"/v1/devices/own-1{path}", key=key))[0] == 200
+        for name in ("other-1", "xown-1", "unknown"):
+            assert (await shared_server.call("GET", f"/v1/devices/{name}{path}", key=key))[0] == 403, "told apart"
 
 
 def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:

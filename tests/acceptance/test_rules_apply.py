@@ -40,14 +40,22 @@ class Folder:
 
     async def stored(self) -> dict[str, Any]:
         """The server's rules by name."""
+        return {rule["name"]: rule for rule in await self.all()}
+
+    async def all(self) -> list[dict[str, Any]]:
+        """The server's rules, also where two have one name."""
         _, found = await self.server.call("GET", "/v1/rules")
-        return {rule["name"]: rule for rule in found["items"]}
+        items: list[dict[str, Any]] = found["items"]
+        return items
 
 
 @pytest.fixture
-def folder(running_server: Server, tmp_path: Path) -> Folder:
-    """A folder, and a server."""
-    return Folder(tmp_path, running_server)
+async def folder(shared_server: Server, tmp_path: Path) -> Folder:
+    """A folder, and a server without rules."""
+    folder = Folder(tmp_path, shared_server)
+    for rule in await folder.all():
+        assert (await shared_server.call("DELETE", f"/v1/rules/{rule['id']}"))[0] == 204
+    return folder
 
 
 async def test_the_example_of_the_docs_applies_as_it_stands_and_twice_changes_nothing(folder: Folder) -> None:
@@ -115,7 +123,7 @@ async def test_what_an_unchanged_rule_has_fired_stays(folder: Folder) -> None:
     await folder.apply(ONE, "--yes")
     now = time.time_ns() // 1_000_000
     await asyncio.sleep(1)  # until every worker knows the rule
-    batch = {"device": "pump-7", "readings": [{"ts": now, "metric": "temperature", "value": 99}]}
+    batch = {"device": "fan-7", "readings": [{"ts": now, "metric": "temperature", "value": 99}]}
     assert (await folder.server.write(batch))[0] == 200
     firing = (await folder.server.call("GET", "/v1/alerts?state=firing"))[1]["items"]
     assert len(firing) == 1
@@ -169,12 +177,15 @@ async def test_refusals_say_what_to_do(folder: Folder, tmp_path: Path) -> None:
     assert "no key" in (await sluice(tmp_path, "rules", "export", "--url", folder.server.url)).err
     missing = await folder.rules("apply", "missing.yaml")
     assert (missing.code, missing.err) == (1, "sluice: missing.yaml: cannot be read: No such file or directory\n")
+    ids = []
     for _ in range(2):
         rule = {"name": "Hot", "metric": "*", "condition": parse_rules(ONE, "")[0].condition.model_dump(mode="json")}
-        assert (await folder.server.call("POST", "/v1/rules", rule))[0] == 201
+        status, made = await folder.server.call("POST", "/v1/rules", rule)
+        assert status == 201
+        ids.append(made["id"])
     done = await folder.apply(ONE, "--yes")
     assert done.code == 1
-    assert "2 rules called 'Hot' (ids 1, 2)" in done.err
+    assert f"2 rules called 'Hot' (ids {ids[0]}, {ids[1]})" in done.err
     assert "2 rules called 'Hot'" in (await folder.rules("export")).err
 
 

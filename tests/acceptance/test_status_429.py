@@ -6,6 +6,7 @@ import time
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from tests.acceptance.posting import (
     BOTH_DOORS,
@@ -16,12 +17,18 @@ from tests.acceptance.posting import (
     raw,
     stored,
 )
-from tests.conftest import StartServer
+from tests.conftest import Server, StartServer
+
+
+@pytest_asyncio.fixture(scope="module")
+async def impatient(start_shared_server: StartServer) -> Server:
+    """A worker that waits half a second for a body, and takes a small one."""
+    return await start_shared_server(workers=1, receive_s=0.5, max_body_bytes=20_000)
 
 
 @pytest.mark.parametrize("kind", ["Content-Length: 500", "Transfer-Encoding: chunked"])
-async def test_408_of_a_slow_body(start_server: StartServer, kind: str) -> None:
-    server = await start_server(workers=1, receive_s=0.5)
+async def test_408_of_a_slow_body(impatient: Server, kind: str) -> None:
+    server = impatient
     await assert_life_goes_on(server)
     before = await stored(server)
     beginning = b"5\r\n[    \r\n" if "chunked" in kind else b'{"device":"pump-7",'
@@ -32,11 +39,10 @@ async def test_408_of_a_slow_body(start_server: StartServer, kind: str) -> None:
     await assert_life_goes_on(server)
 
 
-async def test_413_of_an_inflated_body(start_server: StartServer) -> None:
-    server = await start_server(workers=1, max_body_bytes=20_000)
-    status, problem, _ = await post(server, gzip.compress(bytes(20_001)), {"Content-Encoding": "gzip"})
+async def test_413_of_an_inflated_body(impatient: Server) -> None:
+    status, problem, _ = await post(impatient, gzip.compress(bytes(20_001)), {"Content-Encoding": "gzip"})
     assert (status, problem["limit"], problem["value"]) == (413, "body_bytes", 20_000)
-    await assert_life_goes_on(server)
+    await assert_life_goes_on(impatient)
 
 
 @pytest.mark.parametrize("policy", ["requests", "readings"])

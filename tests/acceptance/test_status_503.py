@@ -38,6 +38,7 @@ async def own_postgres(tmp_path: Path) -> AsyncIterator[LocalPostgres]:
         yield postgres
 
 
+@pytest.mark.alone
 async def test_503_while_the_database_is_away(own_postgres: LocalPostgres, services: LocalServices) -> None:
     async with AsyncExitStack() as stack:
         server = await _start(stack, services, own_postgres.url, 2, {"redis_prefix": "away", "log_level": "critical"})

@@ -34,6 +34,7 @@ BATCH_S = 0.04
 """Between two batches of a device: 500 requests and 10,000 readings a second of all."""
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("how", ["killed", "frozen"])
 @pytest.mark.parametrize("away_s", [6, pytest.param(300, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
 async def test_redis_is_away(start_server: StartServer, valkey: LocalValkey, how: str, away_s: float) -> None:

@@ -47,36 +47,36 @@ async def statuses(server: Server, key: str, count: int = 16) -> set[int]:
     return set(await asyncio.gather(*(ask() for _ in range(count))))
 
 
-async def test_a_revoked_key_stops_on_every_worker(running_server: Server) -> None:
-    key = await running_server.key("read")
-    assert await statuses(running_server, key) == {200}
+async def test_a_revoked_key_stops_on_every_worker(shared_server: Server) -> None:
+    key = await shared_server.key("read")
+    assert await statuses(shared_server, key) == {200}
     began = time.monotonic()
-    assert (await running_server.call("DELETE", f"/v1/keys/{key.split('_')[1]}"))[0] == 204
-    while 200 in await statuses(running_server, key):
+    assert (await shared_server.call("DELETE", f"/v1/keys/{key.split('_')[1]}"))[0] == 204
+    while 200 in await statuses(shared_server, key):
         assert time.monotonic() - began < REVOKED_S
         await asyncio.sleep(0.1)
-    assert await statuses(running_server, key) <= {401, 429}  # so many wrong keys at once are a flood
+    assert await statuses(shared_server, key) <= {401, 429}  # so many wrong keys at once are a flood
 
 
-async def test_the_list_of_keys_has_no_secret(running_server: Server) -> None:
-    key = await running_server.key("ingest", device_glob="pump-*")
+async def test_the_list_of_keys_has_no_secret(shared_server: Server) -> None:
+    key = await shared_server.key("ingest", device_glob="pump-*")
     _, key_id, secret = key.split("_", 2)
-    _, answer = await running_server.call("GET", "/v1/keys")
+    _, answer = await shared_server.call("GET", "/v1/keys")
     (listed,) = [item for item in answer["items"] if item["id"] == key_id]
     assert (listed["scopes"], listed["device_glob"], listed["revoked_at"]) == (["ingest"], "pump-*", None)
     assert secret not in json.dumps(answer)
-    (row,) = await running_server.fetch("SELECT k::text AS text, secret_sha256 FROM keys k WHERE id = $1", key_id)
+    (row,) = await shared_server.fetch("SELECT k::text AS text, secret_sha256 FROM keys k WHERE id = $1", key_id)
     assert secret not in row["text"]
     assert row["secret_sha256"] == hashlib.sha256(secret.encode()).digest()
     assert len(secret) * 6 >= 128, "bits of base64"
 
 
-async def test_two_keys_overlap_and_one_may_go(running_server: Server) -> None:
-    old, new = await running_server.key("read"), await running_server.key("read")
+async def test_two_keys_overlap_and_one_may_go(shared_server: Server) -> None:
+    old, new = await shared_server.key("read"), await shared_server.key("read")
     assert old != new
-    assert (await running_server.call("DELETE", f"/v1/keys/{old.split('_')[1]}"))[0] == 204
-    assert await statuses(running_server, new, 4) == {200}
-    assert (await running_server.call("DELETE", "/v1/keys/unknown"))[0] == 404
+    assert (await shared_server.call("DELETE", f"/v1/keys/{old.split('_')[1]}"))[0] == 204
+    assert await statuses(shared_server, new, 4) == {200}
+    assert (await shared_server.call("DELETE", "/v1/keys/unknown"))[0] == 404
 
 
 async def test_a_wrong_secret_of_a_known_key(pool: asyncpg.Pool) -> None:

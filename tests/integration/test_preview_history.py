@@ -53,6 +53,7 @@ async def test_a_chunk_is_bounded_whatever_it_is_read_from(shop: Workshop) -> No
 LONG = (PLAIN, {"condition": {"type": "rate", "levels": [RISING], "window_s": 3_600}})
 
 
+@pytest.mark.alone
 async def test_a_long_history_holds_up_nobody_and_keeps_nothing(shop: Workshop) -> None:
     await fill(shop, 300_000)
     longest, turns = 0.0, 0

@@ -131,7 +131,7 @@ async def test_one_more_lane_helps_when_much_waits_or_the_others_are_stuck() -> 
 
 
 async def test_what_arrives_while_the_sockets_are_read_makes_one_group() -> None:
-    writer, lane = make()
+    writer, lane = make(gather_s=60)  # however slow the turns are
     running = asyncio.create_task(writer.run())
     outcomes: list[Outcome] = []
     for number in range(20):  # one at each turn of the loop
