@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import aiohttp
-import pytest
+import pytest_asyncio
 from fastapi.routing import iter_route_contexts
 from starlette.routing import Mount, WebSocketRoute
 
@@ -55,18 +55,8 @@ OF_ALL_DEVICES = ("/rules", "/keys", "/silences", "/webhooks", "/audit")
 BOUND_REFUSED = {route for route in SCOPES if any(part in route[1] for part in OF_ALL_DEVICES)}
 CHANNELS = {ALERTS: "every device", DEVICE_ALERTS: "its device", READINGS: "its device"}
 NO_CHANNELS = (
-    "",
-    "alert",
-    "alerts:",
-    "alerts:*",
-    "readings",
-    "readings:",
-    "readings:*",
-    "rules",
-    "keys",
-    "audit",
-    "$admin",
-)
+    "", "alert", "alerts:", "alerts:*", "readings", "readings:", "readings:*", "rules", "keys", "audit", "$admin",
+)  # fmt: skip
 DENIED, INVALID_TOKEN = 103, 3500
 
 _times = itertools.count(time.time_ns() // 1_000_000 - 60_000)  # milliseconds
@@ -108,10 +98,10 @@ async def ask(server: Server, method: str, path: str, key: str | None, body: Any
         return response.status
 
 
-@pytest.fixture
-async def server(start_server: StartServer) -> Server:
+@pytest_asyncio.fixture(scope="module")
+async def server(start_shared_server: StartServer) -> Server:
     """A server with one worker, which knows at once that a key was revoked."""
-    return await start_server(workers=1)
+    return await start_shared_server(workers=1)
 
 
 def test_every_route_is_in_the_table() -> None:
