@@ -60,6 +60,7 @@ async def test_postgres_is_killed(running_server: Server, postgres: LocalPostgre
     assert findings.exact, findings
 
 
+@pytest.mark.alone
 async def test_a_worker_is_killed(running_server: Server) -> None:
     before = running_server.supervisor.pids
     async with Traffic(running_server.url, running_server.admin_key) as traffic:
@@ -73,6 +74,7 @@ async def test_a_worker_is_killed(running_server: Server) -> None:
     assert findings.exact, findings
 
 
+@pytest.mark.alone
 async def test_a_worker_freezes(running_server: Server) -> None:
     before = running_server.supervisor.pids
     async with Traffic(running_server.url, running_server.admin_key) as traffic:

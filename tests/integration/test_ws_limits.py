@@ -108,6 +108,7 @@ async def test_a_slow_consumer_is_closed_and_nobody_else_notices(node: Node) -> 
     assert offsets(result["publications"]) == list(range(count - 9, count + 1))
 
 
+@pytest.mark.alone
 async def test_a_storm_makes_nobody_slow(node: Node) -> None:
     """More in one COMMIT than a queue may hold."""
     clients = [await Client.connected(node) for _ in range(5)]
@@ -123,6 +124,7 @@ async def test_a_storm_makes_nobody_slow(node: Node) -> None:
     assert await clients[0].offsets(1) == [12_002]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("node", [Limits(recheck_s=0.2, stall_s=0.5, close_s=5)], indirect=True)
 async def test_one_who_stops_reading_in_the_middle_of_a_storm_is_slow(node: Node) -> None:
     slow, neighbour = await Client.connected(node), await Client.connected(node)
