@@ -26,7 +26,8 @@ DEAF_S = 4.0  # without a sign of the elected worker for so long, nobody was lis
 AT_ONCE = 500  # alerts of one transaction: the counter of offsets is locked for everybody meanwhile
 
 _RULES = """
-SELECT id, revision, document, created_at, updated_at FROM rules WHERE document->'condition'->>'type' = 'absent'
+SELECT id, revision, document, created_at, updated_at FROM rules
+WHERE document->'condition'->>'type' = 'absent' AND NOT ending
 """
 _LISTENING = """
 INSERT INTO listening (since, beat_at) VALUES ($1, $1)
@@ -100,7 +101,7 @@ class Absence:
 
     async def _judge(self, connection: Connection, rule: Rule, now: datetime, since: datetime) -> None:
         condition = rule.condition
-        if not isinstance(condition, Absent) or condition.policy is Policy.KEEP:
+        if not isinstance(condition, Absent):
             return
         while await self._raise(connection, rule, condition, now, since) == AT_ONCE:
             pass

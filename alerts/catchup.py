@@ -26,6 +26,7 @@ _BEHIND = """
 SELECT st.rule_id, st.series_id
 FROM alert_states st
 JOIN newest n ON n.series_id = st.series_id
+JOIN rules r ON r.id = st.rule_id AND NOT r.ending
 WHERE (st.phase <> 'ok' OR st.flapping) AND n.live_us > (extract(epoch FROM st.last_ts) * 1000000)::bigint
 ORDER BY st.series_id
 LIMIT $1
@@ -36,7 +37,7 @@ SELECT n.live_us, st.last_ts, s.device, s.metric, s.labels::text AS labels,
 FROM newest n
 JOIN series s ON s.id = n.series_id
 JOIN alert_states st ON st.series_id = n.series_id AND st.rule_id = $1
-JOIN rules r ON r.id = st.rule_id
+JOIN rules r ON r.id = st.rule_id AND NOT r.ending
 WHERE n.series_id = $2
 FOR UPDATE OF n
 """

@@ -9,29 +9,33 @@ import asyncpg
 import structlog
 from pydantic import ValidationError
 
-from alerts import record
-from alerts.ending import end, hooks_of
 from alerts.engine import Engine
 from alerts.live.fetch import AWAY
 from alerts.matching import RuleSet, ready
 from alerts.record import ACQUIRE_S
-from schemas import audit
+from alerts.succession import RAISE_VERSION, Succession, note
 from schemas.audit import SLUICE, Act, Actor
 from schemas.columns import SeriesKey
 from schemas.conditions import Absent
+from schemas.errors import TooManyRules
 from schemas.events import Event
 from schemas.rules import Rule, RuleRequest
-from schemas.times import to_datetime
 
 log = structlog.get_logger(__name__)
 
 CHUNK = 500  # rules read at a time: bounds the hold on the loop
+MAX_RULES = 100_000  # more were never measured; a worker holds them all, at 1 to 2 KB each
 POLL_S = 0.5  # how often a worker looks whether the rules have changed
 
 _COLUMNS = "id, revision, document, created_at, updated_at"
-_PAIRS = "SELECT rule_id, series_id FROM alert_states WHERE rule_id = $1 ORDER BY rule_id, series_id"
-_NAMED = "SELECT document ->> 'name' AS name, revision FROM rules WHERE id = $1"
-_RAISE_VERSION = "UPDATE rules_version SET version = version + 1"
+# As they shall be: one that is being changed is shown as what it becomes, one that is being deleted is gone.
+_SHOWN = """
+SELECT id, revision, coalesce(successor, document) AS document, created_at, updated_at FROM rules
+WHERE (NOT ending OR successor IS NOT NULL) AND ($1::int IS NULL OR id = $1) ORDER BY id
+"""
+_WATCHING = f"SELECT {_COLUMNS} FROM rules WHERE NOT ending ORDER BY id"  # noqa: S608 - a constant
+# To count a hundred thousand takes 10 ms: so only where deleted ones have left the ids apart.
+_ROOM = "SELECT coalesce(max(id) - min(id) + 1, 0) < $1 OR (SELECT count(*) FROM rules) < $1 FROM rules"
 
 
 class RuleBook:
@@ -43,90 +47,50 @@ class RuleBook:
         clock_us: Callable[[], int],
         publish: Callable[[list[Event]], None],
         ring: Callable[[], None],
+        max_rules: int = MAX_RULES,
     ) -> None:
-        self._pool, self._clock_us, self._publish, self._ring = pool, clock_us, publish, ring
+        self._pool, self._ring, self._max_rules = pool, ring, max_rules
+        self._succession = Succession(pool, clock_us, publish, ring)
 
     async def all(self) -> list[Rule]:
         """Every rule, by id."""
         async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
-            records = await connection.fetch(f"SELECT {_COLUMNS} FROM rules ORDER BY id")  # noqa: S608 - a constant
+            records = await connection.fetch(_SHOWN, None)
         return [rule for rule in map(readable_rule, records) if rule]
 
     async def get(self, rule_id: int) -> Rule | None:
         """One rule, or None."""
         async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
-            found = await connection.fetchrow(f"SELECT {_COLUMNS} FROM rules WHERE id = $1", rule_id)  # noqa: S608
+            found = await connection.fetchrow(_SHOWN, rule_id)
         return stored_rule(found) if found else None
 
     async def create(self, request: RuleRequest, by: Actor = SLUICE) -> Rule:
-        """Store a new rule."""
+        """Store a new rule. Raises TooManyRules."""
         async with self._pool.acquire(timeout=ACQUIRE_S) as connection, connection.transaction():
+            await connection.execute(RAISE_VERSION)  # first: by that row one waits for the other, and so counts it
+            if not await connection.fetchval(_ROOM, self._max_rules):
+                raise TooManyRules(f"at most {self._max_rules:,}")
             found = await connection.fetchrow(
                 f"INSERT INTO rules (document) VALUES ($1) RETURNING {_COLUMNS}",  # noqa: S608
                 request.model_dump_json(),
             )
-            await connection.execute(_RAISE_VERSION)
             assert found is not None  # noqa: S101 - an INSERT that did not raise returns its row
-            await _note(connection, by, Act.RULE_CREATE, found["id"])
+            await note(connection, by, Act.RULE_CREATE, found["id"])
         self._ring()
         return stored_rule(found)
 
     async def replace(self, rule_id: int, request: RuleRequest, by: Actor = SLUICE) -> Rule | None:
         """Change a rule; what it had fired is resolved, and fires again if a reading says so. None if unknown."""
-        async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
-            async with connection.transaction():
-                hooks = await _lock(connection, rule_id)
-                found = await connection.fetchrow(
-                    f"UPDATE rules SET document = $2, revision = revision + 1, updated_at = now() "  # noqa: S608
-                    f"WHERE id = $1 RETURNING {_COLUMNS}",
-                    rule_id,
-                    request.model_dump_json(),
-                )
-                if found is None:
-                    return None
-                await _note(connection, by, Act.RULE_REPLACE, rule_id)
-                events = await self._end_all(connection, rule_id, hooks)
-            self._tell(events)
-        return stored_rule(found)
+        known = await self._succession.change(rule_id, request.model_dump_json(), by)
+        return await self.get(rule_id) if known else None
 
     async def delete(self, rule_id: int, by: Actor = SLUICE) -> bool:
         """Delete a rule; what it had fired is resolved. False if it is unknown."""
-        async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
-            async with connection.transaction():
-                hooks = await _lock(connection, rule_id)
-                if rule_id not in hooks:
-                    return False
-                await _note(connection, by, Act.RULE_DELETE, rule_id)
-                events = await self._end_all(connection, rule_id, hooks, delete=True)
-            self._tell(events)
-        return True
+        return await self._succession.change(rule_id, None, by)
 
-    async def _end_all(
-        self, connection: record.Connection, rule_id: int, hooks: dict[int, list[str]], *, delete: bool = False
-    ) -> list[Event]:
-        """Resolve what a rule has fired, and forget its states. The rule is locked, so nobody steps it meanwhile."""
-        pairs = [tuple(found) for found in await connection.fetch(_PAIRS, rule_id)]
-        told = await end(connection, pairs, to_datetime(self._clock_us()))
-        if delete:
-            await connection.execute("DELETE FROM rules WHERE id = $1", rule_id)
-        await connection.execute(_RAISE_VERSION)
-        return await record.save_events(connection, told, hooks) if told else []
-
-    def _tell(self, events: list[Event]) -> None:
-        self._ring()
-        self._publish(events)
-
-
-async def _note(connection: record.Connection, by: Actor, act: Act, rule_id: int) -> None:
-    """Write down what is done to a stored rule. Not the whole of it: the URLs of its webhooks may hold secrets."""
-    found = await connection.fetchrow(_NAMED, rule_id)
-    await connection.execute(audit.INSERT, *audit.row(by, act, rule_id, dict(found) if found else None))
-
-
-async def _lock(connection: record.Connection, rule_id: int) -> dict[int, list[str]]:
-    """Lock a rule alone; returns its webhooks, of nothing if it is unknown."""
-    await connection.execute("SELECT FROM rules WHERE id = $1 FOR UPDATE", rule_id)
-    return await hooks_of(connection, {rule_id})
+    async def tick(self) -> None:
+        """Finish changes that another worker has begun. For the elected worker. Raises what the driver raises."""
+        await self._succession.tick()
 
 
 class RuleLoader:
@@ -161,7 +125,7 @@ class RuleLoader:
             version = await connection.fetchval("SELECT version FROM rules_version")
             if version == self._version:
                 return
-            records = await connection.fetch(f"SELECT {_COLUMNS} FROM rules ORDER BY id")  # noqa: S608
+            records = await connection.fetch(_WATCHING)
         rules = []
         for number, found in enumerate(records):
             if number % CHUNK == 0:

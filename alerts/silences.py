@@ -2,9 +2,10 @@
 
 Telling goes by pages, each in a transaction of its own with the place it has reached, so that it neither holds the
 counter of offsets for long nor is lost with the process. The first page is told where the silence is made or ended,
-the others by the elected evaluator, which also notices that a silence is over.
+the others by the elected evaluator, which also notices that a silence is over, and deletes it `KEEP_DAYS` later.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import fields
 from datetime import datetime, timedelta
@@ -26,6 +27,8 @@ MAX_IN_FORCE = 1_000  # bounds what it costs to ask whether an alert is silenced
 MAX_DURATION = timedelta(days=366)
 PAGE = 500  # alerts told of in one transaction
 MAX_PAGES = 20  # of one tick, so that the evaluator gets to its other work
+KEEP_DAYS = 30  # one that has ended
+KEEP_HOUSE_S = 60.0  # between two looks for those
 
 # One teller at a time: two silences that end together would each think that the other one still covers an alert.
 _LOCK = "SELECT pg_advisory_xact_lock(1360846929)"
@@ -59,6 +62,10 @@ WHERE a.state = 'firing' AND a.id > $1 AND a.device LIKE $2 AND a.metric LIKE $3
 ORDER BY a.id
 LIMIT $7
 """
+_PRUNE = """
+DELETE FROM silences WHERE id IN (
+    SELECT id FROM silences WHERE ended_at < now() - $1 * interval '1 day' ORDER BY id LIMIT $2)
+"""
 _ALERT_COLUMNS = ", ".join(field.name for field in fields(Alert) if field.name != "labels")
 _LOCK_FIRING = f"""
 SELECT {_ALERT_COLUMNS}, labels::text AS labels FROM alerts
@@ -80,6 +87,7 @@ class Silences:
 
     def __init__(self, pool: asyncpg.Pool, publish: Callable[[list[Event]], None]) -> None:
         self._pool, self._publish = pool, publish
+        self._keep_house_at = 0.0
 
     async def create(self, request: SilenceRequest, created_by: str, by: Actor = SLUICE) -> dict[str, Any]:
         """Make a silence. Raises Invalid for an end that is past or too far, or an unknown rule; TooManySilences."""
@@ -120,6 +128,10 @@ class Silences:
 
     async def tick(self) -> None:
         """Tell what is still to be told, at most `MAX_PAGES`. For one evaluator; a second one does no harm."""
+        if time.monotonic() >= self._keep_house_at:
+            self._keep_house_at = time.monotonic() + KEEP_HOUSE_S
+            async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
+                await connection.execute(_PRUNE, KEEP_DAYS, PAGE)
         for _ in range(MAX_PAGES):
             async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
                 async with connection.transaction():

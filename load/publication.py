@@ -1,4 +1,4 @@
-"""`python -m load.publication`: from sending a POST to having the publication on `/ws`, while others send at 0.6 of the knee.
+"""`python -m load.publication`: from sending a POST to having the publication on `/ws`, at 0.6 of the knee.
 
 Starts a server of its own in a temporary folder and prints one JSON object. Each round finds the knee anew, as the
 benchmark does (`closed loop`, as fast as answers come), then sends at 0.6 of it, and meanwhile has one device after the
@@ -130,10 +130,7 @@ def _spread(rounds: list[list[float]]) -> dict[str, float]:
 
 
 def main(
-    batch: Annotated[list[int], typer.Option(help="Readings in a request of the others; may be said again.")] = [
-        1,
-        100,
-    ],  # noqa: B006
+    batch: Annotated[tuple[int, int], typer.Option(help="Readings in a request of the others; two cases.")] = (1, 100),
     crossings: Annotated[int, typer.Option(help="Alerts in each round.")] = 200,
     rounds: Annotated[int, typer.Option(help="The figures are medians of the rounds' percentiles.")] = 5,
     workers: Annotated[int, typer.Option(help="Of the server; one is held to one core, with PostgreSQL.")] = 1,

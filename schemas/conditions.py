@@ -124,14 +124,14 @@ class Range(BaseModel):
 
 
 class Policy(StrEnum):
-    """What becomes of a silent device's alerts."""
+    """What becomes of a silent device's other alerts; that it is silent is an alert in any case."""
 
     ALERT = "alert"
-    """Its silence is an alert; its other alerts stay as they are."""
+    """They stay as they are, and nothing more is said: the default."""
     KEEP = "keep"
-    """Nothing: its silence is not told, its other alerts stay."""
+    """The same, said on purpose."""
     RESOLVE = "resolve"
-    """Its silence is an alert, and its other alerts are resolved."""
+    """They are resolved."""
 
 
 class Absent(BaseModel):

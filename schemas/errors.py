@@ -117,10 +117,22 @@ class DeliveryNotDead(Conflict):
     code = "delivery_not_dead"
 
 
+class DeliveryOvertaken(Conflict):
+    """Something later of the same rule and series was told since: this would tell the receiver what is past."""
+
+    code = "delivery_overtaken"
+
+
 class TooManySilences(Conflict):
     """More silences are in force than this server takes on; end some."""
 
     code = "too_many_silences"
+
+
+class TooManyRules(Conflict):
+    """There are as many rules as this server takes on; delete some, or raise SLUICE_MAX_RULES."""
+
+    code = "too_many_rules"
 
 
 class TooLarge(SluiceError):

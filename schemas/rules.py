@@ -1,6 +1,7 @@
 """Alert rules: which series they watch, and when they fire."""
 
 from datetime import datetime
+from typing import Self
 
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -9,6 +10,8 @@ from schemas.names import MAX_NAME_CHARS, is_storable, name_fault
 
 MAX_URL_CHARS = 1_024  # an index holds them
 MAX_PAIRS_CHARS = 16_384
+MASK = "/***"
+"""What is shown of a webhook's URL behind its host to who may not administer: it may hold a secret."""
 
 
 class RuleRequest(BaseModel):
@@ -62,6 +65,19 @@ class RuleRequest(BaseModel):
         if sum(map(len, pairs)) + sum(map(len, pairs.values())) > MAX_PAIRS_CHARS:
             raise ValueError(f"they have at most {MAX_PAIRS_CHARS} characters together")
         return pairs
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether a webhook of it is a mask, and leads nowhere."""
+        return any(url.path == MASK for url in self.webhooks)
+
+    def masked(self) -> Self:
+        """The rule as it is shown to who may only read."""
+        return self.model_copy(update={"webhooks": [_masked(url) for url in self.webhooks]})
+
+
+def _masked(url: AnyHttpUrl) -> AnyHttpUrl:
+    return AnyHttpUrl.build(scheme=url.scheme, host=url.host or "", port=url.port, path=MASK.removeprefix("/"))
 
 
 class Rule(RuleRequest):

@@ -124,7 +124,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             rules.ring()
             bus.publish(b"", RULES_TOPIC)
 
-        rulebook = RuleBook(pool, now_us, feed.committed, ring)
+        rulebook = RuleBook(pool, now_us, feed.committed, ring, settings.max_rules)
         silences = Silences(pool, feed.committed)
         webhooks = _webhooks(settings, pool, registry)
         stack.push_async_callback(webhooks.close)
@@ -133,6 +133,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             pool,
             {
                 "absence": Absence(pool, now_us, feed.committed).judge,
+                "rules": rulebook.tick,
                 "catch-up": CatchUp(pool, feed.committed, bounds).step,
                 "silences": silences.tick,
                 "webhooks": webhooks.tick,

@@ -6,12 +6,12 @@ from typing import Any
 
 import asyncpg
 
-from alerts.record import ACQUIRE_S, alert_of
+from alerts.record import ACQUIRE_S, DELIVERED, alert_of
 from alerts.silences import covered, silence_json
 from schemas import audit
 from schemas.audit import SLUICE, Act, Actor
 from schemas.cursor import encode_cursor
-from schemas.errors import DeliveryNotDead, NotFound
+from schemas.errors import DeliveryNotDead, DeliveryOvertaken, NotFound
 from schemas.names import as_like
 from schemas.times import to_text
 
@@ -50,6 +50,18 @@ WHERE ($1::text IS NULL OR state = $1) AND ($2::bigint IS NULL OR id < $2)
 ORDER BY id DESC
 LIMIT $3
 """  # noqa: S608
+# Told, or maybe: by a delivery that waits and was tried, or that was pruned since. By the event log, which keeps all.
+_OVERTAKEN = """
+SELECT EXISTS (
+    SELECT FROM webhook_deliveries d
+    JOIN alert_events e USING ("offset")
+    JOIN alert_events n ON n.device = e.device AND n."offset" > e."offset"
+    JOIN alerts a ON a.id = n.alert_id AND a.rule_id = d.rule_id AND a.series_id = d.series_id
+    WHERE d.id = $1 AND n.data->>'event' = ANY($2::text[]) AND NOT EXISTS (
+        SELECT FROM webhook_deliveries o
+        WHERE o.url = d.url AND o."offset" = n."offset"
+          AND (o.state = 'dead' OR o.state = 'waiting' AND o.attempts = 0)))
+"""
 _RETRY = f"""
 UPDATE webhook_deliveries
 SET state = 'waiting', attempts = 0, next_at = now(), waits_since = now(), last_error = NULL, done_at = NULL
@@ -113,8 +125,10 @@ async def list_deliveries(pool: asyncpg.Pool, state: str | None, before: int | N
 
 
 async def retry_delivery(pool: asyncpg.Pool, delivery_id: int, by: Actor = SLUICE) -> dict[str, Any]:
-    """Have a dead delivery tried again. Raises NotFound, DeliveryNotDead."""
+    """Have a dead delivery tried again. Raises NotFound, DeliveryNotDead, DeliveryOvertaken."""
     async with pool.acquire(timeout=ACQUIRE_S) as connection, connection.transaction():
+        if await connection.fetchval(_OVERTAKEN, delivery_id, [event.value for event in DELIVERED]):
+            raise DeliveryOvertaken
         found = await connection.fetchrow(_RETRY, delivery_id)
         if found is None:
             if not await connection.fetchval("SELECT id FROM webhook_deliveries WHERE id = $1", delivery_id):

@@ -5,7 +5,8 @@ from typing import Literal
 from fastapi import APIRouter, Request, Response
 
 from alerts.routes.desk import Id, UnboundAdmin, UnboundReader, actor_of, desk_of
-from schemas.errors import NotFound
+from schemas.errors import Fault, Invalid, NotFound
+from schemas.keys import Principal, Scope
 from schemas.rules import Rule, RuleRequest
 
 router = APIRouter(tags=["rules"])
@@ -14,25 +15,25 @@ router = APIRouter(tags=["rules"])
 @router.post("/rules", status_code=201)
 async def create_rule(request: Request, by: UnboundAdmin, rule: RuleRequest) -> Rule:
     """Make a rule; it watches within a second, on every worker."""
-    return await desk_of(request).rulebook.create(rule, actor_of(request))
+    return await desk_of(request).rulebook.create(_whole(rule), actor_of(request))
 
 
 @router.get("/rules")
 async def get_rules(request: Request, by: UnboundReader) -> dict[Literal["items"], list[Rule]]:
-    """All rules."""
-    return {"items": await desk_of(request).rulebook.all()}
+    """All rules; of their webhooks only the host, unless the key has the scope `admin`."""
+    return {"items": [_shown(rule, by) for rule in await desk_of(request).rulebook.all()]}
 
 
 @router.get("/rules/{rule_id}")
 async def get_rule(request: Request, by: UnboundReader, rule_id: Id) -> Rule:
-    """One rule."""
-    return _found(await desk_of(request).rulebook.get(rule_id))
+    """One rule; of its webhooks only the host, unless the key has the scope `admin`."""
+    return _shown(_found(await desk_of(request).rulebook.get(rule_id)), by)
 
 
 @router.put("/rules/{rule_id}")
 async def replace_rule(request: Request, by: UnboundAdmin, rule_id: Id, rule: RuleRequest) -> Rule:
     """Change a rule. Its active alerts are resolved; readings from now on are judged by the new one."""
-    return _found(await desk_of(request).rulebook.replace(rule_id, rule, actor_of(request)))
+    return _found(await desk_of(request).rulebook.replace(rule_id, _whole(rule), actor_of(request)))
 
 
 @router.delete("/rules/{rule_id}", status_code=204)
@@ -41,6 +42,17 @@ async def delete_rule(request: Request, by: UnboundAdmin, rule_id: Id) -> Respon
     if not await desk_of(request).rulebook.delete(rule_id, actor_of(request)):
         raise NotFound("no such rule")
     return Response(status_code=204)
+
+
+def _shown(rule: Rule, by: Principal) -> Rule:
+    return rule if by.has(Scope.ADMIN) else rule.masked()
+
+
+def _whole(rule: RuleRequest) -> RuleRequest:
+    """Raises Invalid for webhooks that were read with a key that may not see them."""
+    if rule.is_masked:
+        raise Invalid([Fault(("body", "webhooks"), "webhook_masked", "read the rule with a key of the scope admin")])
+    return rule
 
 
 def _found(rule: Rule | None) -> Rule:

@@ -4,6 +4,9 @@ One sender at a time has the lease of a target. Deliveries go out in the order o
 is silenced, or flapping) is passed by. Of an alert only the last held state is kept: what came before is superseded,
 and so is a `resolved` of which the receiver never heard the `firing`. Silences, flapping and rules are the same for
 all deliveries of an alert, so that these are held and let go together and never overtake each other.
+
+A state flaps until readings say otherwise. Where none come any more, what it holds would never be told: so it holds for
+`FLAPPING_HOLDS` after its last reading at most. It stays marked, and holds again when it is judged again.
 """
 
 import asyncio
@@ -24,11 +27,12 @@ KEEP_DAYS = 7  # what was delivered or superseded
 KEEP_DEAD_DAYS = 30
 CONNECTIONS = 3  # at one time, of the pool that the write path lives on
 BATCH = 1_000  # rows that one statement of the housekeeping takes on
+FLAPPING_HOLDS = "1 hour"  # of PostgreSQL; longer than a device is away that sends every few minutes, or restarts
 
 _HELD = (
     covered("e.device", "(e.data->'alert'->>'metric')", "d.rule_id")
-    + " OR EXISTS (SELECT FROM alert_states st "
-    + "WHERE st.rule_id = d.rule_id AND st.series_id = d.series_id AND st.flapping)"
+    + " OR EXISTS (SELECT FROM alert_states st WHERE st.rule_id = d.rule_id AND st.series_id = d.series_id "
+    + f"AND st.flapping AND st.last_ts > now() - interval '{FLAPPING_HOLDS}')"
 )
 # The head of each target, by a walk over the index: the number of targets is what it costs, not what is waiting.
 _DUE = f"""

@@ -104,7 +104,7 @@ async def test_a_new_evaluator_goes_on_where_the_last_one_was(watch: Watch) -> N
     ("policy", "told"),
     [
         ("alert", ["firing warning", "firing critical"]),
-        ("keep", ["firing warning"]),
+        ("keep", ["firing warning", "firing critical"]),
         ("resolve", ["firing warning", "resolved warning", "firing critical"]),
     ],
 )

@@ -4,7 +4,7 @@ import pytest
 
 from alerts.routes.listing import list_deliveries, retry_delivery
 from alerts.webhooks import webhooks
-from schemas.errors import DeliveryNotDead, NotFound
+from schemas.errors import DeliveryNotDead, DeliveryOvertaken, NotFound
 from tests.integration.receiver import Receiver
 from tests.integration.sending import Senders, silence, states, turn, until_rest, write
 from tests.integration.writing import Workshop
@@ -83,3 +83,40 @@ async def test_what_happens_is_counted(
     oldest = sender.registry.get_sample_value("sluice_webhook_oldest_seconds")
     assert oldest is not None
     assert 3_600 <= oldest < 3_700
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+async def test_a_dead_one_that_was_overtaken_stays_dead(
+    shop: Workshop, receiver: Receiver, sender: Senders, pruned: bool
+) -> None:
+    await shop.rule(webhooks=[receiver.url()])
+    webhooks = sender()
+    receiver.answers = [400]
+    await write(shop, 71, 60)  # its beginning is refused, its end is delivered
+    await until_rest(shop, webhooks)
+    if pruned:
+        await shop.pool.execute("DELETE FROM webhook_deliveries WHERE state = 'delivered'")
+    (dead,) = (await list_deliveries(shop.pool, "dead", None, 10))["items"]
+    with pytest.raises(DeliveryOvertaken):
+        await retry_delivery(shop.pool, dead["id"])
+    receiver.answers = [400]
+    await write(shop, 71, device="pump-2")
+    await until_rest(shop, webhooks)
+    (other, _) = (await list_deliveries(shop.pool, "dead", None, 10))["items"]
+    await write(shop, 60, at=1, device="pump-2")
+    assert (await retry_delivery(shop.pool, other["id"]))["state"] == "waiting", "what waits untried comes after it"
+
+
+async def test_an_alert_of_another_series_overtakes_nothing(
+    shop: Workshop, receiver: Receiver, sender: Senders
+) -> None:
+    await shop.rule(webhooks=[receiver.url()])
+    receiver.answers = [400, 200]
+    webhooks = sender()
+    await write(shop, 71)
+    await write(shop, 71, device="pump-2", at=1)
+    await until_rest(shop, webhooks)
+    (dead,) = (await list_deliveries(shop.pool, "dead", None, 10))["items"]
+    await retry_delivery(shop.pool, dead["id"])
+    await until_rest(shop, webhooks)
+    assert receiver.events == [1, 2, 1]

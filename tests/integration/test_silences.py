@@ -243,3 +243,13 @@ def test_an_end_is_text_with_an_offset_or_milliseconds() -> None:
     moment = datetime(2030, 1, 1, 12, 30, 0, 123_000, UTC)
     for until in ("2030-01-01T12:30:00.123Z", "2030-01-01T14:30:00.123+02:00", 1_893_501_000_123):
         assert SilenceRequest.model_validate({"until": until}).until == moment
+
+
+async def test_one_that_ended_a_month_ago_is_deleted(shop: Workshop, silences: Silences) -> None:
+    for _ in range(3):
+        await silences.create(wanted(), "test")
+    await shop.pool.execute(
+        "UPDATE silences SET ended_at = now() - interval '1 day' * (ARRAY[29, 31])[id] WHERE id < 3"
+    )
+    await silences.tick()
+    assert [found["id"] for found in await shop.pool.fetch("SELECT id FROM silences ORDER BY id")] == [1, 3]

@@ -131,9 +131,29 @@ async def test_what_flaps_is_held(shop: Workshop, receiver: Receiver, sender: Se
     await shop.rule(webhooks=[receiver.url()])
     webhooks = sender()
     await write(shop, 71)
-    await shop.pool.execute("UPDATE alert_states SET flapping = true")
+    await shop.pool.execute("UPDATE alert_states SET flapping = true, last_ts = now()")
     await until_rest(shop, webhooks)
     assert receiver.events == []
     await shop.pool.execute("UPDATE alert_states SET flapping = false")
     await until_rest(shop, webhooks)
     assert receiver.events == [1]
+
+
+async def test_what_flaps_and_falls_silent_is_told_after_an_hour(
+    shop: Workshop, receiver: Receiver, sender: Senders
+) -> None:
+    await shop.rule(webhooks=[receiver.url()])
+    webhooks = sender()
+    await write(shop, 71, 85)
+    flapping = "UPDATE alert_states SET flapping = true, last_ts = now() - $1::text::interval"
+    await shop.pool.execute(flapping, "55 minutes")
+    await until_rest(shop, webhooks)
+    assert receiver.events == []
+    await shop.pool.execute(flapping, "61 minutes")
+    await until_rest(shop, webhooks)
+    assert receiver.told == ["pump-1 firing critical"], "the last state, and that once"
+    assert await shop.pool.fetchval("SELECT flapping FROM alert_states"), "only readings move it"
+    await write(shop, 74, at=2)
+    await shop.pool.execute(flapping, "0 minutes")
+    await until_rest(shop, webhooks)
+    assert len(receiver.told) == 1, "it flaps still, and is judged again"
