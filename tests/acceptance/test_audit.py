@@ -82,14 +82,14 @@ async def fire(server: Server) -> int:
     raise AssertionError("no alert")
 
 
-async def test_every_act_is_written_down_with_who_when_from_where_what_and_on_what(running_server: Server) -> None:
-    key = await running_server.key("admin")
-    done = await do_everything(running_server, key)
+async def test_every_act_is_written_down_with_who_when_from_where_what_and_on_what(shared_server: Server) -> None:
+    key = await shared_server.key("admin")
+    done = await do_everything(shared_server, key)
     assert {act for act, _ in done} == set(ACTS.values())
     items: list[dict[str, Any]] = []
     cursor = ""
     while cursor is not None:  # three at a time
-        status, page = await running_server.call("GET", f"/v1/audit?limit=3{cursor and '&cursor=' + cursor}")
+        status, page = await shared_server.call("GET", f"/v1/audit?limit=3{cursor and '&cursor=' + cursor}")
         assert status == 200
         items += page["items"]
         cursor = page["next"]
@@ -109,18 +109,18 @@ async def test_every_act_is_written_down_with_who_when_from_where_what_and_on_wh
 
 
 async def test_the_request_id_is_the_one_of_the_answer_and_an_act_without_effect_says_so(
-    running_server: Server,
+    shared_server: Server,
 ) -> None:
-    url, headers = f"{running_server.url}/v1/keys", running_server.headers() | {"X-Request-ID": "change-4711"}
-    async with running_server.http.post(url, json={"name": "n", "scopes": ["read"]}, headers=headers) as response:
+    url, headers = f"{shared_server.url}/v1/keys", shared_server.headers() | {"X-Request-ID": "change-4711"}
+    async with shared_server.http.post(url, json={"name": "n", "scopes": ["read"]}, headers=headers) as response:
         made = (await response.json())["id"]
     for _ in range(2):
-        assert (await running_server.call("DELETE", f"/v1/keys/{made}"))[0] == 204
-    assert (await running_server.call("DELETE", "/v1/keys/unknown"))[0] == 404
-    rows = await running_server.fetch("SELECT request_id, outcome FROM audit WHERE object = $1 ORDER BY id", made)
+        assert (await shared_server.call("DELETE", f"/v1/keys/{made}"))[0] == 204
+    assert (await shared_server.call("DELETE", "/v1/keys/unknown"))[0] == 404
+    rows = await shared_server.fetch("SELECT request_id, outcome FROM audit WHERE object = $1 ORDER BY id", made)
     assert [row["outcome"] for row in rows] == ["done", "done", "unchanged"]
     assert rows[0]["request_id"] == "change-4711"
-    assert not await running_server.fetch("SELECT FROM audit WHERE object = 'unknown'")
+    assert not await shared_server.fetch("SELECT FROM audit WHERE object = 'unknown'")
 
 
 async def test_an_act_that_cannot_be_written_down_does_not_happen(running_server: Server) -> None:

@@ -47,7 +47,7 @@ def check(headers: Mapping[str, str], path: str) -> None:
     assert "Server" not in headers
 
 
-async def test_every_answer(running_server: Server) -> None:
+async def test_every_answer(shared_server: Server) -> None:
     asked = [(method, path) for method, path in SCOPES] + [("get", path) for path in OPEN | OPEN_PAGES | PAGES]
     asked += [
         ("get", "/nothing"),
@@ -60,23 +60,23 @@ async def test_every_answer(running_server: Server) -> None:
     statuses = set()
     async with elsewhere() as http:
         for method, path in asked:
-            for headers in ({}, running_server.headers()):
+            for headers in ({}, shared_server.headers()):
                 sent: dict[str, Any] = {"headers": headers | {"Origin": FOREIGN}, "json": {"nonsense": 1}}
-                async with http.request(method, running_server.url + example(path), **sent) as response:
+                async with http.request(method, shared_server.url + example(path), **sent) as response:
                     statuses.add(response.status)
                     check(response.headers, path)
     assert {200, 401, 404, 405, 422} <= statuses
 
 
-async def test_the_express_door(running_server: Server) -> None:
+async def test_the_express_door(shared_server: Server) -> None:
     batch = {"device": "pump-1", "readings": []}
     body = json.dumps(batch).encode()
     statuses = set()
     # A connector of one connection, so that the worker knows the key the second time: that answer is the short way's.
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1), skip_auto_headers={"User-Agent"}) as http:
         for data in (body, body, b"[]", b"{", b"{"):
-            headers = running_server.headers() | {"Content-Type": "application/json"}
-            async with http.post(f"{running_server.url}/v1/readings", data=data, headers=headers) as response:
+            headers = shared_server.headers() | {"Content-Type": "application/json"}
+            async with http.post(f"{shared_server.url}/v1/readings", data=data, headers=headers) as response:
                 statuses.add(response.status)
                 assert response.headers["X-Content-Type-Options"] == "nosniff"
                 assert response.headers["Cache-Control"] == "no-store"
@@ -84,20 +84,20 @@ async def test_the_express_door(running_server: Server) -> None:
     assert statuses == {200, 400}
 
 
-async def test_a_page_of_another_site_may_not_ask(running_server: Server) -> None:
+async def test_a_page_of_another_site_may_not_ask(shared_server: Server) -> None:
     for method, path in SCOPES:
         preflight = {
             "Origin": FOREIGN,
             "Access-Control-Request-Method": method.upper(),
             "Access-Control-Request-Headers": "authorization",
         }
-        async with running_server.http.options(running_server.url + example(path), headers=preflight) as response:
+        async with shared_server.http.options(shared_server.url + example(path), headers=preflight) as response:
             assert response.status == 405
             assert not [name for name in response.headers if name.lower().startswith("access-control-")], path
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's package chromium")
-async def test_the_documentation_works_under_its_policy(running_server: Server) -> None:
+async def test_the_documentation_works_under_its_policy(shared_server: Server) -> None:
     complaints: list[str] = []
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=[*FLAGS])
@@ -105,7 +105,7 @@ async def test_the_documentation_works_under_its_policy(running_server: Server) 
             page = await browser.new_page()
             page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
             for path, shown in {"/docs": ".opblock-summary", "/redoc": "[data-section-id]"}.items():
-                await page.goto(running_server.url + path)
+                await page.goto(shared_server.url + path)
                 await page.locator(shown).first.wait_for(timeout=20_000)
         finally:
             await browser.close()

@@ -47,33 +47,33 @@ async def works(server: Server, http: aiohttp.ClientSession, key: str) -> bool:
         return response.status == 200
 
 
-async def test_what_a_revoked_key_opened_is_closed_everywhere_within_ten_seconds(running_server: Server) -> None:
-    old, new = await running_server.key("read"), await running_server.key("read")
+async def test_what_a_revoked_key_opened_is_closed_everywhere_within_ten_seconds(shared_server: Server) -> None:
+    old, new = await shared_server.key("read"), await shared_server.key("read")
     async with AsyncExitStack() as stack:
-        workers = await stack.enter_async_context(one_of_each_worker(running_server))
-        of_old, of_new = await sockets(running_server, stack, old), await sockets(running_server, stack, new)
+        workers = await stack.enter_async_context(one_of_each_worker(shared_server))
+        of_old, of_new = await sockets(shared_server, stack, old), await sockets(shared_server, stack, new)
         # The worst moment to revoke: every worker has just been told that the key is good.
-        assert all([await works(running_server, http, key) for http in workers for key in (old, new)])
-        assert (await running_server.call("DELETE", f"/v1/keys/{old.split('_')[1]}"))[0] == 204
+        assert all([await works(shared_server, http, key) for http in workers for key in (old, new)])
+        assert (await shared_server.call("DELETE", f"/v1/keys/{old.split('_')[1]}"))[0] == 204
         async with asyncio.timeout(REVOKED_S):
             assert {await socket.closed() for socket in of_old} == {INVALID_TOKEN}
-            while any([await works(running_server, http, old) for http in workers]):  # noqa: ASYNC110
+            while any([await works(shared_server, http, old) for http in workers]):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         # The key that took its place in time has not noticed.
-        assert all([await works(running_server, http, new) for http in workers])
+        assert all([await works(shared_server, http, new) for http in workers])
         assert [await socket.subscribe("alerts:pump-1") for socket in of_new] == [None, None]
-        refused = await Socket.open(running_server, old)
+        refused = await Socket.open(shared_server, old)
         assert await refused.closed() == INVALID_TOKEN
 
 
-async def test_a_key_that_expires_in_mid_stream(running_server: Server) -> None:
+async def test_a_key_that_expires_in_mid_stream(shared_server: Server) -> None:
     at = datetime.now(UTC) + timedelta(seconds=2)
-    key = await running_server.key("read", expires_at=at.isoformat())
+    key = await shared_server.key("read", expires_at=at.isoformat())
     async with AsyncExitStack() as stack:
-        workers = await stack.enter_async_context(one_of_each_worker(running_server))
-        opened = await sockets(running_server, stack, key)
-        assert all([await works(running_server, http, key) for http in workers])
+        workers = await stack.enter_async_context(one_of_each_worker(shared_server))
+        opened = await sockets(shared_server, stack, key)
+        assert all([await works(shared_server, http, key) for http in workers])
         async with asyncio.timeout(2 + REVOKED_S):
             assert {await socket.closed() for socket in opened} == {INVALID_TOKEN}
         assert datetime.now(UTC) >= at
-        assert not any([await works(running_server, http, key) for http in workers])
+        assert not any([await works(shared_server, http, key) for http in workers])
