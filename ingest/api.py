@@ -38,9 +38,11 @@ async def write_readings(
     principal = await corridor.authenticate(request, Scope.INGEST)
     corridor.quota.take_request(principal.key_id)
     corridor.writer.admit()
-    body = await read_body(request, corridor.body_limits)
-    arrived_us = corridor.clock_us()
-    columns = corridor.decode(body, arrived_us, partial=partial)
+    with corridor.intake.share() as share:
+        body = await read_body(request, corridor.body_limits, share)
+        arrived_us = corridor.clock_us()
+        columns = corridor.decode(body, arrived_us, partial=partial)
+    del body  # or it would wait for COMMIT, beyond its share
     receipt = await corridor.write(columns, principal, arrived_us, replace=on_conflict == "replace")
     corridor.metrics.rejected.inc(len(columns.rejected))
     return _answer(receipt, columns, partial=partial)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from ingest.inflate import gunzip, unzstd
+from ingest.intake import Share
 from schemas.errors import BodyTooSlow, TooLarge, UnsupportedMediaType
 
 INFLATERS: dict[str, Callable[[bytes, int], bytes] | None] = {
@@ -27,20 +28,23 @@ class BodyLimits:
     """From the end of the headers to the end of the body."""
 
 
-async def read_body(request: Request, limits: BodyLimits) -> bytes:
+async def read_body(request: Request, limits: BodyLimits, share: Share) -> bytes:
     """Read and inflate a JSON body.
 
-    Raises UnsupportedMediaType, TooLarge (before reading, where Content-Length says so), BodyTooSlow, Malformed.
+    Raises UnsupportedMediaType, TooLarge and Overloaded (both before reading, where Content-Length says so),
+    BodyTooSlow, Malformed.
     """
     _check_json(request)
     encoding = ", ".join(request.headers.getlist("content-encoding")).strip().lower()
     if encoding not in INFLATERS:
         raise UnsupportedMediaType("Content-Encoding may be gzip, zstd or none")
-    if int(request.headers.get("content-length", 0)) > limits.max_bytes:
+    length = int(request.headers.get("content-length", 0))
+    if length > limits.max_bytes:
         raise TooLarge("body_bytes", limits.max_bytes)
+    share.cover(length)
     try:
         async with asyncio.timeout(limits.receive_s):
-            body = await _receive(request, limits.max_bytes)
+            body = await _receive(request, limits.max_bytes, share)
     except TimeoutError:
         raise BodyTooSlow(f"the body must arrive within {limits.receive_s:g} s") from None
     return inflated(body, encoding, limits.max_bytes)
@@ -52,13 +56,14 @@ def inflated(body: bytes, encoding: str, max_bytes: int) -> bytes:
     return body if inflate is None else inflate(body, max_bytes)
 
 
-async def _receive(request: Request, max_bytes: int) -> bytes:
+async def _receive(request: Request, max_bytes: int, share: Share) -> bytes:
     chunks: list[bytes] = []
     received = 0
     async for chunk in request.stream():
         received += len(chunk)
         if received > max_bytes:
             raise TooLarge("body_bytes", max_bytes)
+        share.cover(received)
         chunks.append(chunk)
     return b"".join(chunks)
 

@@ -15,6 +15,7 @@ from ingest.body import BodyLimits, inflated
 from ingest.formats import native
 from ingest.formats.times import Bounds
 from ingest.group import Batch
+from ingest.intake import Intake
 from ingest.metrics import WriteMetrics
 from ingest.quota import Quota
 from ingest.registry import Registry
@@ -38,6 +39,7 @@ class Corridor:
     """The same without waiting, for a key that was seen lately."""
     quota: Quota
     body_limits: BodyLimits
+    intake: Intake
     max_readings: int
     retention_us: int
     """How far back a reading may lie, microseconds."""

@@ -64,6 +64,13 @@ class Malformed(SluiceError):
     code = "malformed"
 
 
+class BadHttp(SluiceError):
+    """This is not HTTP/1.1 as its standard has it; the connection ends here."""
+
+    status = 400
+    code = "bad_http"
+
+
 class Unauthorized(SluiceError):
     """A valid API key is needed: send it as 'Authorization: Bearer slk_…'."""
 
@@ -96,6 +103,13 @@ class BodyTooSlow(SluiceError):
 
     def __init__(self, detail: str | None = None, *, retry_after: int = 1) -> None:
         super().__init__(detail, retry_after=retry_after)
+
+
+class HeadTooSlow(SluiceError):
+    """The head of the request did not arrive in time."""
+
+    status = 408
+    code = "head_too_slow"
 
 
 class Conflict(SluiceError):
@@ -154,6 +168,13 @@ class HeadTooLarge(TooLarge):
 
     status = 431
     code = "head_too_large"
+
+
+class UrlTooLong(TooLarge):
+    """The URL of this request is too long."""
+
+    status = 414
+    code = "url_too_long"
 
 
 class UnsupportedMediaType(SluiceError):

@@ -36,6 +36,7 @@ from alerts.webhooks.webhooks import WebhookMetrics, Webhooks
 from ingest import api as ingest_api
 from ingest.body import BodyLimits
 from ingest.corridor import Corridor
+from ingest.intake import Intake
 from ingest.metrics import WriteMetrics
 from ingest.partitions import Partitions
 from ingest.quota import Quota, QuotaLimits
@@ -51,6 +52,7 @@ from server.audit_api import AuditDesk
 from server.auth import Failures, Gate
 from server.database import open_pool
 from server.edge import MAX_JSON_BYTES, Edge
+from server.guard import guarded
 from server.health import Health
 from server.keys import KeyRing
 from server.keys_api import KeyDesk
@@ -84,10 +86,14 @@ class Machine:
     connections: ConnectionManager
     writer: Writer
 
-    async def wind_down(self) -> None:
-        """Not ready any more; dashboards are advised to reconnect, and what was taken is answered."""
+    def bid_farewell(self) -> None:
+        """Not ready any more; dashboards are advised to reconnect."""
         self.health.draining = True
         self.connections.close_all()
+
+    async def wind_down(self) -> None:
+        """The same, and what was taken is answered."""
+        self.bid_farewell()
         await self.connections.drained()
         await self.writer.drain()
 
@@ -150,11 +156,13 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
         )
         writer = Writer(pool, partitions, engine, metrics, limits, series.forget)
         devices = Registry(pool)
+        intake = Intake(settings.intake_bytes)
         corridor = Corridor(
             authenticate=gate,
             recognise=keys.recognise,
             quota=Quota(QuotaLimits(settings.quota_requests_per_s, settings.quota_readings_per_s), time.monotonic),
             body_limits=BodyLimits(settings.max_body_bytes, settings.receive_s),
+            intake=intake,
             max_readings=settings.max_readings,
             retention_us=settings.retention_days * DAY_US,
             series=series,
@@ -179,7 +187,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             ("partitions", partitions.run()),
             ("devices", devices.run()),
             ("keys", keys.run()),
-            ("live-metrics", LiveMetrics(registry, connections, bus, feed, series).run()),
+            ("live-metrics", LiveMetrics(registry, connections, bus, feed, series, intake).run()),
         ):
             tasks.start(name, work)
         app.state.machine = Machine(health, connections, writer)
@@ -191,7 +199,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             keys=KeyDesk(gate, keys),
             audit=AuditDesk(gate, trail),
             health=health,
-            live=make_endpoint(connections, feed, gate.connect, version=VERSION),
+            live=make_endpoint(connections, feed, gate.connect, version=VERSION, origins=settings.origins),
         )
         await devices.write()
         await keys.write_used()
@@ -218,15 +226,17 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPIOffline(None, None, title="Sluice", version=VERSION, lifespan=lifespan, description=__doc__)
     app.include_router(ingest_api.router)  # which bounds bodies itself, by settings
+    guarded(app.router.routes[-1])
     for router in (
         alerts_api.router,
         preview_api.router,
         query_api.router,
         keys_api.router,
         audit_api.router,
-        health_api.router,
     ):
         app.include_router(router, max_body_size=MAX_JSON_BYTES)
+        guarded(app.router.routes[-1])
+    app.include_router(health_api.router, max_body_size=MAX_JSON_BYTES)
     app.router.routes.extend([WebSocketRoute("/ws", live), *pages.routes()])
     app.add_middleware(Edge)
     problems.install(app)

@@ -16,6 +16,7 @@ log = structlog.get_logger(__name__)
 
 BURST = 100  # wrong keys from one address that are answered 401 at once; a gateway may carry many devices
 TELL_S = 10.0  # between two lines in the log about wrong keys
+_FOUND = "sluice.principal"  # where a request's scope keeps it
 MAX_ADDRESSES = 10_000  # remembered by one worker; beyond them the one that failed longest ago is forgotten
 
 
@@ -77,7 +78,17 @@ class Gate:
         self._authenticate, self._failures = authenticate, failures
 
     async def __call__(self, connection: HTTPConnection, scope: Scope) -> Principal:
-        """Raises Unauthorized, TooManyFailures, Forbidden, or DatabaseAway. A valid key never counts as a failure."""
+        """Who makes the request. Raises what `identify` raises, and Forbidden where the key lacks the scope."""
+        principal = connection.scope.get(_FOUND) or await self.identify(connection)
+        if not principal.has(scope):
+            raise Forbidden(f"this key lacks the scope '{scope.value}'")
+        return principal
+
+    async def identify(self, connection: HTTPConnection) -> Principal:
+        """Who makes the request, whatever they may do. A valid key never counts as a failure.
+
+        Raises Unauthorized, TooManyFailures, or DatabaseAway.
+        """
         try:
             principal = await self._authenticate(presented_key(connection))
         except Unauthorized:
@@ -85,9 +96,8 @@ class Gate:
             self._failures.count("http", address)
             self._failures.note(address)
             raise
+        connection.scope[_FOUND] = principal
         connection.state.actor = _actor(connection, principal)
-        if not principal.has(scope):
-            raise Forbidden(f"this key lacks the scope '{scope.value}'")
         return principal
 
     async def connect(self, token: str) -> Principal:

@@ -2,16 +2,18 @@
 
 import re
 import secrets
+from urllib.parse import unquote_to_bytes
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from schemas.errors import Defect, TooLarge
+from ingest.answer import MAX_LOGGED_CHARS
+from schemas.errors import Defect, NotFound, SluiceError, TooLarge
 from server import problems
 
 log = structlog.get_logger(__name__)
 
-MAX_JSON_BYTES = 256 << 10  # of a body that is no readings: it is read before its key is judged
+MAX_JSON_BYTES = 256 << 10  # of a body that is no readings: rules, silences, keys
 _ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _HEADERS = (  # of every answer that has none of its own: the pages bring a policy under which they work
     (b"x-content-type-options", b"nosniff"),
@@ -35,45 +37,69 @@ class Edge:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
-
-        begun = replaced = False
-
-        async def answer(message: Message) -> None:
-            nonlocal begun, replaced
-            if replaced:
-                return
-            if message["type"] == "http.response.start" and _is_plain_413(message):
-                replaced = True
-                await problems.render(TooLarge("body_bytes", MAX_JSON_BYTES))(scope, receive, pass_on)
-            else:
-                await pass_on(message)
-
-        async def pass_on(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            if message["type"] == "http.response.start":
-                headers = message["headers"]
-                present = {name for name, _ in headers}
-                headers.append((b"x-request-id", request_id))
-                headers.extend(pair for pair in _HEADERS if pair[0] not in present)
-            await send(message)
-
         structlog.contextvars.bind_contextvars(request_id=request_id.decode())
+        answer = _Answer(scope, receive, send, request_id)
+        if _names_nothing(scope):
+            await answer.refuse(NotFound())
+            return
         try:
             await self._app(scope, receive, answer)
         except Exception:
-            if begun:
+            if answer.begun:
                 raise
             # Answered here, as the framework raises it again behind its answer, on which uvicorn cuts the connection:
             # the sender's next request would meet a reset.
-            log.exception("a request broke", method=scope["method"], path=scope["path"])
+            log.exception("a request broke", method=scope["method"], path=scope["path"][:MAX_LOGGED_CHARS])
             await problems.render(Defect())(scope, receive, answer)
+
+
+class _Answer:
+    """What the app sends, with our headers, and in our words where it has none."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: bytes) -> None:
+        self._scope, self._receive, self._send, self._id = scope, receive, send, request_id
+        self.begun = self._replaced = False
+
+    async def __call__(self, message: Message) -> None:
+        """Send it on."""
+        if self._replaced:
+            return
+        if message["type"] == "http.response.start":
+            if _is_plain_413(message):
+                await self.refuse(TooLarge("body_bytes", MAX_JSON_BYTES))
+                self._replaced = True
+                return
+            self.begun = True
+            headers = message["headers"]
+            present = {name for name, _ in headers}
+            headers.append((b"x-request-id", self._id))
+            headers.extend(pair for pair in _HEADERS if pair[0] not in present)
+        await self._send(message)
+
+    async def refuse(self, error: SluiceError) -> None:
+        """Answer in place of the app."""
+        problems.note(self._scope, error.status, error.code)
+        await problems.render(error)(self._scope, self._receive, self)
 
 
 def _is_plain_413(message: Message) -> bool:
     """Whether the framework refuses a body in its own words: it has no exception for that which we could render."""
     kinds = (value for name, value in message["headers"] if name.lower() == b"content-type")
     return message["status"] == 413 and any(kind.startswith(b"text/plain") for kind in kinds)
+
+
+def _names_nothing(scope: Scope) -> bool:
+    """Whether the path holds what no name can: a NUL, or bytes that are no UTF-8 (which come decoded as U+FFFD)."""
+    path: str = scope["path"]
+    if "\0" in path:
+        return True
+    if "\ufffd" not in path:
+        return False
+    try:
+        unquote_to_bytes(scope["raw_path"]).decode()
+    except UnicodeDecodeError:
+        return True
+    return False
 
 
 def _request_id(scope: Scope) -> bytes:

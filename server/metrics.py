@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from alerts.live.bus import Bus
 from alerts.live.connections import ConnectionManager
 from alerts.live.feed import Feed
+from ingest.intake import Intake
 from ingest.series import SeriesTable
 
 EVERY_S = 1.0
@@ -17,7 +18,13 @@ class LiveMetrics:
     """Copies what the parts know of themselves to where Prometheus finds it."""
 
     def __init__(
-        self, registry: CollectorRegistry, connections: ConnectionManager, bus: Bus, feed: Feed, series: SeriesTable
+        self,
+        registry: CollectorRegistry,
+        connections: ConnectionManager,
+        bus: Bus,
+        feed: Feed,
+        series: SeriesTable,
+        intake: Intake,
     ) -> None:
         def gauge(name: str, text: str) -> Gauge:
             return Gauge(f"sluice_{name}", text, registry=registry, multiprocess_mode="livesum")
@@ -31,6 +38,7 @@ class LiveMetrics:
             gauge("bus_dropped", "Messages not sent through Redis, since the start."): lambda: bus.dropped,
             gauge("event_reads", "Reads of the event log, since the start."): lambda: feed.reads,
             gauge("series_cached", "Series in the cache."): lambda: len(series),
+            gauge("intake_bytes", "Bodies on their way in, that are not decoded yet."): lambda: intake.bytes,
         }
 
     async def run(self) -> None:

@@ -6,7 +6,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Scope
 
+from ingest.answer import MAX_LOGGED_CHARS
 from ingest.corridor import Corridor
 from schemas.errors import DatabaseAway, Defect, Fault, Invalid, Malformed, SluiceError
 from schemas.problems import MEDIA_TYPE, encode, encode_problem
@@ -33,12 +35,18 @@ def render(error: SluiceError) -> Response:
     return Response(encode_problem(error), error.status, error.headers(), MEDIA_TYPE)
 
 
+def note(scope: Scope, status: int, code: str) -> None:
+    """Log and count a refusal."""
+    path = scope["path"][:MAX_LOGGED_CHARS]  # not that of a URL made of a Host: a sender writes there what it likes
+    log.info("refused", method=scope["method"], path=path, status=status, code=code)
+    if "corridor" in scope["state"]:
+        corridor: Corridor = scope["state"]["corridor"]
+        corridor.metrics.refused.labels(status, code).inc()
+
+
 async def _sluice_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, SluiceError)  # noqa: S101 - by its registration
-    log.info("refused", method=request.method, path=request.url.path, status=error.status, code=error.code)
-    if "corridor" in request.scope["state"]:
-        corridor: Corridor = request.state.corridor
-        corridor.metrics.refused.labels(error.status, error.code).inc()
+    note(request.scope, error.status, error.code)
     return render(error)
 
 
@@ -53,6 +61,9 @@ async def _validation_error(request: Request, error: Exception) -> Response:
 
 async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - by its registration
+    # The edge says, and notes, a 413 in our own words; and who left in the middle of a body hears nothing.
+    if error.status_code != 413 and not isinstance(error.__cause__, ClientDisconnect):
+        note(request.scope, error.status_code, "http")
     title = _TITLES.get(error.status_code, error.detail)
     document = {"type": "about:blank", "title": title, "status": error.status_code, "code": "http"}
     headers = dict(error.headers or {})
@@ -62,9 +73,9 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 async def _driver_error(request: Request, error: Exception) -> Response:
     state = getattr(error, "sqlstate", None)
     if state is not None and not state.startswith(_AWAY_STATES):
-        log.exception("a query is wrong", path=request.url.path, exc_info=error)
+        log.exception("a query is wrong", path=request.scope["path"], exc_info=error)
         return render(Defect())
-    log.warning("database away", path=request.url.path, error=repr(error))
+    log.warning("database away", path=request.scope["path"][:MAX_LOGGED_CHARS], error=repr(error))
     return render(DatabaseAway())
 
 

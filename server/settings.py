@@ -44,6 +44,16 @@ class Settings(BaseSettings):
     max_readings: Annotated[int, Field(ge=1, le=100_000)] = Field(default=10_000, description="Of one request.")
     max_body_bytes: Annotated[int, Field(ge=1_024)] = Field(default=8 << 20, description="After inflating.")
     receive_s: Annotated[float, Field(gt=0)] = Field(default=10.0, description="For a body to arrive.")
+    head_s: Annotated[float, Field(gt=0)] = Field(
+        default=9.0, description="For a first byte, and for a head, to arrive."
+    )
+    idle_s: Annotated[float, Field(gt=0)] = Field(default=75.0, description="For the next request on a connection.")
+    intake_bytes: Annotated[int, Field(ge=1_024)] = Field(
+        default=64 << 20, description="Of bodies on their way in, of one worker."
+    )
+    allowed_origins: str = Field(
+        default="", description="Besides our own: of pages that may use the cookie on /ws; separated by commas."
+    )
     max_cached_series: Annotated[int, Field(ge=1_000)] = Field(default=1_000_000, description="Of one worker.")
     quota_requests_per_s: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Of one key.")
     quota_readings_per_s: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Of one key.")
@@ -62,6 +72,9 @@ class Settings(BaseSettings):
     pool_size: Annotated[int, Field(ge=4)] = Field(default=10, description="Connections of one worker to PostgreSQL.")
     statement_cache: Annotated[int, Field(ge=0)] = Field(
         default=100, description="0 behind PgBouncer in transaction mode."
+    )
+    farewell_s: Annotated[float, Field(ge=0, le=5)] = Field(
+        default=1.0, description="At SIGTERM, for idle connections to send once more and be told to close."
     )
     drain_s: Annotated[float, Field(gt=0)] = Field(default=8.0, description="For what is in flight at SIGTERM.")
 
@@ -93,3 +106,8 @@ class Settings(BaseSettings):
         if self.redis_url is None:
             raise ValueError("SLUICE_REDIS_URL is not set; `sluice up` starts a Valkey of its own")
         return self.redis_url.get_secret_value()
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """`allowed_origins`, as browsers send them."""
+        return frozenset(origin.strip().rstrip("/").lower() for origin in self.allowed_origins.split(",")) - {""}

@@ -75,6 +75,9 @@ class Supervisor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stopping = True
+        # The workers hold them too: nobody listens any more from the moment at which each of them stops.
+        for listening in self._sockets:
+            listening.close()
         for worker in self._workers:
             _signal(worker, signal.SIGTERM)
         _, late = await asyncio.wait(self._watches, timeout=STOP_S)
@@ -83,8 +86,6 @@ class Supervisor:
         if late:
             log.warning("workers killed, as they did not stop in time", count=len(late))
             await asyncio.wait(late)
-        for listening in self._sockets:
-            listening.close()
         shutil.rmtree(self._metrics_dir, ignore_errors=True)
 
     async def _watch(self, worker: _Worker) -> None:

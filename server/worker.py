@@ -2,20 +2,24 @@
 
 import argparse
 import asyncio
+import contextlib
 import ctypes
 import os
 import signal
 import socket
 import sys
+import time
 
 import structlog
 import uvicorn
 import uvloop
 
 from alerts.live.wire import Wire
+from ingest.bounded import BoundedProtocol
 from ingest.express import ExpressProtocol
+from ingest.patience import Patience
 from server import logs
-from server.app import create_app
+from server.app import Machine, create_app
 from server.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -27,23 +31,70 @@ MAX_FRAME_BYTES = 64 << 10  # of a WebSocket, from a client; larger ones close i
 class WorkerServer(uvicorn.Server):
     """uvicorn, but that winds the machine down before it closes connections."""
 
+    def __init__(self, config: uvicorn.Config, farewell_s: float) -> None:
+        super().__init__(config)
+        self._farewell_s = farewell_s
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Called once SIGTERM or SIGINT was noticed."""
-        machine = getattr(self.config.app.state, "machine", None)  # type: ignore[union-attr]
+        await self._stop_listening(sockets or [])
+        machine: Machine | None = getattr(self.config.app.state, "machine", None)  # type: ignore[union-attr]
         if machine is not None:
+            machine.bid_farewell()
             try:
                 async with asyncio.timeout(self.config.timeout_graceful_shutdown):
+                    await self._say_farewell()
                     await machine.wind_down()
             except TimeoutError:
                 log.warning("not everything in flight was answered in time")
         await super().shutdown(sockets)
 
+    async def _stop_listening(self, sockets: list[socket.socket]) -> None:
+        """Nobody new: whoever comes now is refused by the kernel, or waits for the next worker on the same socket.
+
+        Who came already, and was not seen yet, would meet a reset: the kernel drops them with the socket.
+        """
+        came: list[socket.socket] = []
+        for listening in sockets:
+            with contextlib.suppress(BlockingIOError, OSError):
+                while True:
+                    came.append(listening.accept()[0])
+        for server in self.servers:
+            server.close()
+        for listening in sockets:
+            listening.close()
+        loop = asyncio.get_running_loop()
+        for each in came:
+            with contextlib.suppress(OSError):
+                await loop.connect_accepted_socket(self._door, each)
+
+    def _door(self) -> asyncio.Protocol:
+        door = self.config.http_protocol_class
+        return door(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)  # type: ignore[call-arg]
+
+    async def _say_farewell(self) -> None:
+        """Answer what comes on open connections, with advice to close, until none is left or `farewell_s` are over.
+
+        To close an idle one at once would cut the request that is just on its way here.
+        """
+        until = time.monotonic() + self._farewell_s
+        while doors := [door for door in self.server_state.connections if isinstance(door, BoundedProtocol)]:
+            for door in doors:
+                door.soften()
+            if time.monotonic() >= until:
+                break
+            await asyncio.sleep(0.02)
+
 
 def configure(settings: Settings) -> uvicorn.Config:
     """uvicorn's options, each for a reason that was measured (DESIGN.md)."""
+
+    class Door(ExpressProtocol):
+        patience = Patience(settings.head_s, settings.receive_s, settings.idle_s)
+
     return uvicorn.Config(
         create_app(settings),
-        http=ExpressProtocol,
+        http=Door,
         ws=Wire,
         ws_max_size=MAX_FRAME_BYTES,
         ws_per_message_deflate=False,  # 15 KB in could be 15 MB out
@@ -52,14 +103,13 @@ def configure(settings: Settings) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=int(settings.drain_s),
-        timeout_keep_alive=75,
         backlog=2_048,
     )
 
 
 async def serve(settings: Settings, listening: socket.socket, heartbeat: int | None) -> None:
     """Serve until SIGTERM or SIGINT."""
-    server = WorkerServer(configure(settings))
+    server = WorkerServer(configure(settings), settings.farewell_s)
     beat = asyncio.create_task(_beat(heartbeat)) if heartbeat is not None else None
     await server.serve(sockets=[listening])
     if beat:

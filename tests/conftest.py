@@ -160,6 +160,7 @@ async def _start(
         "redis_url": services.redis_url,
         "redis_prefix": database.rpartition("/")[2],
         "log_level": "warning",
+        "farewell_s": 0,  # most tests end with idle connections
     }
     environment = {f"SLUICE_{name.upper()}": str(value) for name, value in (defaults | settings).items()}
     pool = await stack.enter_async_context(asyncpg.create_pool(database, min_size=0))

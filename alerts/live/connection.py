@@ -7,12 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import structlog
+
 from alerts.live import protocol
 from alerts.live.limits import Limits
 from alerts.live.protocol import Disconnect
 
 if TYPE_CHECKING:
     from alerts.live.viewer import Viewer
+
+log = structlog.get_logger(__name__)
 
 Write = Callable[[str], bool]
 """Puts text straight on the socket; False where the socket takes none now."""
@@ -113,6 +117,8 @@ class Connection:
         if self.closing is not None:
             return
         self.closing = why
+        if why is not protocol.CONNECTION_CLOSED:
+            log.info("closed", client=self.id, code=why.code, reason=why.reason)
         self._sources.clear()
         if why is protocol.SLOW:
             self._frames.clear()

@@ -9,9 +9,10 @@ from functools import lru_cache
 from typing import Any, cast
 
 from starlette.websockets import WebSocket
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
+
+from alerts.live.frames import BoundedFrames
 
 EXTENSION = "sluice.wire"
 
@@ -27,7 +28,7 @@ us that the client does not read. 64 KiB are as fast, 32 KiB make 1 MiB over loo
 delayed acknowledgements); so HTTP answers keep the kernel's own choice."""
 
 
-class Wire(WebSocketsSansIOProtocol):
+class Wire(BoundedFrames):
     """uvicorn's WebSocket protocol on a socket with options of ours; the endpoint finds it in the scope."""
 
     def handle_connect(self, event: Request) -> None:

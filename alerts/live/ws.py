@@ -3,18 +3,22 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Set as AbstractSet
 
 import structlog
+from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from alerts.live import protocol
 from alerts.live.connection import Connection
 from alerts.live.connections import Authenticate, ConnectionManager
 from alerts.live.feed import Feed
+from alerts.live.origin import is_foreign
 from alerts.live.protocol import Command, Refused
 from alerts.live.session import Session
 from alerts.live.wire import wire_of
-from schemas.errors import DatabaseAway
+from schemas.errors import DatabaseAway, Forbidden, SluiceError
+from schemas.problems import MEDIA_TYPE, encode_problem
 
 log = structlog.get_logger(__name__)
 
@@ -26,17 +30,32 @@ RETRY_S = 0.5
 
 
 def make_endpoint(
-    manager: ConnectionManager, feed: Feed, authenticate: Authenticate, *, version: str
+    manager: ConnectionManager,
+    feed: Feed,
+    authenticate: Authenticate,
+    *,
+    version: str,
+    origins: AbstractSet[str] = frozenset(),
 ) -> Callable[[WebSocket], Awaitable[None]]:
-    """Build the endpoint for `WebSocketRoute("/ws", …)`.
+    """Build the endpoint for `WebSocketRoute("/ws", …)`. `origins`: whose pages may use a cookie, besides our own.
 
     The server it runs in has to bound frames (64 KiB) and to leave per-message deflate off.
     """
 
     async def live(websocket: WebSocket) -> None:
+        if is_foreign(websocket.headers, origins):
+            await _refuse(websocket, Forbidden("a page of another origin may not use the cookie of this one"))
+            return
         await Socket(websocket, manager, feed, authenticate, version).serve()
 
     return live
+
+
+async def _refuse(websocket: WebSocket, error: SluiceError) -> None:
+    log.info("refused", method="GET", path=websocket.scope["path"], status=error.status, code=error.code)
+    with contextlib.suppress(*GONE):
+        response = Response(encode_problem(error), error.status, error.headers(), MEDIA_TYPE)
+        await websocket.send_denial_response(response)
 
 
 class Socket:

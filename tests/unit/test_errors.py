@@ -20,6 +20,7 @@ from schemas.errors import (
     TooLarge,
     Unauthorized,
     Unknown,
+    UrlTooLong,
 )
 from server.problems import render
 
@@ -46,6 +47,7 @@ def test_every_leaf_has_a_title_of_one_line_and_a_code(kind: type[SluiceError]) 
     arguments: dict[type[SluiceError], tuple[Any, ...]] = {
         TooLarge: ("readings", 10_000),
         HeadTooLarge: ("head_bytes", 65_536),
+        UrlTooLong: ("url_bytes", 65_536),
         Invalid: ([],),
         QuotaExceeded: ("requests", 5, 2),
     }
@@ -56,7 +58,23 @@ def test_every_leaf_has_a_title_of_one_line_and_a_code(kind: type[SluiceError]) 
 
 
 def test_the_statuses_are_those_of_the_contract() -> None:
-    assert {leaf.status for leaf in leaves()} == {400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 431, 500, 503, 504}
+    assert {leaf.status for leaf in leaves()} == {
+        400,
+        401,
+        403,
+        404,
+        408,
+        409,
+        413,
+        414,
+        415,
+        422,
+        429,
+        431,
+        500,
+        503,
+        504,
+    }
 
 
 def test_a_server_that_is_away_says_when_to_come_back() -> None:

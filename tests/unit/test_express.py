@@ -9,7 +9,10 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from ingest.body import BodyLimits
-from ingest.express import MAX_HEAD_BYTES, ExpressProtocol
+from ingest.bounded import MAX_HEAD_BYTES
+from ingest.express import ExpressProtocol
+from ingest.intake import Intake
+from ingest.patience import Patience
 from ingest.writer import Outcome
 from schemas.columns import Receipt
 from schemas.errors import Unknown
@@ -56,6 +59,7 @@ class Hall:
 
     def __init__(self) -> None:
         self.body_limits = BodyLimits(receive_s=0.05)
+        self.intake = Intake(1_000)
         self.metrics = Hall._Metrics()
         self.admits = self.takes = True
         self.handed: list[tuple[bytes, Callable[[Outcome], None]]] = []
@@ -81,13 +85,19 @@ async def long_way(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+class Hasty(ExpressProtocol):
+    """A door without patience."""
+
+    patience = Patience(head_s=0.05, body_s=0.05, idle_s=0.1)
+
+
 class Door:
     """One connection to the door."""
 
     def __init__(self) -> None:
         self.hall, self.wire = Hall(), Wire()
         config = Config(cast(Any, long_way), log_config=None)
-        self.protocol = ExpressProtocol(config, ServerState(), {"corridor": self.hall}, asyncio.get_running_loop())
+        self.protocol = Hasty(config, ServerState(), {"corridor": self.hall}, asyncio.get_running_loop())
         self.protocol.connection_made(self.wire)
 
     async def send(self, data: bytes) -> None:
@@ -218,11 +228,16 @@ async def test_a_head_of_too_many_headers_is_431_though_it_ends() -> None:
     assert not door.hall.handed
 
 
-async def test_garbage_behind_an_unanswered_request_gets_no_status() -> None:
+async def test_garbage_behind_an_unanswered_request_gets_no_status_but_ends_the_connection() -> None:
     door = Door()
     await door.send(request() + b"\x00garbage\r\n\r\n")
-    assert door.wire.closed
+    await door.send(request())
     assert door.statuses == []
+    ((_, reply),) = door.hall.handed
+    reply(Receipt(1, 0))
+    assert door.statuses == [200]
+    assert b"connection: close" in door.wire.written
+    assert door.wire.closed
 
 
 async def test_a_shutdown_in_the_middle_lets_the_request_end() -> None:

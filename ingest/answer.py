@@ -1,0 +1,44 @@
+"""The bytes of an answer that is written without the app: a receipt, or a refusal."""
+
+import secrets
+from collections.abc import Iterable
+
+import structlog
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from ingest.metrics import WriteMetrics
+from schemas.columns import Receipt
+from schemas.errors import SluiceError
+from schemas.problems import MEDIA_TYPE, encode_problem
+
+log = structlog.get_logger(__name__)
+
+# Of the headers that other answers have for browsers, the two that matter to an answer no page can show: 200 bytes more
+# a request are not nothing to a device on a metered line.
+_ALWAYS = b"cache-control: no-store\r\nx-content-type-options: nosniff\r\n"
+MAX_LOGGED_CHARS = 200  # of a path: it may be 64 KiB long
+
+
+def encode_answer(outcome: Receipt | SluiceError, common: Iterable[tuple[bytes, bytes]], *, keep_alive: bool) -> bytes:
+    """A whole answer. `common`: headers of every answer."""
+    if isinstance(outcome, Receipt):
+        status, body = 200, outcome.as_json()
+        lines = b"content-type: application/json\r\n"
+    else:
+        status, body = outcome.status, encode_problem(outcome)
+        headers = {"content-type": MEDIA_TYPE, **outcome.headers()}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("latin-1")
+    parts = [STATUS_LINE[status], lines, b"content-length: %d\r\n" % len(body), _ALWAYS]
+    parts += [b"%b: %b\r\n" % header for header in common]
+    parts += (b"\r\n" if keep_alive else b"connection: close\r\n\r\n", body)
+    return b"".join(parts)
+
+
+def note_refusal(error: SluiceError, metrics: WriteMetrics | None, method: bytes, url: bytes) -> tuple[bytes, bytes]:
+    """Count and log a refusal; returns the header by which its sender can name it."""
+    request_id = secrets.token_hex(8)
+    path = url.partition(b"?")[0][:MAX_LOGGED_CHARS].decode("latin-1")
+    log.info("refused", method=method.decode(), path=path, status=error.status, code=error.code, request_id=request_id)
+    if metrics is not None:
+        metrics.refused.labels(error.status, error.code).inc()
+    return b"x-request-id", request_id.encode()

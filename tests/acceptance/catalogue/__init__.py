@@ -1,0 +1,1 @@
+"""The catalogue of bad inputs, as data: a file a section, a line a case."""
