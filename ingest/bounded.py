@@ -133,7 +133,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.flow.full or self._is_deaf:
             self._held += data if self.flow.full else b""
             self.flow.pause_reading()
-        elif len(data) <= SLICE_BYTES:
+        elif len(data) <= SLICE_BYTES and not self.pipeline:
             self._parse(data)
         else:
             self._held = data
