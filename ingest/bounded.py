@@ -18,6 +18,7 @@ MAX_HEAD_BYTES = 64 << 10  # of the URL and all headers of one request: the pars
 MAX_LENGTH_DIGITS = 18  # of Content-Length: more are no length, but a trial of somebody's integers
 MAX_WAITING = 32  # requests of one connection that wait for the answer to another; then it is read no further
 SLICE_BYTES = 16 << 10  # parsed at a time: what was pipelined in one read must not all become requests at once
+_BODIED = {b"content-length", b"transfer-encoding"}  # a body behind an upgrade is not for the parser
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -84,6 +85,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def begin(self) -> None:
         """Begin the request whose head was read: through the app."""
+        if self.parser.should_upgrade() and not self._should_upgrade() and any(n in _BODIED for n, _ in self.headers):
+            self._stop(BadHttp("send a body without asking for an upgrade: none is offered but to a WebSocket"))
         url, headers = self.url, self.headers
         super().on_message_begin()
         self.url = url

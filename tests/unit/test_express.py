@@ -9,7 +9,6 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from ingest.body import BodyLimits
-from ingest.bounded import MAX_HEAD_BYTES
 from ingest.express import ExpressProtocol
 from ingest.intake import Intake
 from ingest.patience import Patience
@@ -208,22 +207,6 @@ async def test_a_body_that_does_not_come_is_408_and_the_end() -> None:
     await door.send(request()[:-5])
     await asyncio.sleep(0.08)
     assert door.statuses == [408]
-    assert door.wire.closed
-    assert not door.hall.handed
-
-
-async def test_a_head_without_end_is_431_and_the_end() -> None:
-    door = Door()
-    await door.send(b"POST /v1/readings HTTP/1.1\r\nHost: a\r\nX-Long: ")
-    await door.send(b"x" * MAX_HEAD_BYTES)
-    assert door.statuses == [431]
-    assert door.wire.closed
-
-
-async def test_a_head_of_too_many_headers_is_431_though_it_ends() -> None:
-    door = Door()
-    await door.send(request(*[b"X-%d: 1234567890" % number for number in range(6_000)]))
-    assert door.statuses == [431]
     assert door.wire.closed
     assert not door.hall.handed
 

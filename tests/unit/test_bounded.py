@@ -1,0 +1,77 @@
+"""The bounds of a connection, byte by byte: pipelining, silence, bodies that come late, upgrades."""
+
+import asyncio
+
+from ingest.bounded import MAX_HEAD_BYTES, MAX_WAITING
+from schemas.columns import Receipt
+from tests.unit.test_express import Door, request
+
+
+async def test_an_upgrade_that_we_do_not_offer_is_a_request_like_any_other_unless_it_has_a_body() -> None:
+    upgrade = b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n"
+    door = Door()
+    await door.send(upgrade + request(target=b"GET /healthz", body=b"next"))
+    assert door.statuses == [299, 299]
+    assert door.wire.written.endswith(b"next")
+    door = Door()
+    await door.send(upgrade.replace(b"GET", b"POST").replace(b"Host", b"Content-Length: 2\r\nHost") + b"[]")
+    assert door.wire.written.startswith(b"HTTP/1.1 400 ")
+    assert b"without asking for an upgrade" in door.wire.written
+
+
+async def test_small_pipelined_requests_are_parsed_only_as_far_as_they_may_wait() -> None:
+    door = Door()
+    await door.send(request())
+    for _ in range(200):
+        door.protocol.data_received(request(target=b"GET /healthz", body=b"") * 5)
+    assert len(door.protocol.pipeline) <= MAX_WAITING + 5
+    door.hall.handed[0][1](Receipt(1, 0))
+    async with asyncio.timeout(10):
+        while len(door.statuses) < 1_001:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert door.statuses == [200] + [299] * 1_000
+
+
+async def test_a_body_that_was_answered_early_may_not_come_for_ever() -> None:
+    door = Door()
+    door.hall.intake.take(1_000)
+    await door.send(request()[:-5])
+    assert door.statuses == [503]
+    assert not door.wire.closed
+    await door.send(request()[-5:] + request())
+    assert len(door.hall.handed) == 1, "the next request on this connection"
+    door.hall.handed[0][1](Receipt(1, 0))
+    await door.send(request()[:-5])
+    assert door.statuses == [503, 200, 503]
+    await asyncio.sleep(0.1)
+    assert door.wire.closed
+    assert door.hall.intake.bytes == 1_000
+
+
+async def test_who_says_nothing_is_hung_up_on() -> None:
+    silent, busy = Door(), Door()
+    await busy.send(request())
+    await asyncio.sleep(0.08)
+    assert silent.wire.closed
+    assert not busy.wire.closed, "the answer takes longer than a head may"
+    busy.hall.handed[0][1](Receipt(1, 0))
+    await asyncio.sleep(0.06)
+    assert not busy.wire.closed
+    await asyncio.sleep(0.1)
+    assert busy.wire.closed
+
+
+async def test_a_head_without_end_is_431_and_the_end() -> None:
+    door = Door()
+    await door.send(b"POST /v1/readings HTTP/1.1\r\nHost: a\r\nX-Long: ")
+    await door.send(b"x" * MAX_HEAD_BYTES)
+    assert door.statuses == [431]
+    assert door.wire.closed
+
+
+async def test_a_head_of_too_many_headers_is_431_though_it_ends() -> None:
+    door = Door()
+    await door.send(request(*[b"X-%d: 1234567890" % number for number in range(6_000)]))
+    assert door.statuses == [431]
+    assert door.wire.closed
+    assert not door.hall.handed
