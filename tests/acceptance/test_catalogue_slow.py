@@ -13,6 +13,7 @@ from tests.acceptance.catalogue.case import DOORS, JSON, batch, good_request, he
 from tests.acceptance.catalogue.site import Line, Site, resident_bytes, site
 from tests.conftest import _execute, _url
 
+PIPELINED = b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Pad: " + b"x" * 2_000 + b"\r\n\r\n"
 HASTE_S = 0.8
 """Stands for the ten seconds that a head and a body may take."""
 MARGIN_S = 3.0
@@ -115,14 +116,12 @@ async def test_ten_thousand_pipelined_requests_take_bounded_memory(running: Site
     before = {pid: resident_bytes(pid) for pid in running.pids}
     async with running.line() as line:
         most = 0
-        sending = asyncio.create_task(
-            running.send(line, b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n" * 10_000 + good_request())
-        )
-        for _ in range(10_000):
+        sending = asyncio.create_task(running.send(line, PIPELINED * 10_000 + good_request()))
+        for number in range(10_000):
             answer = await line.answer(20)
             assert answer is not None
             assert answer.status == 200
-            if _ % 500 == 0:
+            if number % 500 == 0:
                 most = max(most, *(resident_bytes(pid) - size for pid, size in before.items()))
         await sending
         answer = await line.answer()
