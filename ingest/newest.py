@@ -12,6 +12,7 @@ from typing import Any
 import asyncpg
 import numpy as np
 
+from ingest import packed
 from ingest.runs import QUARTER_US
 from schemas.columns import LATE_AFTER_US, Bools, Float64s, Int64s, Rows
 from schemas.times import to_datetime, to_micros
@@ -84,15 +85,7 @@ FROM unnest($1::integer[], $2::timestamptz[]) AS n (series_id, ts)
 JOIN runs r ON r.series_id = n.series_id AND r.ts = n.ts
 WHERE r.ts >= $3 AND r.ts <= $4
 """
-_READINGS = """
-SELECT n.place
-FROM (
-    SELECT series_id, place, timestamptz 'epoch' + us * interval '1 microsecond' AS ts
-    FROM unnest($1::integer[], $2::bigint[]) WITH ORDINALITY AS n (series_id, us, place)
-) n
-JOIN readings r ON r.series_id = n.series_id AND r.ts = n.ts
-WHERE r.ts >= $3 AND r.ts <= $4
-"""
+_RUNS_TO_CHANGE = _RUNS + "FOR UPDATE OF r"
 _REPLACE_READINGS = """
 UPDATE readings r
 SET value = n.value
@@ -166,14 +159,31 @@ async def find_stored(connection: Connection, late: Rows, *, replace: bool) -> B
     rest = np.flatnonzero(~stored)
     rows = late.take(rest)
     bounds = to_datetime(int(rows.ts.min())), to_datetime(int(rows.ts.max()))
-    records = await connection.fetch(_READINGS, rows.series_id.tolist(), rows.ts.tolist(), *bounds)
-    places = rest[np.array([record["place"] for record in records], np.int64) - 1]
+    records = await connection.fetch(packed.FIND, rows.series_id.tolist(), rows.ts.tolist(), *bounds)
+    found = [record for record in records if record["position"] is not None]
+    places = rest[np.array([record["place"] for record in found], np.int64) - 1]
     stored[places] = True
     if replace and len(places):
-        rows = late.take(places)
-        arguments = rows.series_id.tolist(), rows.ts.tolist(), rows.value.tolist()
-        await connection.execute(_REPLACE_READINGS, *arguments, *bounds)
+        await _replace(connection, late.take(places), found, bounds)
     return stored
+
+
+async def _replace(
+    connection: Connection, rows: Rows, found: Sequence[Any], bounds: tuple[datetime, datetime]
+) -> None:
+    """Replace the values of plain and of packed readings, in the places where they were found."""
+    in_pieces = np.array([record["piece"] is not None for record in found])
+    plain = rows.take(~in_pieces)
+    if len(plain):
+        arguments = plain.series_id.tolist(), plain.ts.tolist(), plain.value.tolist()
+        tag = await connection.execute(_REPLACE_READINGS, *arguments, *bounds)
+        packed.check_unmoved(int(tag.split()[-1]), len(plain))
+    if in_pieces.any():
+        rows = rows.take(in_pieces)
+        pieces = [record for record in found if record["piece"] is not None]
+        heads = list(zip(rows.series_id.tolist(), (record["piece"] for record in pieces), strict=True))
+        positions = np.array([record["position"] for record in pieces], np.int64)
+        await packed.replace(connection, heads, positions, rows.value)
 
 
 async def _find_in_runs(connection: Connection, late: Rows, *, replace: bool) -> Bools:
@@ -184,7 +194,10 @@ async def _find_in_runs(connection: Connection, late: Rows, *, replace: bool) ->
     heads = list(places)
     for start in range(0, len(heads), RUNS_AT_ONCE):
         series, times = zip(*heads[start : start + RUNS_AT_ONCE], strict=True)
-        for record in await connection.fetch(_RUNS, series, times, *bounds, replace):
+        records = await connection.fetch(_RUNS_TO_CHANGE if replace else _RUNS, series, times, *bounds, replace)
+        if replace:
+            packed.check_unmoved(len(records), len(series))
+        for record in records:
             part = places[record["series_id"], record["ts"]]
             at: Int64s = to_micros(record["ts"]) + np.array(record["offsets"], np.int64)
             place = np.searchsorted(at, late.ts[part])  # none is beyond the last

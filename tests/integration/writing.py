@@ -126,7 +126,7 @@ class Workshop:
 
     async def clear(self) -> None:
         """Forget every reading."""
-        await self.pool.execute("TRUNCATE readings, runs; UPDATE newest SET ts_us = 0, before_us = 0")
+        await self.pool.execute("TRUNCATE readings, runs, packed; UPDATE newest SET ts_us = 0, before_us = 0")
 
     async def events(self) -> list[tuple[int, str, str, float]]:
         """The record: offset, event, severity, value."""
