@@ -168,9 +168,7 @@ async def find_stored(connection: Connection, late: Rows, *, replace: bool) -> B
     return stored
 
 
-async def _replace(
-    connection: Connection, rows: Rows, found: Sequence[Any], bounds: tuple[datetime, datetime]
-) -> None:
+async def _replace(connection: Connection, rows: Rows, found: Sequence[Any], bounds: tuple[datetime, datetime]) -> None:
     """Replace the values of plain and of packed readings, in the places where they were found."""
     in_pieces = np.array([record["piece"] is not None for record in found])
     plain = rows.take(~in_pieces)

@@ -41,6 +41,8 @@ class Settings(BaseSettings):
 
     retention_days: Annotated[int, Field(ge=1, le=36_500)] = Field(default=365, description="Older ones are refused.")
     audit_days: Annotated[int, Field(ge=1, le=36_500)] = Field(default=365, description="Older acts are deleted.")
+    pack_after_days: Annotated[int, Field(ge=0, le=36_500)] = Field(default=2, description="Older days are packed.")
+    storage_every_s: Annotated[float, Field(gt=0)] = Field(default=60.0, description="Between two looks at old days.")
     max_readings: Annotated[int, Field(ge=1, le=100_000)] = Field(default=10_000, description="Of one request.")
     max_body_bytes: Annotated[int, Field(ge=1_024)] = Field(default=8 << 20, description="After inflating.")
     receive_s: Annotated[float, Field(gt=0)] = Field(default=10.0, description="For a body to arrive.")

@@ -17,6 +17,14 @@ CREATE TABLE packed (
 
 ALTER TABLE packed ALTER COLUMN offsets SET STORAGE PLAIN, ALTER COLUMN values SET STORAGE PLAIN;
 
+-- The last transaction that moved readings of a day. TRUNCATE shows an older snapshot an empty table, so what it emptied is
+-- only truncated once no snapshot is as old as that.
+CREATE TABLE packing (
+    day       date PRIMARY KEY,
+    moved_by  xid8 NOT NULL,
+    packed_at timestamptz NOT NULL DEFAULT now()
+);
+
 -- How long readings of some metrics are kept, where that is shorter than for all others.
 CREATE TABLE retention (
     metric      text COLLATE "C" PRIMARY KEY,  -- a glob

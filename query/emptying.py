@@ -1,0 +1,66 @@
+"""Giving back the room of what was packed or has expired: at once, and without anybody queueing behind us.
+
+TRUNCATE and DROP want their table to themselves. While such a request waits, everybody else waits behind it; so they
+are tried for a moment, and again later.
+"""
+
+import asyncio
+
+import asyncpg
+
+from query.partitions import Connection, name_of, start_of
+
+TRIES = 20  # of one table, without waiting
+PAUSE_S = 0.02
+WAIT_MS = 50  # then once more, for so long: a table in steady use is never free without being waited for
+
+# Who had a snapshot before the last readings moved would find them neither here nor in their pieces. Sessions of other
+# databases see none of them. An xid is compared by its distance from the next one: `age` knows only 32 bits.
+_MAY_TRUNCATE = """
+SELECT NOT EXISTS (SELECT FROM {readings}) AND NOT EXISTS (SELECT FROM {runs})
+   AND pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+       - coalesce((SELECT moved_by::text::bigint FROM packing WHERE day = $1::date), 0)
+     > (SELECT coalesce(max(age(backend_xmin)), 0) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid())
+"""
+
+
+async def empty(connection: Connection, day: int) -> bool:
+    """Truncate a day's plain rows and runs, if nothing is left of them for anybody; whether that was done."""
+    names = {form: name_of(form, day) for form in ("readings", "runs")}
+    query, date = _MAY_TRUNCATE.format(**names), start_of(day).date()
+    if not await connection.fetchval(query, date):
+        return False
+    tables = ", ".join(names.values())
+    for attempt in range(TRIES + 1):
+        try:
+            async with connection.transaction():
+                await _lock(connection, tables, patient=attempt == TRIES)
+                # Once more, now that nobody writes there.
+                if await connection.fetchval(query, date):
+                    await connection.execute(f"TRUNCATE {tables}")
+                    return True
+                return False
+        except asyncpg.LockNotAvailableError:
+            await asyncio.sleep(PAUSE_S)
+    return False
+
+
+async def drop(connection: Connection, form: str, day: int) -> bool:
+    """Drop a partition; whether that was done."""
+    for attempt in range(TRIES + 1):
+        try:
+            async with connection.transaction():
+                await _lock(connection, form, patient=attempt == TRIES)  # the parent: DROP changes its list
+                await connection.execute(f"DROP TABLE IF EXISTS {name_of(form, day)}")
+                if form == "packed":
+                    await connection.execute("DELETE FROM packing WHERE day = $1", start_of(day).date())
+                return True
+        except asyncpg.LockNotAvailableError:
+            await asyncio.sleep(PAUSE_S)
+    return False
+
+
+async def _lock(connection: Connection, tables: str, *, patient: bool) -> None:
+    await connection.execute(f"SET LOCAL lock_timeout = '{WAIT_MS}ms'")
+    await connection.execute(f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE{'' if patient else ' NOWAIT'}")
