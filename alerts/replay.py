@@ -10,10 +10,10 @@ from alerts.rate import Point
 from alerts.record import Connection
 from schemas.times import to_datetime, to_micros
 
-CHUNK = 1_000  # readings, of plain ones and of packed ones each: bounds how long one chunk holds the event loop
+CHUNK = 1_000  # readings, of each form: bounds how long one chunk holds the event loop
 
-# Where a chunk that begins at $2 ends: before the reading, or the run, that would be too much for it. Both are found by
-# primary key; a run is counted without being unpacked.
+# Where a chunk that begins at $2 ends: before the reading, the run or the piece that would be too much for it. All are
+# found by primary key; runs and pieces are counted without being unpacked.
 _CHUNK_END = """
 SELECT least($3::timestamptz,
     (SELECT ts FROM readings WHERE series_id = $1 AND ts >= $2 AND ts < $3 ORDER BY ts OFFSET $4 LIMIT 1),
@@ -22,7 +22,15 @@ SELECT least($3::timestamptz,
         FROM runs
         WHERE series_id = $1 AND ts >= $2 AND ts < $3
      ) counted
-     WHERE count > $4 AND ts > $2 ORDER BY ts LIMIT 1))
+     WHERE count > $4 AND ts > $2 ORDER BY ts LIMIT 1),
+    (SELECT min(ts) FROM (VALUES (1000), (1)) AS u (us) CROSS JOIN LATERAL (
+        SELECT ts FROM (
+            SELECT ts, sum(cardinality(offsets)) OVER (ORDER BY ts ROWS UNBOUNDED PRECEDING) AS count
+            FROM packed
+            WHERE series_id = $1 AND unit_us = u.us AND ts >= $2 AND ts < $3
+        ) counted
+        WHERE count > $4 AND ts > $2 ORDER BY ts LIMIT 1
+     ) ended))
 """
 _CHUNK = "SELECT ts, value FROM readings_between($1, $2, $3) ORDER BY ts"
 

@@ -37,11 +37,11 @@ WITH waiting AS (
 SELECT w.series_id, w.readings + (
            SELECT coalesce(sum(cardinality(p.offsets)), 0) FROM {packed} p WHERE p.series_id = w.series_id
        ) AS readings,
-       s.id IS NULL OR coalesce(k.days < $3, false) AS gone
+       s.id IS NULL OR coalesce(k.days <= $3, false) AS gone
 FROM waiting w
 LEFT JOIN series s ON s.id = w.series_id
 LEFT JOIN LATERAL (
-    SELECT days FROM retention WHERE s.metric LIKE metric_like ORDER BY length(metric) DESC, metric LIMIT 1
+    SELECT days FROM retention WHERE s.metric LIKE metric_like ORDER BY literals DESC, metric LIMIT 1
 ) k ON true
 ORDER BY w.series_id
 """

@@ -19,15 +19,16 @@ PIECES_AT_ONCE = 1_000  # of one statement
 CLOCKS_APART_S = 3_600  # PostgreSQL's and ours: with more, one of them is wrong, and nothing is dropped
 
 _RULES = "SELECT metric, days FROM retention ORDER BY metric"
-# Pieces of a day whose metrics are kept for less than the $1 days since it ended; of several globs the longest counts.
+# Pieces of a day whose metrics are kept for no longer than the $1 days since it ended; of several globs the one with the
+# most letters counts.
 _EXPIRE = """
 DELETE FROM {packed} WHERE ctid = ANY(ARRAY(
     SELECT p.ctid
     FROM {packed} p
     JOIN series s ON s.id = p.series_id
     JOIN LATERAL (
-        SELECT days FROM retention WHERE s.metric LIKE metric_like ORDER BY length(metric) DESC, metric LIMIT 1
-    ) k ON k.days < $1
+        SELECT days FROM retention WHERE s.metric LIKE metric_like ORDER BY literals DESC, metric LIMIT 1
+    ) k ON k.days <= $1
     LIMIT $2))
 """
 
@@ -72,10 +73,10 @@ class Retention:
         for each in await partitions(connection):
             age_days = (now - start_of(each.day + 1)).days
             # A rule that does not apply yet may still outweigh one that does.
-            signature = tuple((metric, days < age_days) for metric, days in rules)
+            signature = tuple((metric, days <= age_days) for metric, days in rules)
             if each.form != "packed" or self._done.get(each.day) == signature:
                 continue
-            if any(days < age_days for _, days in rules):
+            if any(days <= age_days for _, days in rules):
                 query = _EXPIRE.format(packed=name_of("packed", each.day))
                 while (await connection.execute(query, age_days, PIECES_AT_ONCE)) != "DELETE 0":
                     if asyncio.get_running_loop().time() > until:

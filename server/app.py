@@ -45,6 +45,9 @@ from ingest.series import SeriesTable
 from ingest.writer import Writer, WriterLimits
 from query import api as query_api
 from query.api import ReadingRoom
+from query.packer import Packer
+from query.retention import Retention
+from query.storage import StorageGauges
 from server import audit_api, keys_api, manual, openapi, pages, problems
 from server import health as health_api
 from server.audit import AuditTrail
@@ -144,6 +147,11 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
                 "silences": silences.tick,
                 "webhooks": webhooks.tick,
                 "audit": trail.prune,
+                "packing": Packer(
+                    pool, registry, after_days=settings.pack_after_days, every_s=settings.storage_every_s
+                ).turn,
+                "retention": Retention(pool, days=settings.retention_days, every_s=settings.storage_every_s).turn,
+                "storage": StorageGauges(pool, registry, every_s=settings.storage_every_s).turn,
             },
         )
         partitions = Partitions(pool)

@@ -10,25 +10,25 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-import asyncpg
 import typer
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
 from schemas.audit import Outcome
 from schemas.keys import KeyRequest, Scope
 from schemas.times import to_text
 from server import logs
 from server.audit import AuditTrail, at_the_terminal
-from server.database import AWAY, open_pool
+from server.database import AWAY
 from server.keys import KeyRing
-from server.local import LocalPostgres, LocalServiceError, local_services
-from server.local_memory import Memory
+from server.local import LocalServiceError
 from server.masks import Masks
 from server.migrations import MigrationError, migrate
+from server.reach import with_pool
 from server.rules_cli import app as rules_app
 from server.settings import Settings
+from server.storage_cli import app as storage_app
 from server.supervisor import AddressError
-from server.up import UpOptions, say, serve, settings_with, up
+from server.up import UpOptions, say, serve, up
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -39,6 +39,7 @@ app = typer.Typer(
 key_app = typer.Typer(no_args_is_help=True, help="API keys.")
 app.add_typer(key_app, name="key")
 app.add_typer(rules_app, name="rules")
+app.add_typer(storage_app, name="storage")
 
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
@@ -203,7 +204,7 @@ def audit_command(
 ) -> None:
     """Show administrative acts: when, who, from where, what, on what."""
     settings = _settings()
-    entries, _ = asyncio.run(_in_pool(settings, lambda pool: AuditTrail(pool, settings.audit_days).page(None, limit)))
+    entries, _ = asyncio.run(with_pool(settings, lambda pool: AuditTrail(pool, settings.audit_days).page(None, limit)))
     for entry in entries:
         note = "" if entry.outcome is Outcome.DONE else f"  ({entry.outcome})"
         detail = json.dumps(entry.detail, ensure_ascii=True) if entry.detail else ""
@@ -213,28 +214,7 @@ def audit_command(
 
 async def _with_ring(work: Callable[[KeyRing], Awaitable[Any]]) -> Any:
     """Do something with the keys."""
-    return await _in_pool(_settings(), lambda pool: work(KeyRing(pool, asyncio.get_running_loop().time, lambda: 0)))
-
-
-async def _in_pool(settings: Settings, work: Callable[[asyncpg.Pool], Awaitable[Any]]) -> Any:
-    """Do something on the database of the URL, of a running `up`, or of one started for this."""
-    if settings.database_url is not None:
-        return await _on(settings, work)
-    postgres = LocalPostgres(settings.data_dir)
-    postgres.memory = Memory.recall(postgres.memory.path)
-    if postgres.memory.port and await postgres.answers():
-        return await _on(settings.model_copy(update={"database_url": SecretStr(postgres.url)}), work)
-    async with local_services(settings.data_dir, redis=False) as services:
-        await migrate(services.database_url)
-        return await _on(settings_with(settings, services.environment()), work)
-
-
-async def _on(settings: Settings, work: Callable[[asyncpg.Pool], Awaitable[Any]]) -> Any:
-    pool = await open_pool(settings)
-    try:
-        return await work(pool)
-    finally:
-        await pool.close()
+    return await with_pool(_settings(), lambda pool: work(KeyRing(pool, asyncio.get_running_loop().time, lambda: 0)))
 
 
 if __name__ == "__main__":

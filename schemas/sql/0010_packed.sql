@@ -30,7 +30,8 @@ CREATE TABLE retention (
     metric      text COLLATE "C" PRIMARY KEY,  -- a glob
     days        integer NOT NULL CHECK (days BETWEEN 1 AND 36500),
     metric_like text COLLATE "C" NOT NULL GENERATED ALWAYS AS (
-        translate(replace(replace(replace(metric, '\', '\\'), '%', '\%'), '_', '\_'), '*?', '%_')) STORED
+        translate(replace(replace(replace(metric, '\', '\\'), '%', '\%'), '_', '\_'), '*?', '%_')) STORED,
+    literals    integer NOT NULL GENERATED ALWAYS AS (length(translate(metric, '*?', ''))) STORED
 );
 
 CREATE FUNCTION day_of(moment timestamptz) RETURNS timestamptz
@@ -164,4 +165,4 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON TABLE packed IS 'Readings of old days, many of one series in a tuple; the view telemetry shows them one by one.';
-COMMENT ON TABLE retention IS 'Days for which readings of some metrics are kept; of several globs that match, the longest.';
+COMMENT ON TABLE retention IS 'Days for which readings of some metrics are kept; of several globs that match, the most literal one.';

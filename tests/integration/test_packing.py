@@ -1,6 +1,9 @@
 """Packing old days: whatever is written before, between and after, what is stored is what a dictionary would hold."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -8,7 +11,7 @@ from hypothesis import strategies as st
 
 from query import packing
 from query.packer import Packer
-from query.partitions import FORMS, name_of
+from query.partitions import FORMS, make, name_of
 from schemas.columns import Receipt
 from schemas.times import to_datetime
 from tests.integration.writing import DAY, NOW, Workshop, workshop
@@ -33,7 +36,7 @@ async def pack(shop: Workshop) -> None:
 
 async def forms(shop: Workshop) -> dict[str, int]:
     """Tuples of each form."""
-    return {form: await shop.pool.fetchval(f"SELECT count(*) FROM {form}") for form in FORMS}
+    return {form: await shop.pool.fetchval(f"SELECT count(*) FROM {form}") for form in FORMS}  # noqa: S608
 
 
 @pytest.fixture
@@ -97,7 +100,7 @@ steps = st.lists(
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps)
 @pytest.mark.usefixtures("small_chunks")
-async def test_any_order_of_writes_and_packing_is_stored_as_a_dictionary_would(shop: Workshop, steps: list) -> None:
+async def test_any_order_of_writes_and_packing_is_as_a_dictionary_would(shop: Workshop, steps: list[Any]) -> None:
     await shop.clear()
     wanted: dict[tuple[str, float], float] = {}
     for step in steps:
@@ -136,3 +139,74 @@ async def oldest(shop: Workshop, since: float, until: float) -> list[tuple[float
     query = """SELECT (extract(epoch FROM ts) - $3)::float8, value
                FROM oldest_between((SELECT id FROM series WHERE metric = 'a'), $1, $2)"""
     return [(round(at, 6), value) for at, value in await shop.pool.fetch(query, *bounds, NOW // 1_000_000)]
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_a_replacement_that_meets_packing_is_not_lost(shop: Workshop, form: str) -> None:
+    await shop.write(*[("a", float(place), 1.0) for place in range(1 if form == "readings" else 9)], ("b", 0, 1.0))
+    if form == "packed":
+        await pack(shop)
+        await shop.write(("a", 0.5, 2.0))  # so that there is something to pack again
+    async with packing_meanwhile(shop):
+        late = asyncio.create_task(shop.write(("a", 0, 9.0), replace=True))
+        await until_locked(shop)
+    assert await late == Receipt(0, 1)
+    assert (await shop.values())["a", 0] == 9.0
+    assert (await forms(shop))[form] == (1 if form == "packed" else 0) + (form == "packed")
+
+
+@asynccontextmanager
+async def packing_meanwhile(shop: Workshop) -> AsyncIterator[None]:
+    """A statement that packs, and commits in the end."""
+    async with shop.pool.acquire() as connection:
+        await make(connection, "packed", TODAY)
+        async with connection.transaction():
+            chunk = await packing.find(connection, TODAY, None, 0)
+            assert chunk is not None
+            assert await packing.pack(connection, TODAY, chunk)
+            yield
+
+
+async def until_locked(shop: Workshop) -> None:
+    """Wait until somebody waits for a lock."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    async with asyncio.timeout(5):
+        while not await shop.pool.fetchval(query):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+
+
+async def test_nobody_waits_for_packing_who_writes_what_is_new(shop: Workshop) -> None:
+    await shop.write(*[("a", float(place), 1.0) for place in range(9)])
+    async with packing_meanwhile(shop):
+        assert await shop.write(("a", 3.0, 5.0), ("a", 3.5, 1.0), ("a", 30.0, 1.0)) == Receipt(2, 1)
+    assert len(await shop.values()) == 11
+
+
+async def test_an_older_snapshot_sees_what_was_packed(shop: Workshop) -> None:
+    await shop.write(*[("a", 2.0 * place, 1.0) for place in range(50)], ("b", 1, 1.0))
+    async with shop.pool.acquire() as reader:
+        async with reader.transaction(isolation="repeatable_read"):
+            await reader.fetchval("SELECT count(*) FROM series")
+            await pack(shop)
+            assert await forms(shop) == {"readings": 0, "runs": 0, "packed": 2}
+            assert await reader.fetchval("SELECT count(*) FROM telemetry") == 51, "TRUNCATE came too early"
+        assert await shop.pool.fetchval("SELECT pg_relation_size($1)", name_of("runs", TODAY)) > 0
+        await pack(shop)
+        assert await shop.pool.fetchval("SELECT pg_relation_size($1)", name_of("runs", TODAY)) == 0
+
+
+async def test_readings_take_little_room(shop: Workshop) -> None:
+    series, each = 150, 667
+    keys = await shop.batch(*[(f"m{number}", 0, 0.0) for number in range(series)])
+    await shop.flush(keys)
+    await shop.pool.execute(
+        """INSERT INTO readings SELECT s, $1::timestamptz + n * interval '129.5 s' + s * interval '7 ms', random()
+           FROM generate_series(0, $2) n, unnest($3::int[]) s ON CONFLICT DO NOTHING""",
+        to_datetime(TODAY * DAY),
+        each - 1,
+        keys.series_id.tolist(),
+    )
+    size = "SELECT pg_total_relation_size($1) / sum(cardinality(values))::float8 FROM packed"
+    await pack(shop)
+    assert 12 < await shop.pool.fetchval(size, name_of("packed", TODAY)) <= 20
+    assert await shop.pool.fetchval("SELECT sum(cardinality(values)) FROM packed") >= series * each
