@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import asyncpg
 
-Connection = asyncpg.pool.PoolConnectionProxy
+Connection = asyncpg.pool.PoolConnectionProxy | asyncpg.Connection
 
 FORMS = ("readings", "runs", "packed")
 """Plain rows, runs, and pieces: the partitioned tables."""

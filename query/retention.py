@@ -19,8 +19,7 @@ PIECES_AT_ONCE = 1_000  # of one statement
 CLOCKS_APART_S = 3_600  # PostgreSQL's and ours: with more, one of them is wrong, and nothing is dropped
 
 _RULES = "SELECT metric, days FROM retention ORDER BY metric"
-# Pieces of a day whose metrics are kept for no longer than the $1 days since it ended; of several globs the one with the
-# most letters counts.
+# Pieces of a day whose metrics are kept for no longer than the $1 days since it ended; the most literal glob counts.
 _EXPIRE = """
 DELETE FROM {packed} WHERE ctid = ANY(ARRAY(
     SELECT p.ctid

@@ -57,7 +57,7 @@ async def test_a_long_query_holds_up_the_drop_and_nobody_else(shop: Workshop) ->
     async with shop.pool.acquire() as reader, reader.transaction():
         await reader.fetchval("SELECT count(*) FROM telemetry")
         dropping = asyncio.create_task(retention.turn())
-        waits = []
+        waits: list[float] = []
         while not dropping.done():
             began = time.monotonic()
             assert await shop.write(("a", len(waits), 1.0)) == Receipt(1, 0)
