@@ -24,7 +24,9 @@ def test_every_package_is_let_into_the_image() -> None:
 def test_every_variable_of_the_compose_file_is_explained() -> None:
     """Whoever copies .env.example sees all there is to set."""
     compose = text("docker-compose.yml")
-    asked = set(re.findall(r"\$\{(\w+)", compose)) | set(re.findall(r"^\s+- ((?:SLUICE|LOCUST)_\w+)$", compose, re.M))
+    asked = set(re.findall(r"(?<!\$)\$\{(\w+)", compose)) | set(
+        re.findall(r"^\s+- ((?:SLUICE|LOCUST)_\w+)$", compose, re.M)
+    )
     explained = set(re.findall(r"^#?(\w+)=", text(".env.example"), re.MULTILINE))
     assert asked, "the pattern no longer finds the variables"
     assert asked <= explained
@@ -39,6 +41,17 @@ def test_passwords_are_asked_for_and_have_no_default() -> None:
         assert re.search(rf"^{name}=$", example, re.MULTILINE)
 
 
+def test_the_profile_grafana_asks_for_its_passwords_itself() -> None:
+    """`:?` would ask everybody, whatever the profile; so the containers do, and stop without them."""
+    compose = text("docker-compose.yml")
+    for name, asked in (
+        ("SLUICE_GRAFANA_PASSWORD", "GF_SECURITY_ADMIN_PASSWORD"),
+        ("SLUICE_GRAFANA_DB_PASSWORD", "SLUICE_READER_PASSWORD"),
+    ):
+        assert f'{asked}: "${{{name}:-}}"' in compose
+        assert f': "$${{{asked}:?' in compose
+
+
 def test_no_service_keeps_its_privileges() -> None:
     """What every service shares takes away capabilities, and every service shares it."""
     compose = text("docker-compose.yml")
@@ -46,5 +59,5 @@ def test_no_service_keeps_its_privileges() -> None:
     assert "cap_drop: [ALL]" in shared
     assert "no-new-privileges:true" in shared
     services = re.findall(r"^  [a-z-]+:\n((?:    .*\n|\n)+)", compose[compose.index("\nservices:") :], re.MULTILINE)
-    assert len(services) == 5
+    assert len(services) == 7
     assert all(service.lstrip().startswith(("<<: *service", "<<: *load")) for service in services)
