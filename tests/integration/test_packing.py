@@ -133,6 +133,18 @@ async def test_any_order_of_writes_and_packing_is_as_a_dictionary_would(shop: Wo
     )
 
 
+@pytest.mark.usefixtures("small_chunks")
+async def test_a_series_that_grew_busy_has_no_overlapping_pieces(shop: Workshop) -> None:
+    slow = [("a", 0.0, 1.0), ("a", 1_500.0, 1.0), ("a", 2_000.0, 1.0)]
+    await shop.write(*slow)
+    await pack(shop)
+    many = [("a", 1_810.0 + place, 1.0) for place in range(10)]
+    await shop.write(*many)
+    await pack(shop)
+    assert await forms(shop) == {"readings": 0, "runs": 0, "packed": 1 + 3}
+    assert await shop.write(*slow, *many) == Receipt(0, 13)
+
+
 async def oldest(shop: Workshop, since: float, until: float) -> list[tuple[float, float]]:
     """`oldest_between` of the metric a."""
     bounds = (to_datetime(NOW + round(seconds * 1e6)) for seconds in (since, until))
