@@ -53,6 +53,7 @@ class Proxy:
         """Whether everything that servers answer is swallowed."""
         self.drop_requests = False
         """Whether everything that clients send is swallowed."""
+        self._left: int | None = None
 
     @classmethod
     def to(cls, url: str) -> Self:
@@ -109,6 +110,14 @@ class Proxy:
         for link in self._links:
             link.reset()
 
+    def cut_after(self, count: int | None) -> None:
+        """Pass on so many bytes more of what clients send, then cut every connection, once; None: never."""
+        self._left = count
+
+    def lead_to(self, host: str, port: int) -> None:
+        """Connect to this address from now on."""
+        self._address = (host, port)
+
     def swallow_the_answer_to(self, request: bytes, *, reset: bool = False) -> None:
         """Let the next such request through, and keep its answer; cut the connection then, or leave it silent."""
         self.triggered.clear()
@@ -145,11 +154,21 @@ class Proxy:
                 elif not (self.drop_answers if answers else self.drop_requests):
                     if not answers and self.trigger is not None and self.trigger in data:
                         self.trigger, link.mute = None, True
-                    target.write(data)
+                    target.write(data if answers else self._within_limit(data))
                     await target.drain()
+                    if self._left == 0:
+                        self._left = None
+                        self.reset()
             target.write_eof()
         except OSError:
             link.reset()
+
+    def _within_limit(self, data: bytes) -> bytes:
+        if self._left is None:
+            return data
+        data = data[: self._left]
+        self._left -= len(data)
+        return data
 
 
 def through(url: str, proxy: Proxy, **parameters: str) -> str:

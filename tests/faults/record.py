@@ -107,7 +107,7 @@ async def read(pool: asyncpg.Pool, devices: Iterable[str]) -> Recorded:
     names, found = list(devices), Recorded()
     async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
         for row in await connection.fetch(EVENTS, names):
-            _take_event(found, row["device"], row["data"])
+            take_event(found, row["device"], row["data"])
         for row in await connection.fetch(STATES, names):
             pair = row["rule_id"], Series(row["device"], row["metric"])
             found.states[pair] = _state(row)
@@ -129,7 +129,8 @@ async def offsets_have_no_gap(pool: asyncpg.Pool) -> bool:
     return row is not None and row["first"] == 1 and row["events"] == row["last"] == row["given"]
 
 
-def _take_event(found: Recorded, device: str, data: dict[str, Any]) -> None:
+def take_event(found: Recorded, device: str, data: dict[str, Any]) -> None:
+    """Enter an event, if it is a transition or tells of flapping."""
     alert, us = data["alert"], to_micros(datetime.fromisoformat(data["at"]))
     pair = alert["rule"]["id"], Series(device, alert["metric"])
     if data["event"] in MOVES:

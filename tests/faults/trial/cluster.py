@@ -1,0 +1,191 @@
+"""A whole cluster to be broken: PostgreSQL, Valkey, a proxy before each, and workers under the real supervisor."""
+
+import os
+import secrets
+import shutil
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+
+from schemas.keys import KeyRequest, Scope
+from server import leash
+from server.keys import KeyRing
+from server.local import LocalPostgres, LocalValkey
+from server.migrations import migrate
+from server.supervisor import Supervisor
+from tests.conftest import HOST, Server, until_ready
+from tests.faults.trial.disk import Disk, mounting_fails
+from tests.proxy import Proxy, through
+
+DATA_MIB, WAL_MIB = 2_048, 320
+POSTGRES = {
+    "shared_buffers": "64MB",
+    "max_wal_size": "96MB",
+    "checkpoint_timeout": "5min",
+    "max_connections": "40",
+    "deadlock_timeout": "300ms",
+    "wal_level": "replica",
+    "max_wal_senders": "4",
+    "log_min_messages": "log",
+}
+"""Small, so that every limit is near."""
+DEFECTS = Path(__file__).parents[1] / "defects"
+"""On the path of every Python below, where a trial asks for a defect (see `sitecustomize.py` there)."""
+
+
+class Postgres(LocalPostgres):
+    """A PostgreSQL whose log is on a disk of its own, where there is one."""
+
+    wal_disk: Path | None = None
+
+    async def prepare(self) -> None:
+        """Also move `pg_wal`."""
+        await super().prepare()
+        inside = self.folder / "pg_wal"
+        if self.wal_disk is not None and not inside.is_symlink():
+            outside = self.wal_disk / "pg_wal"
+            shutil.move(inside, outside)
+            leash.own(outside, self.identity)
+            inside.symlink_to(outside)
+
+
+@dataclass
+class Cluster:
+    """What a trial works on."""
+
+    folder: Path
+    postgres: LocalPostgres
+    valkey: LocalValkey
+    to_postgres: Proxy
+    to_redis: Proxy
+    server: Server
+    settings: Mapping[str, Any]
+    data_disk: Disk | None = None
+    wal_disk: Disk | None = None
+    keys: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """Where the workers listen."""
+        return self.server.url
+
+    @property
+    def supervisor(self) -> Supervisor:
+        """Of the workers."""
+        return self.server.supervisor
+
+    @property
+    def deadline_s(self) -> float:
+        """From a batch's arrival to its answer."""
+        return float(self.settings.get("deadline_s", 5.0))
+
+    async def key(self, *scopes: str, device_glob: str | None = None) -> str:
+        """A key for this; the same one every time."""
+        name = f"{'+'.join(scopes)} {device_glob}"
+        if name not in self.keys:
+            self.keys[name] = await self.server.key(*scopes, device_glob=device_glob)
+        return self.keys[name]
+
+    async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
+        """Ask PostgreSQL itself, not through the proxy."""
+        connection = await asyncpg.connect(self.postgres.url)
+        try:
+            records: list[asyncpg.Record] = await connection.fetch(query, *arguments)
+            return records
+        finally:
+            await connection.close()
+
+    async def execute(self, statements: str) -> None:
+        """Do something in PostgreSQL itself."""
+        connection = await asyncpg.connect(self.postgres.url)
+        try:
+            await connection.execute(statements)
+        finally:
+            await connection.close()
+
+
+@asynccontextmanager
+async def cluster(
+    folder: Path,
+    *,
+    workers: int = 2,
+    defect: str | None = None,
+    disks: bool = False,
+    postgres_settings: Mapping[str, str] | None = None,
+    **settings: Any,
+) -> AsyncIterator[Cluster]:
+    """Start one, every worker of it ready. `settings` are Sluice's own; `defect` is the name of one of `defects`."""
+    async with AsyncExitStack() as stack:
+        data = wal = None
+        if disks and not mounting_fails():
+            data = stack.enter_context(Disk(folder / "data", DATA_MIB))
+            wal = stack.enter_context(Disk(folder / "wal", WAL_MIB))
+        postgres = Postgres(folder / "data", POSTGRES | dict(postgres_settings or {}))
+        postgres.wal_disk = wal.folder if wal else None
+        await stack.enter_async_context(postgres)
+        valkey = await stack.enter_async_context(LocalValkey(folder / "valkey"))
+        await migrate(postgres.url)
+        to_postgres = await stack.enter_async_context(Proxy(HOST, postgres.memory.port))
+        to_redis = await stack.enter_async_context(Proxy(HOST, valkey.memory.port))
+        environment = {
+            "SLUICE_DATABASE_URL": through(postgres.url, to_postgres),
+            "SLUICE_REDIS_URL": through(valkey.url, to_redis),
+            "SLUICE_LOG_LEVEL": "error",
+            **{f"SLUICE_{name.upper()}": str(value) for name, value in settings.items()},
+        }
+        if defect is not None:
+            environment |= defective(defect)
+        server = await _serve(stack, postgres, valkey, workers, environment)
+        yield Cluster(folder, postgres, valkey, to_postgres, to_redis, server, settings, data, wal)
+
+
+def defective(name: str) -> dict[str, str]:
+    """The environment in which every worker has this defect."""
+    return {"FAULTS_DEFECT": name, "PYTHONPATH": os.pathsep.join([str(DEFECTS), os.environ.get("PYTHONPATH", "")])}
+
+
+async def _serve(
+    stack: AsyncExitStack, postgres: LocalPostgres, valkey: LocalValkey, workers: int, environment: dict[str, str]
+) -> Server:
+    async with asyncpg.create_pool(postgres.url, min_size=0) as pool:
+        ring = KeyRing(pool, time.monotonic, lambda: time.time_ns() // 1_000)
+        name = f"admin {secrets.token_hex(2)}"
+        key = (await ring.create(KeyRequest(name=name, scopes=[Scope.ADMIN]))).key
+    http = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)))
+    supervisor = await stack.enter_async_context(Supervisor(HOST, 0, workers, environment))
+    server = Server(f"http://{HOST}:{supervisor.port}", postgres.url, valkey.url, key, supervisor, http)
+    await until_ready(server, patience_s=60)
+    return server
+
+
+@asynccontextmanager
+async def more_workers(
+    near: Cluster, workers: int = 2, *, defect: str | None = None, **settings: Any
+) -> AsyncIterator[Cluster]:
+    """Other workers on the same PostgreSQL and Valkey, by the same proxies."""
+    environment = {
+        "SLUICE_DATABASE_URL": through(near.postgres.url, near.to_postgres),
+        "SLUICE_REDIS_URL": through(near.valkey.url, near.to_redis),
+        "SLUICE_LOG_LEVEL": "error",
+        **{f"SLUICE_{name.upper()}": str(value) for name, value in {**near.settings, **settings}.items()},
+        **(defective(defect) if defect else {}),
+    }
+    async with AsyncExitStack() as stack:
+        server = await _serve(stack, near.postgres, near.valkey, workers, environment)
+        yield Cluster(
+            near.folder,
+            near.postgres,
+            near.valkey,
+            near.to_postgres,
+            near.to_redis,
+            server,
+            {**near.settings, **settings},
+            near.data_disk,
+            near.wal_disk,
+        )

@@ -1,0 +1,126 @@
+"""Dashboards that recover over `/ws`, and keep what they were told."""
+
+import asyncio
+import json
+import random
+import time
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+ANSWER_S = 10.0
+SILENCE_S = 20.0
+"""Without anything for so long, the connection is given up: what a half-open one looks like from here."""
+TEMPORARY = {100, 109}
+
+
+class Told(NamedTuple):
+    """A publication."""
+
+    offset: int
+    event: str
+    alert: int
+    device: str
+    at: float
+    """When it came, monotonic seconds."""
+
+
+@dataclass
+class Dashboard:
+    """Subscribes to one channel, and comes back with its offset whenever the connection ends."""
+
+    url: str
+    key: str
+    channel: str
+    position: int
+    """The offset to begin behind."""
+    epoch: str
+    chance: random.Random
+    told: list[Told] = field(default_factory=list)
+    connections: int = 0
+    closes: list[tuple[int, str]] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    """Answers of `recovered: false`, and whatever else breaks the contract."""
+    resumed: list[float] = field(default_factory=list)
+    """When subscriptions were answered, monotonic seconds."""
+
+    @property
+    def last(self) -> int:
+        """The last offset it knows of."""
+        return self.told[-1].offset if self.told else self.position
+
+    async def run(self) -> None:
+        """Watch for ever."""
+        while True:
+            try:
+                async with connect(
+                    f"{self.url.replace('http', 'ws', 1)}/ws",
+                    compression=None,
+                    max_size=None,
+                    ping_interval=None,
+                    proxy=None,
+                    open_timeout=ANSWER_S,
+                    close_timeout=0.2,
+                ) as socket:
+                    try:
+                        await self._visit(socket)
+                    finally:
+                        if socket.close_code is not None:
+                            self.closes.append((socket.close_code, socket.close_reason or ""))
+            except (ConnectionClosed, InvalidHandshake, OSError, EOFError):
+                pass
+            await asyncio.sleep(self.chance.uniform(0.03, 0.15))
+
+    async def _visit(self, socket: ClientConnection) -> None:
+        await socket.send(json.dumps({"id": 1, "connect": {"token": self.key}}))
+        for line in str(await asyncio.wait_for(socket.recv(), ANSWER_S)).split("\n"):
+            if "connect" not in json.loads(line):
+                return  # refused for now: PostgreSQL is away
+        body = {"channel": self.channel, "recover": True, "epoch": self.epoch, "offset": self.last}
+        await socket.send(json.dumps({"id": 2, "subscribe": body}))
+        while True:
+            for line in str(await asyncio.wait_for(socket.recv(), SILENCE_S)).split("\n"):
+                reply = json.loads(line)
+                if not reply:
+                    await socket.send("{}")
+                elif reply.get("id") == 2:
+                    if not self._subscribed(reply):
+                        return
+                elif publication := reply.get("push", {}).get("pub"):
+                    self._take(publication)
+
+    def _subscribed(self, reply: dict[str, Any]) -> bool:
+        if error := reply.get("error"):
+            if not error.get("temporary"):
+                self.lost.append(f"subscribe to {self.channel} was refused: {error}")
+            return False
+        answer = reply["subscribe"]
+        if not answer["recovered"]:
+            self.lost.append(f"recovered: false from offset {self.last}: {answer}")
+        self.connections += 1
+        self.resumed.append(time.monotonic())
+        for publication in answer.get("publications", ()):
+            self._take(publication)
+        return True
+
+    def _take(self, publication: dict[str, Any]) -> None:
+        data = publication["data"]
+        self.told.append(
+            Told(publication["offset"], data["event"], data["alert"]["id"], data["alert"]["device"], time.monotonic())
+        )
+
+
+async def refused(url: str, key: str, channel: str) -> int:
+    """Ask for a channel; gives the code of the error, 0 where it was granted. Raises what a connection raises."""
+    address = f"{url.replace('http', 'ws', 1)}/ws"
+    async with connect(address, compression=None, ping_interval=None, proxy=None, open_timeout=ANSWER_S) as socket:
+        await socket.send(json.dumps({"id": 1, "connect": {"token": key}}))
+        await asyncio.wait_for(socket.recv(), ANSWER_S)
+        await socket.send(json.dumps({"id": 2, "subscribe": {"channel": channel}}))
+        for line in str(await asyncio.wait_for(socket.recv(), ANSWER_S)).split("\n"):
+            reply = json.loads(line)
+            if reply.get("id") == 2:
+                return int(reply.get("error", {}).get("code", 0))
+    return 0
