@@ -93,7 +93,9 @@ class Account:
 
     def slowest(self, since: float) -> float:
         """Seconds of the longest wait for an answer, of what was sent since."""
-        return max((attempt.answered - attempt.sent for _, attempt in self.attempts() if attempt.sent >= since), default=0)
+        return max(
+            (attempt.answered - attempt.sent for _, attempt in self.attempts() if attempt.sent >= since), default=0
+        )
 
     def statuses_between(self, start: float, end: float) -> Counter[int]:
         """Answers to what was sent between two moments."""

@@ -1,6 +1,11 @@
 """Every kind of fault there is."""
 
-from tests.faults.trial.kinds import postgres
+from tests.faults.trial.kinds import clients, disks, postgres, readings, redis, resources, workers
 from tests.faults.trial.trial import Kind
 
-KINDS: tuple[Kind, ...] = (*postgres.KINDS,)
+_ROOMS = (postgres, disks, redis, workers, clients, readings, resources)
+
+KINDS: tuple[Kind, ...] = tuple(
+    sorted((kind for room in _ROOMS for kind in room.KINDS), key=lambda kind: int(kind.name[1:]))
+)
+"""In the order of guarantees.md."""

@@ -44,9 +44,7 @@ class AlertChecker:
             findings += check_dashboard(each, table)
         return findings
 
-    async def _check_transitions(
-        self, pool: asyncpg.Pool, account: Account, devices: Sequence[str]
-    ) -> list[Finding]:
+    async def _check_transitions(self, pool: asyncpg.Pool, account: Account, devices: Sequence[str]) -> list[Finding]:
         recorded = Recorded()
         for row in await pool.fetch(EVENTS, devices):
             take_event(recorded, row["device"], row["data"])

@@ -23,7 +23,7 @@ from tests.conftest import HOST, Server, until_ready
 from tests.faults.trial.disk import Disk, mounting_fails
 from tests.proxy import Proxy, through
 
-DATA_MIB, WAL_MIB = 2_048, 320
+DATA_MIB, WAL_MIB = 1_536, 256
 POSTGRES = {
     "shared_buffers": "64MB",
     "max_wal_size": "96MB",
@@ -68,6 +68,8 @@ class Cluster:
     settings: Mapping[str, Any]
     data_disk: Disk | None = None
     wal_disk: Disk | None = None
+    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+    """What was started here is stopped in the end."""
     keys: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -91,6 +93,13 @@ class Cluster:
         if name not in self.keys:
             self.keys[name] = await self.server.key(*scopes, device_glob=device_glob)
         return self.keys[name]
+
+    async def metric(self, name: str) -> float:
+        """The sum of a metric over all workers."""
+        headers = self.server.headers()
+        async with self.server.http.get(f"{self.url}/metrics", headers=headers) as response:
+            lines = (await response.text()).splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
 
     async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
         """Ask PostgreSQL itself, not through the proxy."""
@@ -142,7 +151,7 @@ async def cluster(
         if defect is not None:
             environment |= defective(defect)
         server = await _serve(stack, postgres, valkey, workers, environment)
-        yield Cluster(folder, postgres, valkey, to_postgres, to_redis, server, settings, data, wal)
+        yield Cluster(folder, postgres, valkey, to_postgres, to_redis, server, settings, data, wal, stack)
 
 
 def defective(name: str) -> dict[str, str]:
@@ -166,7 +175,12 @@ async def _serve(
 
 @asynccontextmanager
 async def more_workers(
-    near: Cluster, workers: int = 2, *, defect: str | None = None, **settings: Any
+    near: Cluster,
+    workers: int = 2,
+    *,
+    defect: str | None = None,
+    variables: Mapping[str, str] | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Cluster]:
     """Other workers on the same PostgreSQL and Valkey, by the same proxies."""
     environment = {
@@ -175,6 +189,7 @@ async def more_workers(
         "SLUICE_LOG_LEVEL": "error",
         **{f"SLUICE_{name.upper()}": str(value) for name, value in {**near.settings, **settings}.items()},
         **(defective(defect) if defect else {}),
+        **(variables or {}),
     }
     async with AsyncExitStack() as stack:
         server = await _serve(stack, near.postgres, near.valkey, workers, environment)
@@ -188,4 +203,5 @@ async def more_workers(
             {**near.settings, **settings},
             near.data_disk,
             near.wal_disk,
+            stack,
         )

@@ -10,7 +10,6 @@ import aiohttp
 
 from load.device import RECEIPT
 from load.verdict import Backoff, Verdict, retry_after_s, verdict
-from schemas.columns import Receipt
 from tests.faults.trial.account import Account, Attempt, Request
 from tests.faults.trial.scripts import Script, single
 
@@ -31,14 +30,14 @@ class Courier:
     """Posts requests, and keeps the account."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str, key: str, account: Account) -> None:
-        self._session, self._url, self._key, self._account = session, url + PATH, key, account
+        self.session, self._url, self._key, self._account = session, url + PATH, key, account
 
     async def post(self, request: Request, key: str | None = None) -> tuple[Attempt, float]:
         """Send once; gives the attempt, and how long the server asks to wait."""
         headers = {"Authorization": f"Bearer {key or self._key}", "Content-Type": "application/json"}
         sent, wait_s, receipt = time.monotonic(), 0.0, None
         try:
-            async with self._session.post(
+            async with self.session.post(
                 self._url, data=json.dumps(request.document), params=request.params, headers=headers, timeout=TIMEOUT
             ) as response:
                 text, status = await response.text(), response.status
@@ -159,6 +158,3 @@ class Intruder:
                 if attempt.status not in (0, 403, 503):
                     self.account.trouble.append(f"{request}: a key without the right was answered {attempt.status}")
             await asyncio.sleep(self.pace_s)
-
-
-NOTHING = Receipt(0, 0)

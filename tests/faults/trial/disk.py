@@ -7,6 +7,7 @@ import os
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Self
 
 BALLAST = "ballast"
 STEPS = (64 << 20, 1 << 20, 4 << 10)
@@ -18,14 +19,22 @@ class Disk:
 
     def __init__(self, folder: Path, size_mib: int) -> None:
         self.folder, self._size_mib = folder, size_mib
+        self._mounted = False
 
-    def __enter__(self) -> "Disk":
+    def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         _run("mount", "-t", "tmpfs", "-o", f"size={self._size_mib}m,mode=711", "sluice-trial", str(self.folder))
+        self._mounted = True
         return self
 
     def __exit__(self, *_: object) -> None:
-        _run("umount", "--lazy", str(self.folder))
+        self.unmount()
+
+    def unmount(self) -> None:
+        """Throw it away, with all that is on it; a second time does nothing."""
+        if self._mounted:
+            self._mounted = False
+            _run("umount", "--lazy", str(self.folder))
 
     def fill(self) -> None:
         """Leave not one page."""

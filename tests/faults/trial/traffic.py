@@ -23,8 +23,8 @@ CHANNEL_REFUSED = 103
 class Load:
     """How much is going on."""
 
-    devices: int = 16
-    pace_s: float = 0.02
+    devices: int = 12
+    pace_s: float = 0.04
     """Of one device, between an answer and its next request."""
     dashboards: int = 6
 
@@ -40,7 +40,8 @@ class Traffic:
     dashboards: list[Dashboard]
     courier: Courier
     stopping: asyncio.Event
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    senders: list[asyncio.Task[None]] = field(default_factory=list)
+    watchers: list[asyncio.Task[None]] = field(default_factory=list)
 
     @property
     def names(self) -> list[str]:
@@ -52,7 +53,7 @@ class Traffic:
         goals = [device.acknowledged + count for device in self.devices]
         async with asyncio.timeout(patience_s):
             while any(device.acknowledged < goal for device, goal in zip(self.devices, goals, strict=True)):
-                for task in self.tasks:
+                for task in (*self.senders, *self.watchers):
                     if task.done():
                         task.result()
                 await asyncio.sleep(0.01)
@@ -61,7 +62,13 @@ class Traffic:
         """Let everybody bring home what they hold, and send no more. Raises TimeoutError."""
         self.stopping.set()
         async with asyncio.timeout(patience_s):
-            await asyncio.gather(*self.tasks[: len(self.tasks) - len(self.dashboards)])
+            await asyncio.gather(*self.senders)
+
+    def watch(self, dashboard: Dashboard) -> asyncio.Task[None]:
+        """Have one more dashboard; it is checked like all others."""
+        self.dashboards.append(dashboard)
+        self.watchers.append(asyncio.create_task(dashboard.run()))
+        return self.watchers[-1]
 
 
 @asynccontextmanager
@@ -98,13 +105,14 @@ async def traffic(cluster: Cluster, prefix: str, chance: random.Random, load: Lo
         running = Traffic(cluster, prefix, account, devices, watching, courier, stopping)
         works = [each.run() for each in devices] + [pulse.run(), intruder.run()]
         works += [_knock(account, cluster.url, bound_reader, f"{prefix}-d02", stopping)]
-        running.tasks = [asyncio.create_task(work) for work in (*works, *(each.run() for each in watching))]
+        running.senders = [asyncio.create_task(work) for work in works]
+        running.watchers = [asyncio.create_task(each.run()) for each in watching]
         try:
             yield running
         finally:
-            for task in running.tasks:
+            for task in (*running.senders, *running.watchers):
                 task.cancel()
-            await asyncio.gather(*running.tasks, return_exceptions=True)
+            await asyncio.gather(*running.senders, *running.watchers, return_exceptions=True)
 
 
 async def _knock(account: Account, url: str, key: str, device: str, stopping: asyncio.Event) -> None:

@@ -104,7 +104,9 @@ async def answer_lost(stage: Stage) -> None:
                 break
             await asyncio.sleep(0.02)
     again = [
-        request for request in stage.account.requests if request.acknowledged and any(a.status == 504 for a in request.attempts)
+        request
+        for request in stage.account.requests
+        if request.acknowledged and any(a.status == 504 for a in request.attempts)
     ]
     await stage.traffic.flows(1)
     stage.note(f"{len(again)} batches were stored by an attempt that was answered 504, and sent again")
