@@ -16,13 +16,12 @@ from tests.faults.trial.catalogue import KINDS
 from tests.faults.trial.checker import shortened
 from tests.faults.trial.chronicle import write
 from tests.faults.trial.cluster import Cluster, cluster
-from tests.faults.trial.trial import Kind, make_rule, run_trial
+from tests.faults.trial.trial import SHORT, Kind, make_rule, run_trial
 
 SEED = os.environ.get("SLUICE_FAULTS_SEED", str(secrets.randbits(32)))
 PATIENCE = 3.0
 """How many times longer than promised a recovery may take here: the machine does other things beside. The long run,
 `dev.py faults`, holds the medians of many trials against the promise itself."""
-SETTINGS = {"deadline_s": 2.0}
 
 
 @dataclass
@@ -37,7 +36,7 @@ class Arena:
 @pytest_asyncio.fixture(scope="module")
 async def arena(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Arena]:
     """One for all kinds."""
-    async with cluster(tmp_path_factory.mktemp("arena"), disks=True, **SETTINGS) as running:
+    async with cluster(tmp_path_factory.mktemp("arena"), disks=True, settings=SHORT) as running:
         yield Arena(running, await make_rule(running))
 
 

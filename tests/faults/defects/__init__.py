@@ -1,6 +1,6 @@
 """Defects that a trial gives to its workers, patched in from outside: the product holds no switch for any of them.
 
-`sitecustomize` installs the one named in `FAULTS_DEFECT` into every Python below the trial, the supervisor's workers
+`sitecustomize` installs those named in `FAULTS_DEFECT` into every Python below the trial, the supervisor's workers
 among them.
 """
 
@@ -10,6 +10,7 @@ DEFECTS = {**mutations.DEFECTS, **stall.DEFECTS, **clock.DEFECTS}
 """What each patches in, by name."""
 
 
-def install(name: str) -> None:
-    """Give this process a defect."""
-    DEFECTS[name]()
+def install(names: str) -> None:
+    """Give this process defects; their names with commas between."""
+    for name in names.split(","):
+        DEFECTS[name]()

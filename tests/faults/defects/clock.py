@@ -6,14 +6,14 @@ import struct
 import time
 from pathlib import Path
 
-OFFSET_FILE = "FAULTS_CLOCK"
+CLOCK_FILE = "FAULTS_CLOCK"
 """The variable that names the file: eight bytes, a little-endian float64, seconds to add."""
 OFFSET = struct.Struct("<d")
 
 
 def install() -> None:
     """Put a clock in the place of `time.time` and `time.time_ns`."""
-    with Path(os.environ[OFFSET_FILE]).open("rb") as file:
+    with Path(os.environ[CLOCK_FILE]).open("rb") as file:
         shared = mmap.mmap(file.fileno(), OFFSET.size, access=mmap.ACCESS_READ)
     now, now_ns = time.time, time.time_ns
 
@@ -28,7 +28,7 @@ def install() -> None:
 
 def step(path: Path, seconds: float) -> None:
     """Set the clock of all who look at this file."""
-    with path.open("r+b") as file:
+    with path.open("r+b" if path.exists() else "wb") as file:
         file.write(OFFSET.pack(seconds))
 
 

@@ -1,15 +1,12 @@
 """The mutations that prove the checker: each breaks one promise, and a trial has to notice it."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
-from alerts.live.feed import Feed
 from alerts.live.sequence import Sequence as Order
 from ingest import newest
-from ingest.group import Group
-from ingest.lane import Lane
 from ingest.store import Store
 from ingest.writer import Writer
 from schemas.columns import Bools, Receipt, Rows
@@ -22,15 +19,15 @@ LEAD_S = 0.05
 
 def acknowledge_early() -> None:
     """Answer 200 before anything is stored."""
-    flush = Writer._flush  # noqa: SLF001
+    flush = Writer._flush
 
-    async def hasty(self, lane, group):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    async def hasty(self, lane, group):  # type: ignore[no-untyped-def]
         for waiting in group:
             waiting.answer(Receipt(len(waiting.batch), 0))
         await asyncio.sleep(LEAD_S)
         await flush(self, lane, group)
 
-    Writer._flush = hasty  # type: ignore[method-assign]  # noqa: SLF001
+    Writer._flush = hasty  # type: ignore[method-assign]
 
 
 def ignore_conflicts() -> None:
@@ -39,7 +36,7 @@ def ignore_conflicts() -> None:
     async def none_stored(connection: object, late: Rows, *, replace: bool) -> Bools:
         return np.zeros(len(late), np.bool_)
 
-    newest.find_stored = none_stored  # type: ignore[assignment]
+    newest.find_stored = none_stored
 
 
 def ignore_gaps() -> None:
@@ -64,7 +61,7 @@ def publish_early() -> None:
     """Tell of a transition before it is durable."""
     flush = Store.flush
 
-    async def hasty(self, connection, group):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    async def hasty(self, connection, group):  # type: ignore[no-untyped-def]
         screening = self._screening
 
         class Early:
@@ -74,7 +71,7 @@ def publish_early() -> None:
             screen = staticmethod(screening.screen)
 
             @staticmethod
-            async def step(connection, rows, places):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN205
+            async def step(connection, rows, places):  # type: ignore[no-untyped-def]
                 outcome = await screening.step(connection, rows, places)
                 screening.committed(outcome)
                 await asyncio.sleep(LEAD_S)

@@ -6,9 +6,10 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 import asyncpg
@@ -20,8 +21,9 @@ from server.local import LocalPostgres, LocalValkey
 from server.migrations import migrate
 from server.supervisor import Supervisor
 from tests.conftest import HOST, Server, until_ready
+from tests.faults.defects.clock import CLOCK_FILE, step
+from tests.faults.trial.crossing import Crossing
 from tests.faults.trial.disk import Disk, mounting_fails
-from tests.proxy import Proxy, through
 
 DATA_MIB, WAL_MIB = 1_536, 256
 POSTGRES = {
@@ -35,6 +37,8 @@ POSTGRES = {
     "log_min_messages": "log",
 }
 """Small, so that every limit is near."""
+SPARE = {"queue_rows": 2_000}
+"""Settings of the spare worker: a flood has to be a flood to it."""
 DEFECTS = Path(__file__).parents[1] / "defects"
 """On the path of every Python below, where a trial asks for a defect (see `sitecustomize.py` there)."""
 
@@ -62,8 +66,8 @@ class Cluster:
     folder: Path
     postgres: LocalPostgres
     valkey: LocalValkey
-    to_postgres: Proxy
-    to_redis: Proxy
+    to_postgres: Crossing
+    to_redis: Crossing
     server: Server
     settings: Mapping[str, Any]
     data_disk: Disk | None = None
@@ -71,6 +75,8 @@ class Cluster:
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     """What was started here is stopped in the end."""
     keys: dict[str, str] = field(default_factory=dict)
+    beside: "Cluster | None" = None
+    """The spare worker, once there is one."""
 
     @property
     def url(self) -> str:
@@ -93,6 +99,18 @@ class Cluster:
         if name not in self.keys:
             self.keys[name] = await self.server.key(*scopes, device_glob=device_glob)
         return self.keys[name]
+
+    async def spare(self) -> "Cluster":
+        """One more worker on the same services, which a trial can block, flood, and whose clock it can step."""
+        if self.beside is None:
+            clock = self.folder / "clock"
+            step(clock, 0.0)
+            settings = dict(self.settings) | SPARE
+            environment = _environment(self.postgres, self.valkey, (self.to_postgres, self.to_redis), settings)
+            environment |= defective("stall,clock") | {CLOCK_FILE: str(clock)}
+            server = await _serve(self.stack, self.postgres, self.valkey, 1, environment)
+            self.beside = replace(self, server=server, settings=settings, keys={})
+        return self.beside
 
     async def metric(self, name: str) -> float:
         """The sum of a metric over all workers."""
@@ -126,8 +144,7 @@ async def cluster(
     workers: int = 2,
     defect: str | None = None,
     disks: bool = False,
-    postgres_settings: Mapping[str, str] | None = None,
-    **settings: Any,
+    settings: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Cluster]:
     """Start one, every worker of it ready. `settings` are Sluice's own; `defect` is the name of one of `defects`."""
     async with AsyncExitStack() as stack:
@@ -135,19 +152,15 @@ async def cluster(
         if disks and not mounting_fails():
             data = stack.enter_context(Disk(folder / "data", DATA_MIB))
             wal = stack.enter_context(Disk(folder / "wal", WAL_MIB))
-        postgres = Postgres(folder / "data", POSTGRES | dict(postgres_settings or {}))
+        postgres = Postgres(folder / "data", POSTGRES)
         postgres.wal_disk = wal.folder if wal else None
         await stack.enter_async_context(postgres)
         valkey = await stack.enter_async_context(LocalValkey(folder / "valkey"))
         await migrate(postgres.url)
-        to_postgres = await stack.enter_async_context(Proxy(HOST, postgres.memory.port))
-        to_redis = await stack.enter_async_context(Proxy(HOST, valkey.memory.port))
-        environment = {
-            "SLUICE_DATABASE_URL": through(postgres.url, to_postgres),
-            "SLUICE_REDIS_URL": through(valkey.url, to_redis),
-            "SLUICE_LOG_LEVEL": "error",
-            **{f"SLUICE_{name.upper()}": str(value) for name, value in settings.items()},
-        }
+        to_postgres = stack.enter_context(Crossing(HOST, postgres.memory.port))
+        to_redis = stack.enter_context(Crossing(HOST, valkey.memory.port))
+        settings = settings or {}
+        environment = _environment(postgres, valkey, (to_postgres, to_redis), settings)
         if defect is not None:
             environment |= defective(defect)
         server = await _serve(stack, postgres, valkey, workers, environment)
@@ -205,3 +218,23 @@ async def more_workers(
             near.wal_disk,
             stack,
         )
+
+
+def _environment(
+    postgres: LocalPostgres, valkey: LocalValkey, crossings: tuple[Crossing, Crossing], settings: Mapping[str, Any]
+) -> dict[str, str]:
+    """What workers are told: both services by way of their proxies."""
+    to_postgres, to_redis = crossings
+    return {
+        "SLUICE_DATABASE_URL": through(postgres.url, to_postgres),
+        "SLUICE_REDIS_URL": through(valkey.url, to_redis),
+        "SLUICE_LOG_LEVEL": "error",
+        **{f"SLUICE_{name.upper()}": str(value) for name, value in settings.items()},
+    }
+
+
+def through(url: str, crossing: Crossing) -> str:
+    """The same URL by way of a proxy."""
+    parts = urlsplit(url)
+    user, at, _ = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user}{at}{HOST}:{crossing.port}"))

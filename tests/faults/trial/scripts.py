@@ -1,4 +1,4 @@
-"""What a device does next, drawn from a seed: batches that go on, come again, overlap, replace, are partly or wholly bad."""
+"""What a device does next, drawn from a seed: batches that go on, come again, overlap, replace, are partly bad …"""
 
 import random
 import time

@@ -20,6 +20,8 @@ from tests.faults.trial.cluster import Cluster
 from tests.faults.trial.scripts import ALERTING
 from tests.faults.trial.traffic import Load, Traffic, traffic
 
+SHORT = {"deadline_s": 3.5}
+"""Settings of a cluster for short trials."""
 REST_S = 12.0
 """After the last write; the contract says 10."""
 RULE = {
@@ -89,6 +91,7 @@ class Stage:
         self.measured(name, at - since, limit)
 
 
+USUAL = Load()
 Strike = Callable[[Stage], Awaitable[None]]
 
 
@@ -103,7 +106,7 @@ class Kind:
     """What senders may be answered meanwhile, besides 200; 0: a connection may break."""
     obstacle: Callable[[Cluster], str] = lambda _: ""
     """Why it cannot be tried here."""
-    load: Load = Load()
+    load: Load = USUAL
 
 
 @dataclass

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from pathlib import Path
 
 import asyncpg
 
@@ -122,10 +123,11 @@ async def make_standby(stage: Stage) -> tuple[Postgres, tuple[Disk | None, Disk 
     standby.memory = Memory.recall(standby.memory.path)
     standby.memory.password = old.memory.password
     standby.memory.remember()
-    draft, argv = standby.folder, [old.program.with_name("pg_basebackup"), "-d", old.url, "-D", standby.folder]
-    draft.mkdir(mode=0o700)
-    leash.own(draft, old.identity)
-    code, output = await leash.run([*argv, "-R", "-c", "fast", "-X", "stream"], draft, old.identity, COPY_S)
+    standby.folder.mkdir(mode=0o700)
+    leash.own(standby.folder, old.identity)
+    argv: list[str | Path] = [old.program.with_name("pg_basebackup"), "-d", old.url, "-D", standby.folder]
+    argv += ["-R", "-c", "fast", "-X", "stream"]
+    code, output = await leash.run(argv, standby.folder, old.identity, COPY_S)
     assert code == 0, output
     standby.wal_disk = disks[1].folder if disks[1] else None
     await cluster.stack.enter_async_context(standby)

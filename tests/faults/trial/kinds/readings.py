@@ -6,9 +6,8 @@ import time
 
 import asyncpg
 
-from tests.faults.defects.clock import OFFSET, OFFSET_FILE, step
+from tests.faults.defects.clock import step
 from tests.faults.trial.account import Request
-from tests.faults.trial.cluster import more_workers
 from tests.faults.trial.devices import Courier
 from tests.faults.trial.scripts import single
 from tests.faults.trial.trial import Kind, Stage
@@ -132,24 +131,21 @@ async def clocks(stage: Stage) -> None:
 
 
 async def _steps(stage: Stage) -> None:
-    path = stage.cluster.folder / "clock"
-    path.write_bytes(OFFSET.pack(0.0))
-    variables = {OFFSET_FILE: str(path)}
-    async with more_workers(stage.cluster, 1, defect="clock", variables=variables) as other:
-        session = stage.traffic.courier.session
-        courier = Courier(session, other.url, await stage.cluster.key("ingest"), stage.account)
-        numbers = itertools.count(1)
-        for hours in (0, 1, -1, 24, 0):
-            step(path, hours * 3_600.0)
-            stage.note(f"the server's clock is {hours} h off")
-            for _ in range(10):
-                us = time.time_ns() // 1_000 + hours * HOUR_US
-                request = single(f"{stage.traffic.prefix}-s", next(numbers), us, float(hours))
-                stage.account.open(request)
-                attempt, _ = await courier.post(request)
-                took = attempt.answered - attempt.sent
-                stage.promise(attempt.status == 200, f"{hours} h off: {attempt.status} {attempt.text}")
-                stage.promise(took < stage.cluster.deadline_s, f"{hours} h off: answered after {took:.1f} s")
+    other = await stage.cluster.spare()
+    session, path = stage.traffic.courier.session, stage.cluster.folder / "clock"
+    courier = Courier(session, other.url, await stage.cluster.key("ingest"), stage.account)
+    numbers = itertools.count(1)
+    for hours in (0, 1, -1, 24, 0):
+        step(path, hours * 3_600.0)
+        stage.note(f"the server's clock is {hours} h off")
+        for _ in range(10):
+            us = time.time_ns() // 1_000 + hours * HOUR_US
+            request = single(f"{stage.traffic.prefix}-s", next(numbers), us, float(hours))
+            stage.account.open(request)
+            attempt, _ = await courier.post(request)
+            took = attempt.answered - attempt.sent
+            stage.promise(attempt.status == 200, f"{hours} h off: {attempt.status} {attempt.text}")
+            stage.promise(took < stage.cluster.deadline_s, f"{hours} h off: answered after {took:.1f} s")
 
 
 KINDS = (

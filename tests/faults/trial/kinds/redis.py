@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from redis.asyncio import Redis
 
 from tests.faults.trial.measures import delivery_s, p99_ms
-from tests.faults.trial.trial import Kind, Load, Stage
+from tests.faults.trial.traffic import Load
+from tests.faults.trial.trial import Kind, Stage
 
 SERVED_S = 2.0
 """From COMMIT to every subscriber, whatever Redis does."""
@@ -58,9 +59,9 @@ async def half_open(stage: Stage) -> None:
             case "stall":
                 proxy.stall()
             case "answers":
-                proxy.drop_answers = True
+                proxy.drop(answers=True)
             case _:
-                proxy.drop_requests = True
+                proxy.drop(requests=True)
         await healthy(stage, 0)
         stage.measured("noticed", time.monotonic() - at, NOTICED_S)
     proxy.go_on()

@@ -16,18 +16,15 @@ import aiohttp
 from schemas.columns import SeriesKey
 from tests.acceptance.sluice import environment
 from tests.faults.trial.account import Reading, Request
-from tests.faults.trial.cluster import Cluster, more_workers
+from tests.faults.trial.cluster import Cluster, through
 from tests.faults.trial.devices import Courier
 from tests.faults.trial.kinds.workers import until_serving
 from tests.faults.trial.scripts import single
 from tests.faults.trial.trial import Kind, Stage
-from tests.proxy import through
 
 BATCH = 100
 FITTING, TOO_MANY = 4, 60
 """Senders that never pause: of a load that fits, and of one that does not."""
-QUEUE_ROWS = 2_000
-GOODPUT = 0.8
 GROWTH_MIB = 64
 SPARE = 6
 """Descriptors a worker is left with."""
@@ -39,16 +36,16 @@ LONG_AGO_US = 200 * 86_400_000_000
 async def overloaded(stage: Stage) -> None:
     """F18: far more senders than fit; what is refused costs little, what is taken is stored."""
     seconds = 10.0 if stage.long else 1.5
-    async with more_workers(stage.cluster, 2, queue_rows=QUEUE_ROWS) as other:
-        pids = other.supervisor.pids
-        await _flood(stage, other, FITTING, 0.5)  # series are known, code is warm
-        peak, _ = await _flood(stage, other, FITTING, seconds)
-        before = [resident_mib(pid) for pid in pids]
-        at = stage.note(f"{TOO_MANY} senders that never pause")
-        goodput, refused = await _flood(stage, other, TOO_MANY, seconds)
-        growth = max(resident_mib(pid) - size for pid, size in zip(pids, before, strict=True))
-        stage.promise(other.supervisor.pids == pids, "a worker ended under the load")
-        stage.measured("slowest answer", stage.account.slowest(at), stage.cluster.deadline_s + 0.5)
+    other = await stage.cluster.spare()
+    pids = other.supervisor.pids
+    await _flood(stage, other, FITTING, 0.5)  # series are known, code is warm
+    peak, _ = await _flood(stage, other, FITTING, seconds)
+    before = [resident_mib(pid) for pid in pids]
+    at = stage.note(f"{TOO_MANY} senders that never pause")
+    goodput, refused = await _flood(stage, other, TOO_MANY, seconds)
+    growth = max(resident_mib(pid) - size for pid, size in zip(pids, before, strict=True))
+    stage.promise(other.supervisor.pids == pids, "a worker ended under the load")
+    stage.measured("slowest answer", stage.account.slowest(at), stage.cluster.deadline_s + 0.5)
     stage.measured("peak, readings a second", peak)
     stage.measured("goodput, of the peak", goodput / peak)
     stage.measured("refused, of all requests", refused)
@@ -154,6 +151,6 @@ async def _log_full(stage: Stage) -> None:
 
 
 KINDS = (
-    Kind("F18", "more load than fits", overloaded, frozenset({503})),
+    Kind("F18", "more load than fits", overloaded, frozenset({503, 504})),
     Kind("F20", "descriptors used up, log disk full", used_up, frozenset({0, 503})),
 )

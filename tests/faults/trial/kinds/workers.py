@@ -9,7 +9,7 @@ import time
 import aiohttp
 
 from tests.faults.defects.stall import BLOCKER
-from tests.faults.trial.cluster import Cluster, more_workers
+from tests.faults.trial.cluster import Cluster
 from tests.faults.trial.kinds.postgres import start_again
 from tests.faults.trial.scripts import single
 from tests.faults.trial.trial import Kind, Stage
@@ -44,7 +44,8 @@ async def stuck(stage: Stage) -> None:
 
 async def blocked(stage: Stage) -> None:
     """Block the loop of a worker that can be blocked, beside the others."""
-    async with more_workers(stage.cluster, 1, defect="stall") as other, aiohttp.ClientSession() as session:
+    other = await stage.cluster.spare()
+    async with aiohttp.ClientSession() as session:
         pids = other.supervisor.pids
         at = stage.note(f"the loop of worker {pids[0]} blocks")
         document = single(BLOCKER, 1, time.time_ns() // 1_000, 1.0).document

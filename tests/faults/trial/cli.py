@@ -1,0 +1,123 @@
+"""`python3 dev.py faults`: trials of all kinds, one after the other, for as long as is wanted.
+
+Each round tries every kind once, in an order of its own. `--seed` and `--kind` repeat a trial: the line about it, and
+the timeline of a failed one, name both.
+"""
+
+import asyncio
+import json
+import logging
+import random
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+
+from tests.conftest import artifacts
+from tests.faults.trial.catalogue import KINDS
+from tests.faults.trial.checker import shortened
+from tests.faults.trial.chronicle import write
+from tests.faults.trial.cluster import Cluster, cluster
+from tests.faults.trial.report import Report
+from tests.faults.trial.trial import SHORT, Kind, Outcome, make_rule, run_trial
+
+COUNT = "SELECT left(device, 6), count(*) FROM telemetry WHERE device LIKE 'e_____-%' GROUP BY 1"
+"""Readings of each trial."""
+SHORT_S = 120.0
+"""In a run of less the trials are short, as in the ordinary test command."""
+
+
+def main(
+    *,
+    kind: Annotated[list[str] | None, typer.Option(help="Only this kind: F4. May be given again.")] = None,
+    seed: Annotated[str, typer.Option(help="Of another run, to repeat it.")] = "",
+    minutes: Annotated[float, typer.Option(help="For how long; 0: every kind once, short.")] = 0.0,
+) -> None:
+    """Break a whole cluster in every way of guarantees.md, and ask the database what is left."""
+    wanted = [word.upper() for word in kind or ()]
+    if unknown := set(wanted) - {each.name for each in KINDS}:
+        raise typer.BadParameter(f"{', '.join(sorted(unknown))}; there are {', '.join(each.name for each in KINDS)}")
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    kinds = [each for each in KINDS if not wanted or each.name in wanted]
+    report = Report(seed or str(secrets.randbits(32)))
+    say(f"seed {report.seed}: {len(kinds)} kinds, {f'{minutes:g} minutes' if minutes else 'each once'}")
+    asyncio.run(run(report, kinds, minutes * 60))
+    document = report.document()
+    path = artifacts() / "faults.json"
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+    say(
+        f"{len(report.outcomes)} trials, {len(report.broken)} broken, {sum(report.skipped.values())} skipped; {path.name}"
+    )
+    for line in (*report.late(), *(f"SKIPPED: {reason} ({count})" for reason, count in report.skipped.items())):
+        say(line)
+    raise typer.Exit(1 if report.broken or report.late() else 0)
+
+
+async def run(report: Report, kinds: list[Kind], seconds: float) -> None:
+    """Try kinds until the time is over, at least each once."""
+    began, long = time.monotonic(), seconds >= SHORT_S
+    with tempfile.TemporaryDirectory(prefix="sluice-faults-") as folder:
+        settings = {} if long else SHORT
+        async with cluster(Path(folder), disks=True, settings=settings) as broken:
+            rule = await make_rule(broken)
+            for number, (kind, seed) in enumerate(rounds(report.seed, kinds), 1):
+                report.seconds = time.monotonic() - began
+                if report.seconds >= seconds and number > len(kinds):
+                    break
+                if obstacle := kind.obstacle(broken):
+                    report.skipped[f"{kind.name}: {obstacle}"] += 1
+                    say(f"{kind.name} SKIPPED: {obstacle}")
+                    continue
+                outcome = await run_trial(broken, rule, kind, seed, number, long=long)
+                say(f"{report.seconds:6.0f} s  {report.add(outcome)}")
+                if outcome.findings:
+                    tell(outcome)
+            await look_again(report, broken)
+    report.seconds = time.monotonic() - began
+
+
+def rounds(seed: str, kinds: list[Kind]) -> Iterator[tuple[Kind, str]]:
+    """For ever all kinds, in the order of each round's seed; the first round's is the run's own."""
+    number = 0
+    while True:
+        this = seed if number == 0 else f"{seed}.{number}"
+        yield from ((kind, this) for kind in random.Random(this).sample(kinds, len(kinds)))
+        number += 1
+
+
+async def look_again(report: Report, broken: Cluster) -> None:
+    """Whether what each trial left is still there, and nothing came later."""
+    found = {row[0]: row[1] for row in await broken.fetch(COUNT)}
+    for outcome in report.outcomes:
+        if found.get(outcome.prefix, 0) != outcome.readings and not outcome.findings:
+            raise AssertionError(
+                f"{outcome.kind}, seed {outcome.seed}: {outcome.readings} readings were stored after it, now {found}"
+            )
+
+
+def tell(outcome: Outcome) -> None:
+    """Show what is wrong, and leave the timeline where a person finds it."""
+    path = write(artifacts() / "faults", f"{outcome.kind}-{outcome.seed}", outcome.timeline)
+    for line in shortened(outcome.findings):
+        say(f"      {line}")
+    say(
+        f"      timeline: artifacts/faults/{path.name}; again: dev.py faults --kind {outcome.kind} --seed {outcome.seed}"
+    )
+
+
+def say(text: str) -> None:
+    """A line of progress, to stderr."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def start() -> None:
+    """The command."""
+    typer.run(main)
