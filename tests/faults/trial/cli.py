@@ -52,9 +52,8 @@ def main(
     path = artifacts() / "faults.json"
     path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
-    say(
-        f"{len(report.outcomes)} trials, {len(report.broken)} broken, {sum(report.skipped.values())} skipped; {path.name}"
-    )
+    skipped = sum(report.skipped.values())
+    say(f"{len(report.outcomes)} trials, {len(report.broken)} broken, {skipped} skipped; {path.name}")
     for line in (*report.late(), *(f"SKIPPED: {reason} ({count})" for reason, count in report.skipped.items())):
         say(line)
     raise typer.Exit(1 if report.broken or report.late() else 0)
@@ -97,9 +96,8 @@ async def look_again(report: Report, broken: Cluster) -> None:
     found = {row[0]: row[1] for row in await broken.fetch(COUNT)}
     for outcome in report.outcomes:
         if found.get(outcome.prefix, 0) != outcome.readings and not outcome.findings:
-            raise AssertionError(
-                f"{outcome.kind}, seed {outcome.seed}: {outcome.readings} readings were stored after it, now {found}"
-            )
+            was, now = outcome.readings, found.get(outcome.prefix, 0)
+            raise AssertionError(f"{outcome.kind}, seed {outcome.seed}: {was} readings were stored, and now {now}")
 
 
 def tell(outcome: Outcome) -> None:
@@ -107,9 +105,8 @@ def tell(outcome: Outcome) -> None:
     path = write(artifacts() / "faults", f"{outcome.kind}-{outcome.seed}", outcome.timeline)
     for line in shortened(outcome.findings):
         say(f"      {line}")
-    say(
-        f"      timeline: artifacts/faults/{path.name}; again: dev.py faults --kind {outcome.kind} --seed {outcome.seed}"
-    )
+    say(f"      timeline: artifacts/faults/{path.name}")
+    say(f"      again: python3 dev.py faults --kind {outcome.kind} --seed {outcome.seed}")
 
 
 def say(text: str) -> None:

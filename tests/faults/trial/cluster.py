@@ -112,6 +112,14 @@ class Cluster:
             self.beside = replace(self, server=server, settings=settings, keys={})
         return self.beside
 
+    @asynccontextmanager
+    async def other_workers(self, workers: int, defect: str) -> AsyncIterator["Cluster"]:
+        """Workers with a defect, on the same services."""
+        environment = variables(self)
+        async with AsyncExitStack() as stack:
+            server = await _serve(stack, self.postgres, self.valkey, workers, environment | defective(defect))
+            yield replace(self, server=server, keys={})
+
     async def metric(self, name: str) -> float:
         """The sum of a metric over all workers."""
         headers = self.server.headers()
@@ -231,6 +239,11 @@ def _environment(
         "SLUICE_LOG_LEVEL": "error",
         **{f"SLUICE_{name.upper()}": str(value) for name, value in settings.items()},
     }
+
+
+def variables(near: Cluster) -> dict[str, str]:
+    """The environment of a server on the services of this cluster."""
+    return _environment(near.postgres, near.valkey, (near.to_postgres, near.to_redis), near.settings)
 
 
 def through(url: str, crossing: Crossing) -> str:

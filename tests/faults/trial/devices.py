@@ -17,7 +17,7 @@ PATH = "/v1/readings"
 TIMEOUT = aiohttp.ClientTimeout(total=20, sock_connect=5)
 """Well beyond what the server promises: a request that takes longer is a finding."""
 IMPATIENCE = 0.1
-"""Of the seconds in `Retry-After` so much is waited: more return sooner than the server asked for, and it must bear that."""
+"""Of the seconds in `Retry-After` so much is waited: sooner than the server asked for, and it must bear that."""
 PULSE_S = 0.04
 """Between two requests of the pulse, which never waits for an answer."""
 PULSES = 60
@@ -48,6 +48,9 @@ class Courier:
                     receipt = RECEIPT.validate_json(_counts(text))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             status, text = 0, repr(error)
+        except asyncio.CancelledError:
+            request.attempts.append(Attempt(sent, time.monotonic(), 0, "given up"))
+            raise
         attempt = Attempt(sent, time.monotonic(), status, text if status != 200 else "")
         request.attempts.append(attempt)
         request.receipt = receipt or request.receipt

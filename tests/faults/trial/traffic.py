@@ -64,6 +64,12 @@ class Traffic:
         async with asyncio.timeout(patience_s):
             await asyncio.gather(*self.senders)
 
+    async def abandon(self) -> None:
+        """Send no more, whatever is held; what is under way then has an unknown end."""
+        for task in self.senders:
+            task.cancel()
+        await asyncio.gather(*self.senders, return_exceptions=True)
+
     def watch(self, dashboard: Dashboard) -> asyncio.Task[None]:
         """Have one more dashboard; it is checked like all others."""
         self.dashboards.append(dashboard)

@@ -3,7 +3,8 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,8 +23,6 @@ from tests.faults.trial.traffic import Load, Traffic, traffic
 
 SHORT = {"deadline_s": 3.5}
 """Settings of a cluster for short trials."""
-REST_S = 12.0
-"""After the last write; the contract says 10."""
 RULE = {
     "name": "Heat",
     "device": "e*-d*",
@@ -80,6 +79,19 @@ class Stage:
             self.findings.append(Finding("F", text))
             self.note(f"BROKEN: {text}")
 
+    @asynccontextmanager
+    async def patience(self, seconds: float, text: str) -> AsyncIterator[None]:
+        """Give what is in the block so many seconds; a finding where they are over."""
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError:
+            self.promise(False, f"{text} after {seconds:g} s")
+
+    async def pause(self) -> None:
+        """Between two looks at something that tells nobody."""
+        await asyncio.sleep(0.02)
+
     async def first_success(self, since: float, name: str, limit: float | None, patience_s: float = 20.0) -> None:
         """Wait for the first 200 after a moment, and enter how long that took."""
         deadline = time.monotonic() + patience_s
@@ -107,6 +119,10 @@ class Kind:
     obstacle: Callable[[Cluster], str] = lambda _: ""
     """Why it cannot be tried here."""
     load: Load = USUAL
+    patience_s: float = 30.0
+    """For everybody to be served again."""
+    rest_s: float = 12.0
+    """After the last write, for what was told to be complete; the contract says 10."""
 
 
 @dataclass
@@ -148,17 +164,18 @@ async def run_trial(
     async with traffic(cluster, prefix, chance, kind.load) as running:
         stage = Stage(cluster, running, chronicle, chance, long)
         try:
-            await running.flows(2)
+            await running.flows(2, kind.patience_s)
             chronicle.note(f"{kind.name} begins: {kind.title}")
             await kind.strike(stage)
             chronicle.note("healed; waiting for the flow")
-            await running.flows(2)
-            await running.stop()
+            await running.flows(2, kind.patience_s)
+            await running.stop(kind.patience_s)
             chronicle.note("everybody has stopped")
         except TimeoutError as error:
             stage.findings.append(Finding("F", f"the flow did not come back: {running.account.statuses} {error!r}"))
+            await running.abandon()
         checker = AlertChecker(cluster.postgres.url, rule)
-        outcome.findings += stage.findings + await _settled(cluster, checker, running)
+        outcome.findings += stage.findings + await _settled(cluster, checker, running, kind.rest_s)
         stored = await stored_rows(cluster.postgres.url, prefix)
         account = running.account
         outcome.findings += check_readings(account, stored)
@@ -174,9 +191,9 @@ async def run_trial(
     return outcome
 
 
-async def _settled(cluster: Cluster, checker: AlertChecker, running: Traffic) -> list[Finding]:
+async def _settled(cluster: Cluster, checker: AlertChecker, running: Traffic, rest_s: float) -> list[Finding]:
     """What is wrong about alerts once everything is at rest; returns as soon as nothing is."""
-    deadline = time.monotonic() + REST_S
+    deadline = time.monotonic() + rest_s
     while True:
         try:
             findings = await checker.check(running.account, running.names, running.dashboards)

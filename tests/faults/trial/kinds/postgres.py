@@ -96,7 +96,7 @@ async def answer_lost(stage: Stage) -> None:
         proxy.swallow_the_answer_to(COMMIT, reset=number % 3 != 1)
         stage.note("the answer to the next COMMIT is lost" + (", and the connection" if number % 3 != 1 else ""))
         async with asyncio.timeout(10):
-            while not proxy.triggered():  # noqa: ASYNC110 - it is set in another thread
+            while not proxy.triggered():
                 await asyncio.sleep(0.01)
         deadline = time.monotonic() + stage.cluster.deadline_s + 2
         while not any(a.status == 504 for _, a in stage.account.attempts() if a.answered > at):

@@ -3,23 +3,22 @@
 import asyncio
 import itertools
 import os
-import random
 import resource
-import subprocess
-import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
 
 from schemas.columns import SeriesKey
-from tests.acceptance.sluice import environment
+from tests.conftest import HOST
 from tests.faults.trial.account import Reading, Request
-from tests.faults.trial.cluster import Cluster, through
+from tests.faults.trial.cluster import Cluster
 from tests.faults.trial.devices import Courier
 from tests.faults.trial.kinds.workers import until_serving
 from tests.faults.trial.scripts import single
+from tests.faults.trial.served import Served, free_port
 from tests.faults.trial.trial import Kind, Stage
 
 BATCH = 100
@@ -116,37 +115,22 @@ async def used_up(stage: Stage) -> None:
 
 async def _log_full(stage: Stage) -> None:
     """`sluice serve` whose every line of log meets a full disk."""
-    cluster, port = stage.cluster, random.randint(15_000, 29_999)
-    variables = {
-        "SLUICE_DATABASE_URL": through(cluster.postgres.url, cluster.to_postgres),
-        "SLUICE_REDIS_URL": through(cluster.valkey.url, cluster.to_redis),
-        "SLUICE_LOG_LEVEL": "debug",
-    }
-    with Path("/dev/full").open("wb") as full:
-        process = subprocess.Popen(  # noqa: ASYNC220 - nothing is read of it
-            [sys.executable, "-m", "server.cli", "serve", "--workers", "1", "--port", str(port)],
-            env=environment(**variables),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=full,
-        )
+    port, full = free_port(), os.open("/dev/full", os.O_WRONLY)
+    elsewhere = replace(stage.cluster, server=replace(stage.cluster.server, url=f"http://{HOST}:{port}"))
+    server = Served(elsewhere, port, workers=1, log=full, settings={"SLUICE_LOG_LEVEL": "debug"})
     stage.note("a server is started whose log is on a full disk")
+    await server.start()
     try:
-        courier = Courier(
-            stage.traffic.courier.session, f"http://127.0.0.1:{port}", await cluster.key("ingest"), stage.account
-        )
-        deadline, number, good = time.monotonic() + 30, 0, 0
-        while good < 5 and time.monotonic() < deadline and process.poll() is None:
-            number += 1
+        key = await stage.cluster.key("ingest")
+        courier = Courier(stage.traffic.courier.session, elsewhere.url, key, stage.account)
+        for number in range(5):
             request = single(f"{stage.traffic.prefix}-l", number, time.time_ns() // 1_000, 1.0)
             stage.account.open(request)
             attempt, _ = await courier.post(request)
-            good += attempt.status == 200
-            await asyncio.sleep(0.05)
-        stage.promise(good == 5, f"a server that cannot log took {good} batches; it ended with {process.poll()}")
+            stage.promise(attempt.status == 200, f"a server that cannot log answered {attempt.status} {attempt.text}")
     finally:
-        process.terminate()
-        code = await asyncio.to_thread(process.wait, 15)
+        code, _ = await server.stop()
+        os.close(full)
     stage.promise(code == 0, f"a server that cannot log ended with {code}")
 
 
