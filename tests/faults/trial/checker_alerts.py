@@ -84,17 +84,25 @@ def _difference(expected: list[Told], told: list[Told]) -> str:
 
 
 def check_dashboard(dashboard: Dashboard, table: Sequence[dashboards.Told]) -> list[Finding]:
-    """Whether it was told everything behind its position once, in order, as it stands in the table."""
+    """Whether it was told everything behind its position once, in order, as it stands in the table.
+
+    Where it was answered `recovered: false`, that has to be so up to there, and behind the offset it was given.
+    """
     name = f"a dashboard on {dashboard.channel} from offset {dashboard.position}"
-    findings = [Finding("I6", f"{name}: {text}") for text in dashboard.lost]
+    findings = [Finding("I6", f"{name}: {text}") for text in dashboard.trouble]
     device = dashboard.channel.removeprefix("alerts:") if ":" in dashboard.channel else None
-    wanted = [row for row in table if row.offset > dashboard.position and device in (None, row.device)]
     if device is not None and (strays := [told for told in dashboard.told if told.device != device]):
         findings.append(Finding("I8", f"{name} was told of other devices: {strays[:3]}"))
-    for place in range(max(len(wanted), len(dashboard.told))):
-        should = wanted[place] if place < len(wanted) else None
-        was = dashboard.told[place]._replace(at=0.0) if place < len(dashboard.told) else None
-        if should != was:
-            findings.append(Finding("I6", f"{name}: publication {place + 1} should be {should}, was {was}"))
-            break
+    starts = [(0, dashboard.position), *dashboard.forgotten]
+    ends = [place for place, _ in dashboard.forgotten]
+    for (first, position), end in zip(starts, [*ends, None], strict=True):
+        told = [each._replace(at=0.0) for each in dashboard.told[first:end]]
+        wanted = [row for row in table if row.offset > position and device in (None, row.device)]
+        if end is not None:
+            wanted = wanted[: len(told)]
+        if told != wanted:
+            place = next((n for n, pair in enumerate(zip(told, wanted, strict=False)) if pair[0] != pair[1]), None)
+            place = min(len(told), len(wanted)) if place is None else place
+            should, was = (some[place] if place < len(some) else None for some in (wanted, told))
+            findings.append(Finding("I6", f"{name}: publication {first + place + 1} should be {should}, was {was}"))
     return findings

@@ -41,15 +41,17 @@ class Dashboard:
     told: list[Told] = field(default_factory=list)
     connections: int = 0
     closes: list[tuple[int, str]] = field(default_factory=list)
-    lost: list[str] = field(default_factory=list)
-    """Answers of `recovered: false`, and whatever else breaks the contract."""
+    forgotten: list[tuple[int, int]] = field(default_factory=list)
+    """Answers of `recovered: false`: after how many publications, and the offset from which on it goes on."""
+    trouble: list[str] = field(default_factory=list)
+    """Whatever else breaks the contract."""
+    last: int = 0
+    """The last offset it knows of."""
     resumed: list[float] = field(default_factory=list)
     """When subscriptions were answered, monotonic seconds."""
 
-    @property
-    def last(self) -> int:
-        """The last offset it knows of."""
-        return self.told[-1].offset if self.told else self.position
+    def __post_init__(self) -> None:
+        self.last = self.position
 
     async def run(self) -> None:
         """Watch for ever."""
@@ -94,11 +96,12 @@ class Dashboard:
     def _subscribed(self, reply: dict[str, Any]) -> bool:
         if error := reply.get("error"):
             if not error.get("temporary"):
-                self.lost.append(f"subscribe to {self.channel} was refused: {error}")
+                self.trouble.append(f"subscribe to {self.channel} was refused: {error}")
             return False
         answer = reply["subscribe"]
         if not answer["recovered"]:
-            self.lost.append(f"recovered: false from offset {self.last}: {answer}")
+            self.forgotten.append((len(self.told), answer["offset"]))
+            self.epoch, self.last = answer["epoch"], answer["offset"]
         self.connections += 1
         self.resumed.append(time.monotonic())
         for publication in answer.get("publications", ()):
@@ -106,7 +109,7 @@ class Dashboard:
         return True
 
     def _take(self, publication: dict[str, Any]) -> None:
-        data = publication["data"]
+        data, self.last = publication["data"], publication["offset"]
         self.told.append(
             Told(publication["offset"], data["event"], data["alert"]["id"], data["alert"]["device"], time.monotonic())
         )

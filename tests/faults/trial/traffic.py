@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import aiohttp
 from websockets.exceptions import WebSocketException
 
+from alerts.live.eventlog import HEAD
 from tests.faults.trial.account import Account
 from tests.faults.trial.cluster import Cluster
 from tests.faults.trial.dashboards import Dashboard, refused
@@ -83,7 +84,7 @@ async def traffic(cluster: Cluster, prefix: str, chance: random.Random, load: Lo
     account, stopping = Account(), asyncio.Event()
     writer, reader = await cluster.key("ingest"), await cluster.key("read")
     bound_reader = await cluster.key("read", device_glob=f"{prefix}-d01")
-    (row,) = await cluster.fetch("SELECT epoch, last_offset FROM alert_offset")
+    (row,) = await cluster.fetch(HEAD)
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as session:
         courier = Courier(session, cluster.url, writer, account)

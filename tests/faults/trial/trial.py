@@ -119,6 +119,8 @@ class Kind:
     obstacle: Callable[[Cluster], str] = lambda _: ""
     """Why it cannot be tried here."""
     load: Load = USUAL
+    forgets: bool = False
+    """Whether dashboards may be told `recovered: false`: another timeline of PostgreSQL is another epoch."""
     patience_s: float = 30.0
     """For everybody to be served again."""
     rest_s: float = 12.0
@@ -181,6 +183,8 @@ async def run_trial(
         outcome.findings += check_readings(account, stored)
         outcome.findings += [Finding("contract", text) for text in account.trouble]
         outcome.findings += _unexpected(account, kind)
+        if not kind.forgets and any(each.forgotten for each in running.dashboards):
+            outcome.findings.append(Finding("I6", "a dashboard was answered recovered: false"))
         outcome.events = sum(len(each.told) for each in running.dashboards)
     outcome.batches, outcome.readings = account.acknowledged(), sum(map(len, stored.values()))
     outcome.statuses, outcome.figures = dict(account.statuses), stage.figures

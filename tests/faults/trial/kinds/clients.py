@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from alerts.live.eventlog import HEAD
 from schemas.columns import SeriesKey
 from tests.faults.trial.account import Reading, Request
 from tests.faults.trial.dashboards import Dashboard
@@ -37,7 +38,7 @@ async def does_not_read(stage: Stage) -> None:
     cluster = stage.cluster
     began = time.monotonic()
     await asyncio.sleep(0.5)
-    (row,) = await cluster.fetch("SELECT epoch FROM alert_offset")
+    (row,) = await cluster.fetch(HEAD)
     deaf = await _subscribe_deaf(cluster.url, await cluster.key("read"), row["epoch"])
     try:
         at = stage.note("a dashboard has asked for every event there ever was, and reads none")
@@ -111,7 +112,7 @@ def _frame(text: bytes) -> bytes:
 async def all_come_back(stage: Stage) -> None:
     """F21: many dashboards lose their connections at once, events go on, and all are back at once."""
     cluster, size = stage.cluster, 1_000 if stage.long else 150
-    (row,) = await cluster.fetch("SELECT epoch, last_offset FROM alert_offset")
+    (row,) = await cluster.fetch(HEAD)
     key = await cluster.key("read")
     crowd = [
         Dashboard(cluster.url, key, "alerts", row["last_offset"], row["epoch"], random.Random(stage.chance.random()))

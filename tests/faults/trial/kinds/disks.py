@@ -150,5 +150,5 @@ def no_disk(cluster: Cluster) -> str:
 KINDS = (
     Kind("F6", "the disk of the data full", data_full, frozenset({503, 504}), no_disk),
     Kind("F7", "the disk of the log full", log_full, frozenset({503, 504}), no_disk),
-    Kind("F8", "failover to a read-only server", failover, frozenset({503, 504})),
+    Kind("F8", "failover to a read-only server", failover, frozenset({503, 504}), forgets=True),
 )
