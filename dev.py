@@ -5,7 +5,7 @@ usage: python3 dev.py COMMAND [...]
 
   up [--demo] [--port N] …   start Sluice with its own PostgreSQL and Valkey
   test [--all] [pytest …]    every check, then every test; --all adds those that take minutes; -n 0: in one process
-  faults [pytest …]          tests that break things, the long ones too: half an hour; -m "not long" takes two minutes
+  faults [--minutes M] …     break a whole cluster in every way there is, and ask the database what is left
   check                      lint, formatting, types
   bench [--quick] …          what a reading costs, and where
   lock                       make requirements*.txt anew from pyproject.toml
@@ -41,7 +41,7 @@ STAMP = VENV / "sluice-stamp"  # written last, removed first: a folder without i
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS = {"run": ROOT / "requirements.txt", "test": ROOT / "requirements-test.txt"}  # the second contains the first
 NEEDS_TEST = {"test", "faults", "check", "bench", "load", "lock"}  # every other command does with less
-MODULES = {"bench": ("load.bench",), "faults": ("pytest", "tests/faults", "--verbose", "--capture=no")}
+MODULES = {"bench": ("load.bench",), "faults": ("tests.faults",)}
 PARALLEL = ("-n", "2", "--dist", "worksteal")  # half of the tests for each process, in order; who is done first, helps
 CHECKS = {"lint": ("ruff", "check", "."), "formatting": ("ruff", "format", "--check", "."), "types": ("mypy",)}
 # --no-compile: byte code is made when a module is first imported; to compile all of it costs seconds, most never runs.

@@ -77,7 +77,7 @@ async def run(report: Report, kinds: list[Kind], seconds: float) -> None:
                 outcome = await run_trial(broken, rule, kind, seed, number, long=long)
                 say(f"{report.seconds:6.0f} s  {report.add(outcome)}")
                 if outcome.findings:
-                    tell(outcome)
+                    tell(outcome, " --minutes 2" if long else "")
             await look_again(report, broken)
     report.seconds = time.monotonic() - began
 
@@ -100,13 +100,13 @@ async def look_again(report: Report, broken: Cluster) -> None:
             raise AssertionError(f"{outcome.kind}, seed {outcome.seed}: {was} readings were stored, and now {now}")
 
 
-def tell(outcome: Outcome) -> None:
+def tell(outcome: Outcome, more: str) -> None:
     """Show what is wrong, and leave the timeline where a person finds it."""
     path = write(artifacts() / "faults", f"{outcome.kind}-{outcome.seed}", outcome.timeline)
     for line in shortened(outcome.findings):
         say(f"      {line}")
     say(f"      timeline: artifacts/faults/{path.name}")
-    say(f"      again: python3 dev.py faults --kind {outcome.kind} --seed {outcome.seed}")
+    say(f"      again: python3 dev.py faults --kind {outcome.kind} --seed {outcome.seed}{more}")
 
 
 def say(text: str) -> None:

@@ -24,8 +24,8 @@ CHANNEL_REFUSED = 103
 class Load:
     """How much is going on."""
 
-    devices: int = 12
-    pace_s: float = 0.04
+    devices: int = 14
+    pace_s: float = 0.03
     """Of one device, between an answer and its next request."""
     dashboards: int = 6
 
