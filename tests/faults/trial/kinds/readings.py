@@ -39,7 +39,9 @@ CREATE TRIGGER trial_serial AFTER INSERT ON readings EXECUTE FUNCTION trial_seri
 """
 SERIAL = "DROP FUNCTION trial_serial CASCADE; DROP SEQUENCE trial_statements"
 DEADLOCKS = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
-BLOCKED = "SELECT FROM pg_stat_activity WHERE application_name = 'sluice' AND wait_event_type = 'Lock'"
+BLOCKED = """
+SELECT FROM pg_stat_activity WHERE application_name = 'sluice' AND wait_event IN ('transactionid', 'tuple')
+"""
 ENDS = """
 SELECT max(id) AS upper, min(id) AS lower FROM series WHERE device = $1 AND metric IN ('heat', 'vibration', 'running')
 """
