@@ -48,7 +48,7 @@ class Served:
         """Start it, and wait until it is ready."""
         self._process = subprocess.Popen(  # noqa: ASYNC220 - nothing is read of it
             [sys.executable, "-m", "server.cli", "serve", "--workers", str(self.workers), "--port", str(self.port)],
-            env=environment(**variables(self.cluster), **self.settings),
+            env=environment(**(variables(self.cluster) | self.settings)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self.log,

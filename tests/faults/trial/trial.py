@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -168,7 +169,7 @@ async def run_trial(
         try:
             await running.flows(2, kind.patience_s)
             chronicle.note(f"{kind.name} begins: {kind.title}")
-            await kind.strike(stage)
+            await _strike(kind, stage)
             chronicle.note("healed; waiting for the flow")
             await running.flows(2, kind.patience_s)
             await running.stop(kind.patience_s)
@@ -193,6 +194,16 @@ async def run_trial(
         suspects = frozenset(finding.device for finding in outcome.findings[:50] if finding.device)
         outcome.timeline = chronicle.timeline(account, suspects)
     return outcome
+
+
+async def _strike(kind: Kind, stage: Stage) -> None:
+    """Have the kind do its work. Where that breaks itself, a run of many trials goes on, and says so."""
+    try:
+        await kind.strike(stage)
+    except TimeoutError:
+        raise
+    except Exception:  # noqa: BLE001 - whatever it is, it is a finding
+        stage.findings.append(Finding("trial", f"the trial itself broke: {traceback.format_exc(limit=-4)}"))
 
 
 async def _settled(cluster: Cluster, checker: AlertChecker, running: Traffic, rest_s: float) -> list[Finding]:
