@@ -157,7 +157,7 @@ class BoundedFrames(WebSocketsSansIOProtocol):
         if close is None or self.close_sent:
             self.transport.close()
             return
-        log.info("closed", code=close.code, reason=close.reason)
+        log.info("closed", code=int(close.code), reason=close.reason)
         super().handle_parser_exception()
 
 
