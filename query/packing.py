@@ -58,7 +58,8 @@ SELECT least((SELECT min(ts) FROM {readings} WHERE series_id = $1 AND ts >= $2),
 """
 # Readings of series $1 with $2 <= ts < $3, and the pieces that reach into that time as wholes; $4 is where the day
 # begins, $5 whether pieces must end with their half hour, $6 series whose readings are left out. The sort has read all
-# that is deleted before the first piece is put in.
+# that is deleted before the first piece is put in. A worker of an older version, which sees no pieces, may have stored
+# again what is in one: the first value stays.
 _PACK = """
 WITH plain AS (
     DELETE FROM {readings} WHERE series_id = ANY($1::int[]) AND ts >= $2 AND ts < $3
@@ -70,23 +71,24 @@ WITH plain AS (
     DELETE FROM {packed} WHERE series_id = ANY($1::int[]) AND ts < $3 AND until >= $2
     RETURNING series_id, unit_us, base, offsets, values
 ), every AS (
-    SELECT series_id, round(date_part('epoch', ts - $4::timestamptz) * 1e6)::bigint AS us, value
+    SELECT series_id, round(date_part('epoch', ts - $4::timestamptz) * 1e6)::bigint AS us, value, true AS came_later
     FROM plain
     UNION ALL
-    SELECT series_id, round(date_part('epoch', ts - $4::timestamptz) * 1e6)::bigint + o.us, o.value
+    SELECT series_id, round(date_part('epoch', ts - $4::timestamptz) * 1e6)::bigint + o.us, o.value, true
     FROM run CROSS JOIN LATERAL unnest(offsets, values) AS o (us, value)
     UNION ALL
     SELECT series_id, round(date_part('epoch', base - $4::timestamptz) * 1e6)::bigint + o.units::bigint * unit_us,
-           o.value
+           o.value, false
     FROM piece CROSS JOIN LATERAL unnest(offsets, values) AS o (units, value)
 ), binned AS (
-    SELECT series_id, us, value, CASE WHEN us % 1000 = 0 THEN 1000 ELSE 1 END AS unit_us,
+    SELECT series_id, us, value, came_later, CASE WHEN us % 1000 = 0 THEN 1000 ELSE 1 END AS unit_us,
            CASE WHEN us % 1000 <> 0 OR $5 THEN (us / 1800000000)::integer ELSE 0 END AS half_hour
     FROM every
     WHERE NOT series_id = ANY($6::int[])
 ), placed AS (
-    SELECT *, row_number() OVER (PARTITION BY series_id, unit_us, half_hour ORDER BY us) - 1 AS place
+    SELECT *, row_number() OVER w - 1 AS place, lag(us) OVER w AS before
     FROM binned
+    WINDOW w AS (PARTITION BY series_id, unit_us, half_hour ORDER BY us, came_later)
 ), made AS (
     INSERT INTO {packed} (series_id, unit_us, ts, until, base, offsets, values)
     SELECT series_id, unit_us,
@@ -97,6 +99,7 @@ WITH plain AS (
                      ORDER BY us),
            array_agg(value ORDER BY us)
     FROM placed
+    WHERE before IS DISTINCT FROM us
     GROUP BY series_id, unit_us, half_hour, place / {longest}
     RETURNING cardinality(offsets) AS readings
 ), moved AS (

@@ -145,6 +145,17 @@ async def test_a_series_that_grew_busy_has_no_overlapping_pieces(shop: Workshop)
     assert await shop.write(*slow, *many) == Receipt(0, 13)
 
 
+async def test_what_an_older_version_stored_again_is_packed_once(shop: Workshop) -> None:
+    batch = await shop.batch(*[("a", float(place), 1.0) for place in range(9)])
+    await shop.flush(batch)
+    await pack(shop)
+    twice = [(int(batch.series_id[0]), to_datetime(int(us)), 2.0) for us in batch.ts[3:5]]
+    await shop.pool.executemany("INSERT INTO readings VALUES ($1, $2, $3)", twice)
+    await pack(shop)
+    assert await shop.values() == {("a", float(place)): 1.0 for place in range(9)}
+    assert await shop.pool.fetchval("SELECT sum(cardinality(values)) FROM packed") == 9
+
+
 async def oldest(shop: Workshop, since: float, until: float) -> list[tuple[float, float]]:
     """`oldest_between` of the metric a."""
     bounds = (to_datetime(NOW + round(seconds * 1e6)) for seconds in (since, until))
