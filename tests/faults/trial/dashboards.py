@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -77,13 +78,13 @@ class Dashboard:
 
     async def _visit(self, socket: ClientConnection) -> None:
         await socket.send(json.dumps({"id": 1, "connect": {"token": self.key}}))
-        for line in str(await asyncio.wait_for(socket.recv(), ANSWER_S)).split("\n"):
+        for line in (await _received(socket, ANSWER_S)).split("\n"):
             if "connect" not in json.loads(line):
                 return  # refused for now: PostgreSQL is away
         body = {"channel": self.channel, "recover": True, "epoch": self.epoch, "offset": self.last}
         await socket.send(json.dumps({"id": 2, "subscribe": body}))
         while True:
-            for line in str(await asyncio.wait_for(socket.recv(), SILENCE_S)).split("\n"):
+            for line in (await _received(socket, SILENCE_S)).split("\n"):
                 reply = json.loads(line)
                 if not reply:
                     await socket.send("{}")
@@ -115,14 +116,29 @@ class Dashboard:
         )
 
 
+async def _received(socket: ClientConnection, patience_s: float) -> str:
+    """The next frame. No `wait_for`, which before Python 3.12 may swallow a cancellation."""
+    async with asyncio.timeout(patience_s):
+        return str(await socket.recv())
+
+
+async def ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they end: what they wait in may swallow a cancellation."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=0.5)
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def refused(url: str, key: str, channel: str) -> int:
     """Ask for a channel; gives the code of the error, 0 where it was granted. Raises what a connection raises."""
     address = f"{url.replace('http', 'ws', 1)}/ws"
     async with connect(address, compression=None, ping_interval=None, proxy=None, open_timeout=ANSWER_S) as socket:
         await socket.send(json.dumps({"id": 1, "connect": {"token": key}}))
-        await asyncio.wait_for(socket.recv(), ANSWER_S)
+        await _received(socket, ANSWER_S)
         await socket.send(json.dumps({"id": 2, "subscribe": {"channel": channel}}))
-        for line in str(await asyncio.wait_for(socket.recv(), ANSWER_S)).split("\n"):
+        for line in (await _received(socket, ANSWER_S)).split("\n"):
             reply = json.loads(line)
             if reply.get("id") == 2:
                 return int(reply.get("error", {}).get("code", 0))

@@ -13,7 +13,7 @@ from websockets.exceptions import WebSocketException
 from alerts.live.eventlog import HEAD
 from tests.faults.trial.account import Account
 from tests.faults.trial.cluster import Cluster
-from tests.faults.trial.dashboards import Dashboard, refused
+from tests.faults.trial.dashboards import Dashboard, ended, refused
 from tests.faults.trial.devices import Courier, Device, Intruder, Pulse
 from tests.faults.trial.scripts import Script
 
@@ -67,9 +67,7 @@ class Traffic:
 
     async def abandon(self) -> None:
         """Send no more, whatever is held; what is under way then has an unknown end."""
-        for task in self.senders:
-            task.cancel()
-        await asyncio.gather(*self.senders, return_exceptions=True)
+        await ended(self.senders)
 
     def watch(self, dashboard: Dashboard) -> asyncio.Task[None]:
         """Have one more dashboard; it is checked like all others."""
@@ -117,9 +115,7 @@ async def traffic(cluster: Cluster, prefix: str, chance: random.Random, load: Lo
         try:
             yield running
         finally:
-            for task in (*running.senders, *running.watchers):
-                task.cancel()
-            await asyncio.gather(*running.senders, *running.watchers, return_exceptions=True)
+            await ended([*running.senders, *running.watchers])
 
 
 async def _knock(account: Account, url: str, key: str, device: str, stopping: asyncio.Event) -> None:

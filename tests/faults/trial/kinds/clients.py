@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from alerts.live.eventlog import HEAD
 from schemas.columns import SeriesKey
 from tests.faults.trial.account import Reading, Request
-from tests.faults.trial.dashboards import Dashboard
+from tests.faults.trial.dashboards import Dashboard, ended
 from tests.faults.trial.measures import p99_ms
 from tests.faults.trial.scripts import ALERTING
 from tests.faults.trial.trial import Kind, Stage
@@ -121,9 +121,7 @@ async def all_come_back(stage: Stage) -> None:
     tasks = [asyncio.create_task(each.run()) for each in crowd]
     await _resumed(crowd, 0.0, 60)
     stage.note(f"{size} dashboards are there")
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await ended(tasks)
     await storm(stage, 1, MISSED_EVENTS)
     await asyncio.sleep(GAUGE_S + 0.2)
     reads = await cluster.metric("sluice_event_reads")
