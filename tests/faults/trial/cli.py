@@ -9,6 +9,7 @@ import json
 import logging
 import random
 import secrets
+import signal
 import sys
 import tempfile
 import time
@@ -62,6 +63,9 @@ def main(
 async def run(report: Report, kinds: list[Kind], seconds: float) -> None:
     """Try kinds until the time is over, at least each once."""
     began, long = time.monotonic(), seconds >= SHORT_S
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # what is mounted has to go
     with tempfile.TemporaryDirectory(prefix="sluice-faults-") as folder:
         settings = {} if long else SHORT
         async with cluster(Path(folder), disks=True, settings=settings) as broken:
