@@ -34,7 +34,7 @@ LONG_AGO_US = 200 * 86_400_000_000
 
 async def overloaded(stage: Stage) -> None:
     """F18: far more senders than fit; what is refused costs little, what is taken is stored."""
-    seconds = 10.0 if stage.long else 1.5
+    seconds = 4.0 if stage.long else 1.5
     other = await stage.cluster.spare()
     pids = other.supervisor.pids
     await _flood(stage, other, FITTING, 0.5)  # series are known, code is warm
