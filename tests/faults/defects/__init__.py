@@ -4,9 +4,9 @@
 among them.
 """
 
-from tests.faults.defects import clock, mutations, stall
+from tests.faults.defects import clock, mutations, stall, witness
 
-DEFECTS = {**mutations.DEFECTS, **stall.DEFECTS, **clock.DEFECTS}
+DEFECTS = {**mutations.DEFECTS, **stall.DEFECTS, **clock.DEFECTS, **witness.DEFECTS}
 """What each patches in, by name."""
 
 

@@ -22,6 +22,7 @@ from server.migrations import migrate
 from server.supervisor import Supervisor
 from tests.conftest import HOST, Server, until_ready
 from tests.faults.defects.clock import CLOCK_FILE, step
+from tests.faults.defects.witness import WITNESS
 from tests.faults.trial.crossing import Crossing
 from tests.faults.trial.disk import Disk, mounting_fails
 
@@ -107,7 +108,7 @@ class Cluster:
             step(clock, 0.0)
             settings = dict(self.settings) | SPARE
             environment = _environment(self.postgres, self.valkey, (self.to_postgres, self.to_redis), settings)
-            environment |= defective("stall,clock") | {CLOCK_FILE: str(clock)}
+            environment |= defective("witness,stall,clock", self.folder) | {CLOCK_FILE: str(clock)}
             server = await _serve(self.stack, self.postgres, self.valkey, 1, environment)
             self.beside = replace(self, server=server, settings=settings, keys={})
         return self.beside
@@ -117,7 +118,9 @@ class Cluster:
         """Workers with a defect, on the same services."""
         environment = variables(self)
         async with AsyncExitStack() as stack:
-            server = await _serve(stack, self.postgres, self.valkey, workers, environment | defective(defect))
+            server = await _serve(
+                stack, self.postgres, self.valkey, workers, environment | defective(defect, self.folder)
+            )
             yield replace(self, server=server, keys={})
 
     async def metric(self, name: str) -> float:
@@ -169,15 +172,15 @@ async def cluster(
         to_redis = stack.enter_context(Crossing(HOST, valkey.memory.port))
         settings = settings or {}
         environment = _environment(postgres, valkey, (to_postgres, to_redis), settings)
-        if defect is not None:
-            environment |= defective(defect)
+        environment |= defective("witness" if defect is None else f"witness,{defect}", folder)
         server = await _serve(stack, postgres, valkey, workers, environment)
         yield Cluster(folder, postgres, valkey, to_postgres, to_redis, server, settings, data, wal, stack)
 
 
-def defective(name: str) -> dict[str, str]:
-    """The environment in which every worker has this defect."""
-    return {"FAULTS_DEFECT": name, "PYTHONPATH": os.pathsep.join([str(DEFECTS), os.environ.get("PYTHONPATH", "")])}
+def defective(names: str, folder: Path) -> dict[str, str]:
+    """The environment in which every worker has these defects; it says in `folder` what it does, if it is asked."""
+    path = os.pathsep.join(filter(None, [str(DEFECTS), os.environ.get("PYTHONPATH")]))
+    return {"FAULTS_DEFECT": names, "PYTHONPATH": path, WITNESS: str(folder)}
 
 
 async def _serve(
@@ -192,40 +195,6 @@ async def _serve(
     server = Server(f"http://{HOST}:{supervisor.port}", postgres.url, valkey.url, key, supervisor, http)
     await until_ready(server, patience_s=60)
     return server
-
-
-@asynccontextmanager
-async def more_workers(
-    near: Cluster,
-    workers: int = 2,
-    *,
-    defect: str | None = None,
-    variables: Mapping[str, str] | None = None,
-    **settings: Any,
-) -> AsyncIterator[Cluster]:
-    """Other workers on the same PostgreSQL and Valkey, by the same proxies."""
-    environment = {
-        "SLUICE_DATABASE_URL": through(near.postgres.url, near.to_postgres),
-        "SLUICE_REDIS_URL": through(near.valkey.url, near.to_redis),
-        "SLUICE_LOG_LEVEL": "error",
-        **{f"SLUICE_{name.upper()}": str(value) for name, value in {**near.settings, **settings}.items()},
-        **(defective(defect) if defect else {}),
-        **(variables or {}),
-    }
-    async with AsyncExitStack() as stack:
-        server = await _serve(stack, near.postgres, near.valkey, workers, environment)
-        yield Cluster(
-            near.folder,
-            near.postgres,
-            near.valkey,
-            near.to_postgres,
-            near.to_redis,
-            server,
-            {**near.settings, **settings},
-            near.data_disk,
-            near.wal_disk,
-            stack,
-        )
 
 
 def _environment(

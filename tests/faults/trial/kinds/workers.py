@@ -9,6 +9,7 @@ import time
 import aiohttp
 
 from tests.faults.defects.stall import BLOCKER
+from tests.faults.defects.witness import testimony
 from tests.faults.trial.cluster import Cluster
 from tests.faults.trial.kinds.postgres import start_again
 from tests.faults.trial.scripts import single
@@ -80,7 +81,10 @@ async def ended(stage: Stage, pid: int, since: float) -> None:
     """Wait for the end of a worker; measure it."""
     while pid in stage.cluster.supervisor.pids:
         if time.monotonic() - since > 2 * EXIT_S:
-            stage.promise(False, f"worker {pid} has not ended")
+            os.kill(pid, signal.SIGUSR1)
+            await asyncio.sleep(1.0)
+            stage.promise(False, f"worker {pid} has not ended: {testimony(stage.cluster.folder, pid)}")
+            os.kill(pid, signal.SIGKILL)  # so that the trial can go on
             return
         await asyncio.sleep(0.01)
     stage.measured("exit", time.monotonic() - since, EXIT_S)
