@@ -1,6 +1,7 @@
 """Names to series ids: a bounded cache over the table `series`, which makes the ids."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -136,7 +137,9 @@ class SeriesTable:
             missing = [key for key in keys if key not in found]
             if missing:
                 await connection.execute(_MAKE_DEVICES, [key.device for key in missing])
-                await connection.execute(_MAKE_SERIES, *_as_arrays(missing))
+                # Somebody may delete a device in between: what is not found then is looked for again.
+                with contextlib.suppress(asyncpg.ForeignKeyViolationError):
+                    await connection.execute(_MAKE_SERIES, *_as_arrays(missing))
                 found |= await _select(connection, missing)
             return found
 

@@ -3,14 +3,11 @@
 import json
 from typing import Any
 
-import asyncpg
-
+from query.reads import Reads
 from schemas.cursor import encode_cursor
 from schemas.errors import NotFound
 from schemas.names import as_like
 from schemas.times import to_datetime, to_text
-
-ACQUIRE_S = 1.5  # for a connection, and for giving it back: asyncpg waits for ever on a frozen server otherwise
 
 _DEVICES = """
 SELECT d.name, d.first_seen, d.last_seen, count(DISTINCT s.metric) AS metrics
@@ -37,11 +34,9 @@ ORDER BY s.metric, n.ts_us DESC
 _EXISTS = "SELECT 1 FROM devices WHERE name = $1"
 
 
-async def list_devices(
-    pool: asyncpg.Pool, prefix: str, after: str | None, bound: str | None, limit: int
-) -> dict[str, Any]:
+async def list_devices(reads: Reads, prefix: str, after: str | None, bound: str | None, limit: int) -> dict[str, Any]:
     """One page of devices, by name. `bound` is the glob of devices that the key may see."""
-    async with pool.acquire(timeout=ACQUIRE_S) as connection:
+    async with reads.connection() as connection:
         found = await connection.fetch(_DEVICES, prefix, after, as_like(bound), limit + 1)
     items = [
         {
@@ -55,9 +50,9 @@ async def list_devices(
     return {"items": items, "next": encode_cursor(items[-1]["device"]) if len(found) > limit else None}
 
 
-async def device_series(pool: asyncpg.Pool, device: str) -> dict[str, Any]:
+async def device_series(reads: Reads, device: str) -> dict[str, Any]:
     """The series of a device. Raises NotFound."""
-    async with pool.acquire(timeout=ACQUIRE_S) as connection:
+    async with reads.connection() as connection:
         found = await connection.fetch(_SERIES, device)
         if not found and not await connection.fetchval(_EXISTS, device):
             raise NotFound("no such device")
@@ -68,9 +63,9 @@ async def device_series(pool: asyncpg.Pool, device: str) -> dict[str, Any]:
     return {"device": device, "series": series}
 
 
-async def latest(pool: asyncpg.Pool, device: str) -> dict[str, Any]:
+async def latest(reads: Reads, device: str) -> dict[str, Any]:
     """The newest value of each metric of a device; a metric with several label sets is a list. Raises NotFound."""
-    async with pool.acquire(timeout=ACQUIRE_S) as connection:
+    async with reads.connection() as connection:
         found = await connection.fetch(_LATEST, device)
         if not found and not await connection.fetchval(_EXISTS, device):
             raise NotFound("no such device")

@@ -18,6 +18,7 @@ from alerts.absence import Absence
 from alerts.acknowledge import Acknowledge
 from alerts.catchup import CatchUp
 from alerts.election import Election
+from alerts.ending import Endings
 from alerts.engine import Engine
 from alerts.flapping import Bounds
 from alerts.live.bus import Bus
@@ -44,8 +45,12 @@ from ingest.registry import Registry
 from ingest.series import SeriesTable
 from ingest.writer import Writer, WriterLimits
 from query import api as query_api
-from query.api import ReadingRoom
+from query.buckets import Raw
+from query.deletion import Deletion
+from query.desk import ReadingRoom
 from query.packer import Packer
+from query.purge import Purge
+from query.reads import ReadLimits, ReadMetrics, Reads
 from query.retention import Retention
 from query.storage import StorageGauges
 from server import audit_api, keys_api, manual, openapi, pages, problems
@@ -53,7 +58,7 @@ from server import health as health_api
 from server.audit import AuditTrail
 from server.audit_api import AuditDesk
 from server.auth import Failures, Gate
-from server.database import open_pool
+from server.database import open_pool, open_read_pool
 from server.edge import MAX_JSON_BYTES, Edge
 from server.guard import guarded
 from server.health import Health
@@ -112,6 +117,8 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
     async with AsyncExitStack() as stack:
         pool = await open_pool(settings)
         stack.callback(pool.terminate)
+        read_pool = await open_read_pool(settings)
+        stack.callback(read_pool.terminate)
         registry = CollectorRegistry()
         keys = KeyRing(pool, time.monotonic, now_us)
         gate = Gate(keys.authenticate, Failures(time.monotonic, registry))
@@ -152,6 +159,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
                 ).turn,
                 "retention": Retention(pool, days=settings.retention_days, every_s=settings.storage_every_s).turn,
                 "storage": StorageGauges(pool, registry, every_s=settings.storage_every_s).turn,
+                "purge": Purge(pool).turn,
             },
         )
         partitions = Partitions(pool)
@@ -182,6 +190,15 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             tell=readings.stored,
         )
 
+        # Reading back: connections of its own, so that no query keeps readings from being stored.
+        read_limits = ReadLimits(at_once=settings.read_pool_size, streams=settings.max_streams)
+        reading_room = ReadingRoom(
+            authenticate=gate,
+            reads=Reads(read_pool, ReadMetrics(registry), read_limits),
+            source=Raw(),
+            deletion=Deletion(pool, Endings(now_us, feed.committed)),
+        )
+
         tasks = await stack.enter_async_context(Tasks())
         health = Health(pool, tasks, gate, registry, lambda: engine.ready)
         for name, work in (
@@ -203,7 +220,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             corridor=corridor,
             alerts=AlertsDesk(gate, rulebook, pool, Acknowledge(pool, now_us, feed.committed), silences, webhooks),
             previewer=Previewer(pool),
-            reading_room=ReadingRoom(gate, pool),
+            reading_room=reading_room,
             keys=KeyDesk(gate, keys),
             audit=AuditDesk(gate, trail),
             health=health,

@@ -1,4 +1,4 @@
-"""The one pool of connections to PostgreSQL that a process has."""
+"""The pools of connections to PostgreSQL that a process has."""
 
 import asyncpg
 
@@ -9,26 +9,49 @@ AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, as
 
 CONNECT_S = 1.5
 COMMAND_S = 3.0  # for any one statement: with connecting, within the five seconds a request may take
+READ_COMMAND_S = 4.5  # a little longer than the server's own limit, which ends a query without losing its connection
+
+
+SESSION = {
+    "application_name": "sluice",
+    "timezone": "UTC",
+    # A frozen worker must not hold locks, least of all the counter of offsets, for all the others.
+    "idle_in_transaction_session_timeout": "5s",
+    "jit": "off",
+}
+WRITING = SESSION | {
+    "synchronous_commit": "on",  # the answer 200 says durable, whatever the server's default is
+    "statement_timeout": "5s",
+    "lock_timeout": "3s",
+}
+READING = SESSION | {
+    "default_transaction_read_only": "on",
+    "statement_timeout": "4s",
+    # Planned each time, for the very span that is asked for: a plan for any span looks into every partition.
+    "plan_cache_mode": "force_custom_plan",
+    # What is wanted in order lies in order in an index, and is seldom wanted to its end.
+    "enable_sort": "off",
+}
 
 
 async def open_pool(settings: Settings) -> asyncpg.Pool:
     """A pool that connects when it is first needed, so that a start-up survives a database that is away."""
+    return await _open(settings, settings.pool_size, WRITING, COMMAND_S)
+
+
+async def open_read_pool(settings: Settings) -> asyncpg.Pool:
+    """One for reading back: what it is asked for may take longer, and changes nothing."""
+    return await _open(settings, settings.read_pool_size, READING, READ_COMMAND_S)
+
+
+async def _open(settings: Settings, size: int, session: dict[str, str], command_s: float) -> asyncpg.Pool:
     return await asyncpg.create_pool(
         settings.database,
         min_size=0,
-        max_size=settings.pool_size,
+        max_size=size,
         timeout=CONNECT_S,
-        command_timeout=COMMAND_S,
+        command_timeout=command_s,
         statement_cache_size=settings.statement_cache,
         max_inactive_connection_lifetime=60,
-        server_settings={
-            "application_name": "sluice",
-            "synchronous_commit": "on",  # the answer 200 says durable, whatever the server's default is
-            "timezone": "UTC",
-            # A frozen worker must not hold locks, least of all the counter of offsets, for all the others.
-            "statement_timeout": "5s",
-            "lock_timeout": "3s",
-            "idle_in_transaction_session_timeout": "5s",
-            "jit": "off",
-        },
+        server_settings=session,
     )

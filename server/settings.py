@@ -72,6 +72,10 @@ class Settings(BaseSettings):
     queue_rows: Annotated[int, Field(ge=1)] = Field(default=200_000, description="Rows that may wait, of one worker.")
     deadline_s: Annotated[float, Field(gt=0)] = Field(default=5.0, description="From a batch's arrival to its answer.")
     pool_size: Annotated[int, Field(ge=4)] = Field(default=10, description="Connections of one worker to PostgreSQL.")
+    read_pool_size: Annotated[int, Field(ge=1)] = Field(
+        default=4, description="Connections of one worker for reading back, besides those."
+    )
+    max_streams: Annotated[int, Field(ge=1)] = Field(default=8, description="CSV and NDJSON under way, of one worker.")
     statement_cache: Annotated[int, Field(ge=0)] = Field(
         default=100, description="0 behind PgBouncer in transaction mode."
     )

@@ -11,12 +11,12 @@ from tests.conftest import Server
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-SHELL = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+QUERIES = (ROOT / "docs" / "queries.md").read_text()
 
 
-def curls() -> list[str]:
+def curls(document: str) -> list[str]:
     """The curl commands, each whole."""
-    joined = "\n".join(SHELL).replace("\\\n", " ")
+    joined = "\n".join(re.findall(r"```sh\n(.*?)```", document, re.DOTALL)).replace("\\\n", " ")
     return re.findall(r"^curl .*?(?=^\S|\Z)", joined, re.DOTALL | re.MULTILINE)
 
 
@@ -33,14 +33,22 @@ async def paste(command: str, folder: Path) -> str:
 async def test_every_curl_works_when_pasted(running_server: Server, tmp_path: Path) -> None:
     (tmp_path / ".sluice").mkdir()
     (tmp_path / ".sluice" / "admin.key").write_text(running_server.admin_key + "\n")
-    commands = curls()
-    assert len(commands) == 2
+    commands = curls(README)
+    assert len(commands) == 3
     answers = [
         json.loads(await paste(command.replace("http://127.0.0.1:8000", running_server.url), tmp_path))
         for command in commands
     ]
     assert answers[0] == {"accepted": 1, "duplicates": 0}
     assert answers[1]["name"] == "Overheating"
+    assert [bucket["count"] for bucket in answers[2]["buckets"]] == [1]
+    page, stream, buckets = [
+        await paste(command.replace("http://127.0.0.1:8000", running_server.url), tmp_path)
+        for command in curls(QUERIES)
+    ]
+    assert [item["value"] for item in json.loads(page)["items"]] == [21.5]
+    assert stream == f"ts,value\n{json.loads(page)['items'][0]['ts']},21.5\n"
+    assert json.loads(buckets)["buckets"][0]["max"] == 21.5
     shown = re.search(r"```json\n(.*?)\n```", README, re.DOTALL)
     assert shown
     assert json.loads(shown[1]) == answers[0]

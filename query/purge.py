@@ -1,0 +1,48 @@
+"""Removing what deleted series left behind: a few tuples at a time, by the elected worker, until nothing is left."""
+
+import asyncio
+
+import asyncpg
+
+from query.deletion import ACQUIRE_S
+from query.partitions import FORMS
+
+SERIES_AT_ONCE = 100
+TUPLES_AT_ONCE = 2_000  # of one statement, which is a transaction: bounds what it locks and what it writes at once
+TURN_S = 0.5  # of work, then others have their turn
+
+_DELETED = "SELECT series_id FROM deleted_series ORDER BY deleted_at, series_id LIMIT $1"
+_PARTITIONS = """
+SELECT i.inhrelid::regclass::text
+FROM pg_inherits i
+WHERE i.inhparent = ANY($1::text[]::regclass[])
+ORDER BY i.inhrelid
+"""
+# In a partition itself: through its parent each of the others would be planned and locked as well.
+_DELETE = """
+DELETE FROM {partition} WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM {partition} WHERE series_id = ANY($1::int[]) LIMIT $2))
+"""
+_DONE = "DELETE FROM deleted_series WHERE series_id = ANY($1::int[])"
+
+
+class Purge:
+    """A job of the elected worker. Two of them at once would only do the same twice."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def turn(self) -> None:
+        """Remove some. Raises what the driver raises."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + TURN_S
+        async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
+            series = [found[0] for found in await connection.fetch(_DELETED, SERIES_AT_ONCE)]
+            if not series:
+                return
+            for (partition,) in await connection.fetch(_PARTITIONS, list(FORMS)):
+                query = _DELETE.format(partition=partition)
+                while not (await connection.execute(query, series, TUPLES_AT_ONCE)).endswith(" 0"):
+                    if loop.time() > until:
+                        return
+            await connection.execute(_DONE, series)
