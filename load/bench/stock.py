@@ -89,7 +89,7 @@ async def lay_in(database: "asyncpg.Connection[asyncpg.Record]", readings: int, 
     """Store them, of series that exist; returns how many of each kind, and seconds."""
     began, plain, runs = time.monotonic(), 0, 0
     for shelf in shelves(readings, series, datetime.now(UTC)):
-        await _ensure_partitions(database, shelf.start)
+        await ensure_partitions(database, shelf.start)
         plain += await _insert(database, _PLAIN, shelf, shelf.plain)
         runs += await _insert(database, _RUNS, shelf, shelf.runs)
         say(
@@ -115,7 +115,7 @@ async def _insert(database: "asyncpg.Connection[asyncpg.Record]", query: str, sh
     return int(tag.split()[-1])
 
 
-async def _ensure_partitions(database: "asyncpg.Connection[asyncpg.Record]", start: datetime) -> None:
+async def ensure_partitions(database: "asyncpg.Connection[asyncpg.Record]", start: datetime) -> None:
     """Make a day's partitions of `readings` and `runs` as the server makes them."""
     bounds = f"FROM ('{start:%FT%TZ}') TO ('{start + timedelta(days=1):%FT%TZ}')"
     for parent, name in _partitions(start):
