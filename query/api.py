@@ -62,7 +62,7 @@ async def get_device(request: Request, by: Reader, device: str) -> dict[str, Any
 async def delete_device(request: Request, by: Admin, device: str) -> Response:
     """Delete a device, its series and its readings; its alerts end. What it sends from now on is of a new device."""
     admit(by, device)
-    await room_of(request).deletion.delete(device)
+    await room_of(request).deletion.delete(device, request.state.actor)
     return Response(status_code=204)
 
 

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 import asyncpg
 
 from query.reads import AWAY, Connection
+from schemas import audit
+from schemas.audit import SLUICE, Act, Actor
 from schemas.errors import NotFound, QueryTooSlow
 
 SERIES_AT_ONCE = 500  # of one transaction: it keeps the device's readings from being stored meanwhile
@@ -50,7 +52,7 @@ class Deletion:
     def __init__(self, pool: asyncpg.Pool, endings: Endings) -> None:
         self._pool, self._endings = pool, endings
 
-    async def delete(self, device: str) -> None:
+    async def delete(self, device: str, by: Actor = SLUICE) -> None:
         """Delete a device with all its series. Raises NotFound where it is unknown.
 
         One of many series goes in several transactions, each of which leaves the rest whole; where they do not come to
@@ -61,7 +63,7 @@ class Deletion:
         connection = await self._pool.acquire(timeout=ACQUIRE_S)
         try:
             async with asyncio.timeout_at(deadline):
-                while not await self._step_unharmed(connection, device):
+                while not await self._step_unharmed(connection, device, by):
                     if loop.time() > deadline - 1:
                         raise QueryTooSlow("the device has many series: delete it again, until that is answered")
         except (asyncio.CancelledError, *AWAY):
@@ -70,13 +72,13 @@ class Deletion:
         finally:
             await self._pool.release(connection, timeout=ACQUIRE_S)
 
-    async def _step_unharmed(self, connection: Connection, device: str) -> bool:
+    async def _step_unharmed(self, connection: Connection, device: str, by: Actor) -> bool:
         for _ in range(TRIES - 1):
             with contextlib.suppress(asyncpg.DeadlockDetectedError):
-                return await self._step(connection, device)
-        return await self._step(connection, device)
+                return await self._step(connection, device, by)
+        return await self._step(connection, device, by)
 
-    async def _step(self, connection: Connection, device: str) -> bool:
+    async def _step(self, connection: Connection, device: str, by: Actor) -> bool:
         """Delete some series, and the device with the last of them; whether that was it."""
         async with connection.transaction():
             if await connection.fetchval(_LOCK_DEVICE, device) is None:
@@ -91,6 +93,7 @@ class Deletion:
             done = len(series) < SERIES_AT_ONCE
             if done:
                 await connection.execute(_DELETE_DEVICE, device)
+                await connection.execute(audit.INSERT, *audit.row(by, Act.DEVICE_DELETE, device))
             recorded = await self._endings.record(connection, ended)
         self._endings.committed(recorded)
         return done

@@ -58,6 +58,9 @@ async def test_a_deleted_device_is_gone_and_may_come_back(running_server: Server
     _, alerts = await server.call("GET", "/v1/alerts?state=firing")
     assert [alert["device"] for alert in alerts["items"]] == ["pump-2"]
 
+    _, audit = await server.call("GET", "/v1/audit?limit=1")
+    assert [(item["act"], item["object"]) for item in audit["items"]] == [("device.delete", "pump-1")]
+
     # Whichever worker takes it, and whatever that one has in its cache.
     answers = await asyncio.gather(*(send(server, batch("pump-1")) for _ in range(8)))
     assert sum(answer["accepted"] for answer in answers) == 100

@@ -105,6 +105,58 @@ async def test_one_of_many_series_goes_in_several_transactions(shop: Workshop, m
     assert (await left(shop))["deleted_series"] == 12
 
 
+async def waits(shop: Workshop, deleting: "asyncio.Task[None]") -> None:
+    """Return when the deletion waits for a lock."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    for _ in range(500):
+        if deleting.done() or await shop.pool.fetchval(query):
+            break
+        await asyncio.sleep(0.01)
+    assert not deleting.done(), "it did not wait"
+
+
+async def test_a_series_that_is_just_being_made_is_deleted_too(shop: Workshop) -> None:
+    await shop.write(*RUN)
+    async with shop.pool.acquire() as connection:
+        async with connection.transaction():
+            make = "INSERT INTO series (device, metric) VALUES ('pump-1', 'n') RETURNING id"
+            series = await connection.fetchval(make)
+            deleting = asyncio.create_task(deletion_of(shop).delete("pump-1"))
+            await waits(shop, deleting)
+        await deleting
+    assert await shop.pool.fetchval("SELECT 1 FROM deleted_series WHERE series_id = $1", series) == 1
+    assert (await left(shop))["series"] == 0
+
+
+async def test_an_alert_that_is_just_being_raised_ends_too(shop: Workshop) -> None:
+    rule_id = await shop.rule()
+    await shop.write(("temperature", 0, 75.0))
+    state = "UPDATE alert_states SET phase = $1"
+    await shop.pool.execute(state, "ok")
+    async with shop.pool.acquire() as connection:
+        async with connection.transaction():  # as absence does, which locks no series by `newest`
+            await connection.execute("DELETE FROM alert_states")
+            raised = """INSERT INTO alert_states (rule_id, series_id, phase, level, since, alert_id)
+                        SELECT $1, series_id, 'firing', 0, fired_at, id FROM alerts"""
+            await connection.execute(raised, rule_id)
+            deleting = asyncio.create_task(deletion_of(shop).delete("pump-1"))
+            await waits(shop, deleting)
+        await deleting
+    assert await shop.told() == ["firing warning", "resolved warning"]
+
+
+async def test_it_waits_for_a_writer_and_never_the_other_way_round(shop: Workshop) -> None:
+    await shop.write(*RUN)
+    async with shop.pool.acquire() as connection:
+        async with connection.transaction():
+            await connection.execute("UPDATE newest SET ts_us = ts_us + 1")
+            deleting = asyncio.create_task(deletion_of(shop).delete("pump-1"))
+            await waits(shop, deleting)
+            await connection.execute("SET LOCAL lock_timeout = '300ms'")
+            await connection.execute("SELECT FROM series FOR KEY SHARE")  # as a state that refers to it does
+        await deleting
+
+
 async def test_writers_and_deleters_at_once_leave_nothing_that_nobody_knows(shop: Workshop) -> None:
     await shop.rule(condition={"type": "absent", "after_s": 1, "severity": "info", "policy": "resolve"})
     await shop.rule()

@@ -109,6 +109,13 @@ async def test_queries_find_readings_by_index_and_in_their_partitions(
             "'{0}', '{1}' FROM generate_series(1000, 1100) AS s, generate_series(1, 200) AS n",
             at,
         )
+    await shelf.shop.pool.execute(  # a busy series: of a day of it, a chunk is a small part
+        "INSERT INTO runs SELECT $1, $2::timestamptz - n * interval '50 s' - interval '7 s', "
+        "$2::timestamptz - n * interval '50 s', array_agg(k * 1000000), array_agg(k::float8) "
+        "FROM generate_series(1, 1700) AS n, generate_series(0, 7) AS k GROUP BY n ORDER BY md5(n::text)",
+        shelf.ids[0],
+        to_datetime(NOW - 3_300 * SECOND),
+    )
     if analysed:
         await shelf.shop.pool.execute("ANALYZE")
     arguments: list[Any] = [[shelf.ids[0]], to_datetime(NOW - DAY * SECOND), to_datetime(NOW), 100]
