@@ -44,8 +44,8 @@ async def store_many(server: Server, runs: int) -> int:
     return runs * 320 + 1
 
 
-async def test_pages_streams_and_buckets_give_back_what_was_sent(running_server: Server) -> None:
-    server = running_server
+async def test_pages_streams_and_buckets_give_back_what_was_sent(shared_server: Server) -> None:
+    server = shared_server
     ts = [NOW_MS + 250 * place for place in range(len(ODD))]
     await server.write({"device": "a/b", "ts": ts, "values": {"m": ODD}, "labels": {"site": 'x"y,z'}})
     ask = f"/v1/readings?device={quote('a/b', safe='')}&metric=m"
@@ -104,8 +104,8 @@ BAD_SERIES = [
 ]  # fmt: skip
 
 
-async def test_what_is_refused_and_in_which_order(running_server: Server) -> None:
-    server = running_server
+async def test_what_is_refused_and_in_which_order(shared_server: Server) -> None:
+    server = shared_server
     for name in ("pump-1", "room-1"):
         await server.write({"device": name, "readings": [{"ts": NOW_MS, "metric": "m", "value": 1}]})
     bound = await server.key("read", device_glob="pump-?")
@@ -133,8 +133,8 @@ async def test_what_is_refused_and_in_which_order(running_server: Server) -> Non
     assert b"%2B" in body
 
 
-async def test_a_device_s_slash_is_not_the_path_s(running_server: Server) -> None:
-    server = running_server
+async def test_a_device_s_slash_is_not_the_path_s(shared_server: Server) -> None:
+    server = shared_server
     for name, value in (("x", 1.0), ("x/latest", 2.0)):
         await server.write({"device": name, "readings": [{"ts": NOW_MS, "metric": "m", "value": value}]})
     assert (await server.call("GET", "/v1/devices/x%2Flatest"))[1]["device"] == "x/latest"
@@ -198,8 +198,8 @@ async def test_streams_end_with_their_clients_and_take_little_memory(start_serve
     assert await metrics(server, "sluice_streams_broken_total") == 1
 
 
-async def test_a_stream_that_breaks_is_seen_to(running_server: Server) -> None:
-    server = running_server
+async def test_a_stream_that_breaks_is_seen_to(shared_server: Server) -> None:
+    server = shared_server
     await store_many(server, 2_000)
     for coding in ("identity", "gzip"):
         headers = server.headers() | {"Accept": "application/x-ndjson", "Accept-Encoding": coding}
