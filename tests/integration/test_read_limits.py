@@ -125,8 +125,7 @@ async def test_queries_find_readings_by_index_and_in_their_partitions(
     scans = [node for node in scans if "Relation Name" in node]
     assert scans
     assert {node["Node Type"] for node in scans} <= {"Index Scan", "Index Only Scan", "Bitmap Heap Scan"}
-    assert query == "_READ" or "Sort" not in {node["Node Type"] for node in nodes}, (
-        "all is read before the first is known"
-    )
+    sorts = [str(node) for node in nodes if node["Node Type"] == "Sort"]
+    assert query == "_READ" or not any("runs_2" in each for each in sorts), "all is read before the first is known"
     days = {node["Relation Name"].partition("_")[2] for node in scans}
     assert days <= {f"{to_datetime(NOW - day * DAY * SECOND):%Y%m%d}" for day in (0, 1)}

@@ -186,3 +186,31 @@ async def test_a_sum_that_is_no_float_any_more_is_null(shelf: Library) -> None:
     await shelf.write([(0, float(place), 1.7e308) for place in range(4)])
     [bucket] = await shelf.buckets(0, 60, 60)
     assert (bucket["sum"], bucket["avg"], bucket["max"], bucket["count"]) == (None, None, 1.7e308, 4)
+
+
+@pytest.mark.parametrize("size", [1, 50, 10_000])
+@pytest.mark.parametrize("descending", [False, True])
+async def test_packed_days_are_read_with_the_others(shelf: Library, size: int, descending: bool) -> None:
+    for start in range(3):
+        await shelf.write([(0, start * 0.1 + place * 7.0, place) for place in range(100)])
+    day = to_datetime(NOW // (DAY * SECOND) * DAY * SECOND)
+    await shelf.shop.pool.execute(
+        f"CREATE TABLE packed_{day:%Y%m%d} PARTITION OF packed FOR VALUES FROM ('{day}') TO ('{to_datetime(NOW + DAY * SECOND // 2)}')"
+    )
+    piece = """INSERT INTO packed SELECT $1, $2::int, $3::timestamptz + min(k) * $2 * interval '1 us',
+        $3::timestamptz + max(k) * $2 * interval '1 us', $3, array_agg(k ORDER BY k), array_agg(k / 7.0::float8 ORDER BY k)
+        FROM generate_series(1::int, 1200000, 7501) k GROUP BY k / 600000"""
+    await shelf.shop.pool.execute(piece, shelf.ids[0], 1_000, to_datetime(NOW))
+    await shelf.shop.pool.execute(piece, shelf.ids[0], 1, to_datetime(NOW + 300 * SECOND))
+    for since, until in ((0, 2_000), (0.01, 301), (300.5, 700), (1_300, 1_301)):
+        bounds = [NOW + round(seconds * SECOND) for seconds in (since, until)]
+        rows = await shelf.shop.pool.fetch(
+            "SELECT ts, value FROM readings_between($1, $2, $3) ORDER BY ts, value",
+            shelf.ids[0],
+            *map(to_datetime, bounds),
+        )
+        found: list[tuple[int, float]] = []
+        async for chunk in chunks(shelf.reads.chunk, Span([shelf.ids[0]], *bounds, descending), size):
+            found += list(zip(chunk.ts.tolist(), chunk.value.tolist(), strict=True))
+        assert [ts for ts, _ in found] == sorted((ts for ts, _ in found), reverse=descending)
+        assert sorted(found) == [(to_micros(row["ts"]), row["value"]) for row in rows]
