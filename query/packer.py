@@ -12,7 +12,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter
 
 from query import packing
-from query.devices import ACQUIRE_S
+from query.deletion import ACQUIRE_S
 from query.emptying import empty
 from query.packing import Chunk
 from query.partitions import Connection, Partition, make, partitions, start_of

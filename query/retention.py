@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import asyncpg
 import structlog
 
-from query.devices import ACQUIRE_S
+from query.deletion import ACQUIRE_S
 from query.emptying import drop
 from query.partitions import Connection, name_of, partitions, start_of
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import asyncpg
 from prometheus_client import CollectorRegistry, Gauge
 
-from query.devices import ACQUIRE_S
+from query.deletion import ACQUIRE_S
 from query.partitions import FORMS, Connection, Partition, partitions, start_of
 from query.retention import MARGIN_DAYS
 

@@ -45,12 +45,9 @@ from ingest.registry import Registry
 from ingest.series import SeriesTable
 from ingest.writer import Writer, WriterLimits
 from query import api as query_api
-from query.buckets import Raw
-from query.deletion import Deletion
 from query.desk import ReadingRoom
 from query.packer import Packer
 from query.purge import Purge
-from query.reads import ReadLimits, ReadMetrics, Reads
 from query.retention import Retention
 from query.storage import StorageGauges
 from server import audit_api, keys_api, manual, openapi, pages, problems
@@ -58,13 +55,14 @@ from server import health as health_api
 from server.audit import AuditTrail
 from server.audit_api import AuditDesk
 from server.auth import Failures, Gate
-from server.database import open_pool, open_read_pool
+from server.database import open_pool
 from server.edge import MAX_JSON_BYTES, Edge
 from server.guard import guarded
 from server.health import Health
 from server.keys import KeyRing
 from server.keys_api import KeyDesk
 from server.metrics import LiveMetrics
+from server.reading import open_reading_room
 from server.settings import Settings
 from server.tasks import Tasks
 
@@ -117,8 +115,6 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
     async with AsyncExitStack() as stack:
         pool = await open_pool(settings)
         stack.callback(pool.terminate)
-        read_pool = await open_read_pool(settings)
-        stack.callback(read_pool.terminate)
         registry = CollectorRegistry()
         keys = KeyRing(pool, time.monotonic, now_us)
         gate = Gate(keys.authenticate, Failures(time.monotonic, registry))
@@ -145,6 +141,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
         webhooks = _webhooks(settings, pool, registry)
         stack.push_async_callback(webhooks.close)
         trail = AuditTrail(pool, settings.audit_days)
+        endings = Endings(now_us, feed.committed)
         evaluator = Election(
             pool,
             {
@@ -190,15 +187,6 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             tell=readings.stored,
         )
 
-        # Reading back: connections of its own, so that no query keeps readings from being stored.
-        read_limits = ReadLimits(at_once=settings.read_pool_size, streams=settings.max_streams)
-        reading_room = ReadingRoom(
-            authenticate=gate,
-            reads=Reads(read_pool, ReadMetrics(registry), read_limits),
-            source=Raw(),
-            deletion=Deletion(pool, Endings(now_us, feed.committed)),
-        )
-
         tasks = await stack.enter_async_context(Tasks())
         health = Health(pool, tasks, gate, registry, lambda: engine.ready)
         for name, work in (
@@ -220,7 +208,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             corridor=corridor,
             alerts=AlertsDesk(gate, rulebook, pool, Acknowledge(pool, now_us, feed.committed), silences, webhooks),
             previewer=Previewer(pool),
-            reading_room=reading_room,
+            reading_room=await open_reading_room(stack, settings, registry, gate, pool, endings),
             keys=KeyDesk(gate, keys),
             audit=AuditDesk(gate, trail),
             health=health,

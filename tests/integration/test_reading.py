@@ -194,11 +194,11 @@ async def test_packed_days_are_read_with_the_others(shelf: Library, size: int, d
     for start in range(3):
         await shelf.write([(0, start * 0.1 + place * 7.0, place) for place in range(100)])
     day = to_datetime(NOW // (DAY * SECOND) * DAY * SECOND)
-    await shelf.shop.pool.execute(
-        f"CREATE TABLE packed_{day:%Y%m%d} PARTITION OF packed FOR VALUES FROM ('{day}') TO ('{to_datetime(NOW + DAY * SECOND // 2)}')"
-    )
+    bounds_of_day = f"FOR VALUES FROM ('{day}') TO ('{to_datetime(NOW + DAY * SECOND // 2)}')"
+    await shelf.shop.pool.execute(f"CREATE TABLE packed_{day:%Y%m%d} PARTITION OF packed {bounds_of_day}")
     piece = """INSERT INTO packed SELECT $1, $2::int, $3::timestamptz + min(k) * $2 * interval '1 us',
-        $3::timestamptz + max(k) * $2 * interval '1 us', $3, array_agg(k ORDER BY k), array_agg(k / 7.0::float8 ORDER BY k)
+        $3::timestamptz + max(k) * $2 * interval '1 us', $3, array_agg(k ORDER BY k),
+        array_agg(k / 7.0::float8 ORDER BY k)
         FROM generate_series(1::int, 1200000, 7501) k GROUP BY k / 600000"""
     await shelf.shop.pool.execute(piece, shelf.ids[0], 1_000, to_datetime(NOW))
     await shelf.shop.pool.execute(piece, shelf.ids[0], 1, to_datetime(NOW + 300 * SECOND))
@@ -210,7 +210,7 @@ async def test_packed_days_are_read_with_the_others(shelf: Library, size: int, d
             *map(to_datetime, bounds),
         )
         found: list[tuple[int, float]] = []
-        async for chunk in chunks(shelf.reads.chunk, Span([shelf.ids[0]], *bounds, descending), size):
+        async for chunk in chunks(shelf.reads.chunk, Span([shelf.ids[0]], bounds[0], bounds[1], descending), size):
             found += list(zip(chunk.ts.tolist(), chunk.value.tolist(), strict=True))
         assert [ts for ts, _ in found] == sorted((ts for ts, _ in found), reverse=descending)
         assert sorted(found) == [(to_micros(row["ts"]), row["value"]) for row in rows]
