@@ -15,7 +15,8 @@ import asyncpg
 from query.reads import AWAY, Connection
 from schemas import audit
 from schemas.audit import SLUICE, Act, Actor
-from schemas.errors import NotFound, QueryTooSlow
+from schemas.errors import NotFound
+from schemas.query_errors import QueryTooSlow
 
 SERIES_AT_ONCE = 500  # of one transaction: it keeps the device's readings from being stored meanwhile
 ACQUIRE_S = 1.5  # for a connection, and for giving it back: asyncpg waits for ever on a frozen server otherwise

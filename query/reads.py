@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import asyncpg
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from schemas.errors import DatabaseAway, QueryTooSlow, TooManyQueries
+from schemas.errors import DatabaseAway
+from schemas.query_errors import QueryTooSlow, TooManyQueries
 
 Connection = asyncpg.pool.PoolConnectionProxy
 

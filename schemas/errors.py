@@ -250,18 +250,6 @@ class Overloaded(Unavailable):
     code = "overloaded"
 
 
-class TooManyQueries(Unavailable):
-    """More is being read than this server takes on; ask again after Retry-After."""
-
-    code = "too_many_queries"
-
-
-class QueryTooSlow(Unavailable):
-    """This takes longer to read than a request may; ask for less."""
-
-    code = "query_too_slow"
-
-
 class DatabaseAway(Unavailable):
     """PostgreSQL does not answer; nothing was stored, send it again after Retry-After."""
 

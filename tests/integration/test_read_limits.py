@@ -12,8 +12,8 @@ from query import buckets as buckets_module
 from query import stored
 from query.buckets import Grid, Raw, buckets
 from query.reads import Connection
-from schemas.errors import QueryTooSlow, TooManyQueries
 from schemas.queries import Aggregate
+from schemas.query_errors import QueryTooSlow, TooManyQueries
 from schemas.times import to_datetime
 from tests.integration.reading import Library, library, selection
 from tests.integration.writing import NOW, SECOND
