@@ -40,6 +40,8 @@ POSTGRES = {
 """Small, so that every limit is near."""
 SPARE = {"queue_rows": 2_000}
 """Settings of the spare worker: a flood has to be a flood to it."""
+TRIES = 5
+"""Of a statement that locks tables the server is at work on."""
 DEFECTS = Path(__file__).parents[1] / "defects"
 """On the path of every Python below, where a trial asks for a defect (see `sitecustomize.py` there)."""
 
@@ -140,10 +142,16 @@ class Cluster:
             await connection.close()
 
     async def execute(self, statements: str) -> None:
-        """Do something in PostgreSQL itself."""
+        """Do something in PostgreSQL itself; again where the server's transactions stood in the way."""
         connection = await asyncpg.connect(self.postgres.url)
         try:
-            await connection.execute(statements)
+            for left in reversed(range(TRIES)):
+                try:
+                    await connection.execute(statements)
+                    return
+                except asyncpg.DeadlockDetectedError:
+                    if not left:
+                        raise
         finally:
             await connection.close()
 
