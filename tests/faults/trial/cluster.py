@@ -148,10 +148,11 @@ class Cluster:
             for left in reversed(range(TRIES)):
                 try:
                     await connection.execute(statements)
-                    return
                 except asyncpg.DeadlockDetectedError:
                     if not left:
                         raise
+                else:
+                    return
         finally:
             await connection.close()
 

@@ -149,5 +149,5 @@ async def _resumed(crowd: list[Dashboard], since: float, patience_s: float) -> N
 
 KINDS = (
     Kind("F16", "a dashboard that does not read", does_not_read, frozenset()),
-    Kind("F21", "a reconnect storm", all_come_back, frozenset({503, 504})),
+    Kind("F21", "a reconnect storm", all_come_back, frozenset({0, 503, 504})),
 )
