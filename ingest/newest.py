@@ -159,29 +159,19 @@ async def find_stored(connection: Connection, late: Rows, *, replace: bool) -> B
     rest = np.flatnonzero(~stored)
     rows = late.take(rest)
     bounds = to_datetime(int(rows.ts.min())), to_datetime(int(rows.ts.max()))
-    records = await connection.fetch(packed.FIND, rows.series_id.tolist(), rows.ts.tolist(), *bounds)
-    found = [record for record in records if record["position"] is not None]
-    places = rest[np.array([record["place"] for record in found], np.int64) - 1]
+    records = await connection.fetch(packed.FIND_PLAIN, rows.series_id.tolist(), rows.ts.tolist(), *bounds)
+    found = np.array([record["place"] for record in records], np.int64)
+    places = rest[found[found > 0] - 1]
     stored[places] = True
     if replace and len(places):
-        await _replace(connection, late.take(places), found, bounds)
-    return stored
-
-
-async def _replace(connection: Connection, rows: Rows, found: Sequence[Any], bounds: tuple[datetime, datetime]) -> None:
-    """Replace the values of plain and of packed readings, in the places where they were found."""
-    in_pieces = np.array([record["piece"] is not None for record in found])
-    plain = rows.take(~in_pieces)
-    if len(plain):
+        plain = late.take(places)
         arguments = plain.series_id.tolist(), plain.ts.tolist(), plain.value.tolist()
         tag = await connection.execute(_REPLACE_READINGS, *arguments, *bounds)
         packed.check_unmoved(int(tag.split()[-1]), len(plain))
-    if in_pieces.any():
-        rows = rows.take(in_pieces)
-        pieces = [record for record in found if record["piece"] is not None]
-        heads = list(zip(rows.series_id.tolist(), (record["piece"] for record in pieces), strict=True))
-        positions = np.array([record["position"] for record in pieces], np.int64)
-        await packed.replace(connection, heads, positions, rows.value)
+    if len(places) < len(found) and not stored.all():  # some of these days have pieces
+        rest = np.flatnonzero(~stored)
+        stored[rest[await packed.find(connection, late.take(rest), replace=replace)]] = True
+    return stored
 
 
 async def _find_in_runs(connection: Connection, late: Rows, *, replace: bool) -> Bools:

@@ -1,7 +1,7 @@
 """Readings that were packed: found where a day has pieces, and replaced there.
 
 The elected worker moves readings from plain rows and runs into pieces without the lock of their series, a statement at
-a time. So whoever looks for a reading asks for runs first, for plain rows and pieces afterwards, and finds it whatever
+a time. So whoever looks for a reading asks for runs first, then for plain rows, then for pieces, and finds it whatever
 moves meanwhile; and whoever changes one locks its tuple, and begins again where that has been moved.
 """
 
@@ -11,29 +11,35 @@ from datetime import datetime
 import asyncpg
 import numpy as np
 
-from schemas.columns import Float64s, Int64s
-from schemas.times import to_micros
+from schemas.columns import Float64s, Int64s, Rows
+from schemas.times import to_datetime, to_micros
 
 Connection = asyncpg.pool.PoolConnectionProxy
 
 PIECES_AT_ONCE = 200  # read at a time: bounds memory and the hold on the loop
 
-# In both forms at once, because a reading may be moved from the one to the other between two statements. Where no day
-# between $3 and $4 was packed, the planner drops the second half.
-FIND = """
-WITH n AS (
-    SELECT series_id, place, us, timestamptz 'epoch' + us * interval '1 microsecond' AS ts,
-           CASE WHEN us % 1000 = 0 THEN 1000 ELSE 1 END AS unit_us
+# Place 0 says that a day between $3 and $4 has pieces: seen in the same snapshot as the plain readings, so where it is
+# missing none of those had been moved away.
+FIND_PLAIN = """
+SELECT n.place
+FROM (
+    SELECT series_id, place, timestamptz 'epoch' + us * interval '1 microsecond' AS ts
     FROM unnest($1::integer[], $2::bigint[]) WITH ORDINALITY AS n (series_id, us, place)
-)
-SELECT n.place, NULL::timestamptz AS piece, 0 AS position
-FROM n
+) n
 JOIN readings r ON r.series_id = n.series_id AND r.ts = n.ts
 WHERE r.ts >= $3 AND r.ts <= $4
 UNION ALL
-SELECT n.place, p.ts,
+(SELECT 0 FROM packing WHERE day >= ($3 AT TIME ZONE 'UTC')::date AND day <= ($4 AT TIME ZONE 'UTC')::date LIMIT 1)
+"""
+_FIND = """
+SELECT n.place, p.ts AS piece,
        array_position(p.offsets, (round(date_part('epoch', n.ts - p.base) * 1e6)::bigint / p.unit_us)::integer)
-FROM n
+           AS position
+FROM (
+    SELECT series_id, place, timestamptz 'epoch' + us * interval '1 microsecond' AS ts,
+           CASE WHEN us % 1000 = 0 THEN 1000 ELSE 1 END AS unit_us
+    FROM unnest($1::integer[], $2::bigint[]) WITH ORDINALITY AS n (series_id, us, place)
+) n
 CROSS JOIN LATERAL (
     SELECT p.ts, p.until, p.base, p.unit_us, p.offsets
     FROM packed p
@@ -60,13 +66,27 @@ def check_unmoved(found: int, wanted: int) -> None:
         raise asyncpg.SerializationError("readings to be replaced were packed meanwhile")
 
 
-async def replace(
+async def find(connection: Connection, rows: Rows, *, replace: bool) -> Int64s:
+    """Places of the rows that lie in pieces. With `replace` their values take the place of those there.
+
+    Raises asyncpg.SerializationError where a piece to be changed was packed anew meanwhile.
+    """
+    bounds = to_datetime(int(rows.ts.min())), to_datetime(int(rows.ts.max()))
+    records = await connection.fetch(_FIND, rows.series_id.tolist(), rows.ts.tolist(), *bounds)
+    found = [record for record in records if record["position"] is not None]
+    places = np.array([record["place"] for record in found], np.int64) - 1
+    if replace and len(places):
+        series = rows.series_id[places].tolist()
+        pieces = [(series_id, record["piece"]) for series_id, record in zip(series, found, strict=True)]
+        positions = np.array([record["position"] for record in found], np.int64)
+        await _replace(connection, pieces, positions, rows.value[places])
+    return places
+
+
+async def _replace(
     connection: Connection, pieces: Sequence[tuple[int, datetime]], positions: Int64s, values: Float64s
 ) -> None:
-    """Replace values (n,): each the one at a position, from 1, of the piece with this series and first time.
-
-    Raises asyncpg.SerializationError where a piece was packed anew meanwhile.
-    """
+    """Replace values (n,): each the one at a position, from 1, of the piece with this series and first time."""
     places: dict[tuple[int, datetime], list[int]] = {}
     for place, piece in enumerate(pieces):
         places.setdefault(piece, []).append(place)
