@@ -43,7 +43,8 @@ async def write_readings(
         arrived_us = corridor.clock_us()
         columns = corridor.decode(body, arrived_us, partial=partial)
     del body  # or it would wait for COMMIT, beyond its share
-    receipt = await corridor.write(columns, principal, arrived_us, replace=on_conflict == "replace")
+    replace = on_conflict == "replace"
+    receipt = await corridor.write(columns, principal, arrived_us, replace=replace, partial=partial)
     corridor.metrics.rejected.inc(len(columns.rejected))
     return _answer(receipt, columns, partial=partial)
 

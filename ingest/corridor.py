@@ -2,15 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import structlog
 from starlette.requests import Request
 
 from ingest import trouble
+from ingest.admission import Crowd
 from ingest.body import BodyLimits, inflated
 from ingest.formats import native
 from ingest.formats.times import Bounds
@@ -19,10 +21,21 @@ from ingest.intake import Intake
 from ingest.metrics import WriteMetrics
 from ingest.quota import Quota
 from ingest.registry import Registry
-from ingest.series import SeriesTable
-from ingest.writer import Outcome, Reply, Writer
-from schemas.columns import LATE_AFTER_US, Columns, Int32s, Receipt
-from schemas.errors import Forbidden, SluiceError
+from ingest.series import BEYOND, SeriesTable
+from ingest.waiting import Outcome, Reply
+from ingest.writer import STOPPING, Writer
+from schemas.columns import LATE_AFTER_US, Columns, Int32s, Int64s, Receipt
+from schemas.errors import (
+    Defect,
+    Fault,
+    Forbidden,
+    Invalid,
+    Overloaded,
+    QuotaExceeded,
+    SeriesGone,
+    SluiceError,
+    Unavailable,
+)
 from schemas.keys import Principal, Scope
 
 log = structlog.get_logger(__name__)
@@ -47,8 +60,12 @@ class Corridor:
     writer: Writer
     registry: Registry
     metrics: WriteMetrics
+    later: Callable[[Coroutine[Any, Any, None]], object]
+    """Runs what goes on behind an answer that is still owed."""
     clock_us: Callable[[], int]
     """Now, in microseconds since the Unix epoch."""
+    crowd: Crowd = field(default_factory=Crowd)
+    """Who is being refused at the door."""
     watched: AbstractSet[str] = frozenset()
     """Devices whose readings somebody wants to see as they come."""
     tell: Callable[[Columns], None] = lambda _: None
@@ -65,8 +82,13 @@ class Corridor:
         self.metrics.decoded(len(body), started)
         return columns
 
-    async def write(self, columns: Columns, principal: Principal, arrived_us: int, *, replace: bool) -> Receipt:
-        """Write a request's columns. Raises Forbidden, QuotaExceeded, and what the writer raises."""
+    async def write(
+        self, columns: Columns, principal: Principal, arrived_us: int, *, replace: bool, partial: bool = False
+    ) -> Receipt:
+        """Write a request's columns. Raises Forbidden, QuotaExceeded, Invalid, and what the writer raises.
+
+        With `partial`, readings of series that the key may not make any more are moved to `columns.rejected`.
+        """
         devices = {key.device for key in columns.series}
         if not all(map(principal.may_use, devices)):
             raise Forbidden("this key is bound to other devices")
@@ -74,40 +96,75 @@ class Corridor:
         if not len(columns):
             return Receipt(0, 0)
         since = asyncio.get_running_loop().time()
-        ids = await self._resolve(columns)
-        batch = Batch(ids[columns.codes], columns.ts, columns.value, arrived_us, replace)
-        receipt = await self.writer.write(batch, since)
-        self._hear(columns, devices, arrived_us)
-        self._tell(columns, devices, receipt)
+        receipt = await self._store(columns, principal.key_id, arrived_us, since, replace=replace, partial=partial)
+        if len(columns):
+            self._hear(columns, devices, arrived_us)
+            self._tell(columns, devices, receipt)
         return receipt
 
-    def admit_at_once(self, key: str) -> Principal | None:
-        """Who may begin to write now, before the body is read; None where the long way has to say why not."""
+    async def _store(
+        self, columns: Columns, key_id: str, arrived_us: int, since: float, *, replace: bool, partial: bool = False
+    ) -> Receipt:
+        """Find the series and have the writer store; once more where one of them was just deleted."""
+        ids = await self._resolve(columns, key_id, since, partial=partial)
+        try:
+            return await self._submit(columns, ids, arrived_us, since, replace=replace)
+        except SeriesGone:
+            self.series.forget(columns.series, ids)
+            ids = await self._resolve(columns, key_id, since, partial=partial)
+            return await self._submit(columns, ids, arrived_us, since, replace=replace)
+
+    async def _submit(self, columns: Columns, ids: Int32s, arrived_us: int, since: float, *, replace: bool) -> Receipt:
+        if not len(columns):  # nothing is left of it
+            return Receipt(0, 0)
+        batch = Batch(ids[columns.codes], columns.ts, columns.value, arrived_us, replace, columns.held_bytes())
+        return await self.writer.write(batch, since)
+
+    def admit_at_once(self, key: str) -> Principal | SluiceError | None:
+        """Who may begin to write now, before the body is read; or why not; None where the long way has to say that.
+
+        Who is overloaded, or hammered, has to refuse at the least cost: the long way is as dear as a small batch.
+        """
         principal = self.recognise(key)
         if principal is None or not principal.has(Scope.INGEST):
             return None
         try:
             self.writer.admit()
+            self.quota.check(principal.key_id)
+        except (Overloaded, QuotaExceeded) as error:
+            return error
         except SluiceError:
             return None
         return principal
+
+    def crowded(self) -> Overloaded | None:
+        """Why a request may not begin the long way now, if it may not."""
+        try:
+            self.writer.admit_long_way()
+        except Overloaded as error:
+            return error
+        return None
 
     def write_at_once(self, principal: Principal, encoding: str, body: bytes, reply: Reply) -> bool:
         """Write a native body as far as that needs no waiting: its series are known, and nothing is wrong.
 
         `encoding` is one of `INFLATERS`. Where it is not so, False: nothing was stored, and the long way gives the
         answer, by the same steps. Quotas come last, and requests after readings, so that no request is counted twice.
+        Where the queue has filled up since the head was read, or the quota is used up, that is the answer, at once.
         """
         arrived_us, since = self.clock_us(), asyncio.get_running_loop().time()
         try:
+            self.writer.admit()
             columns = self.decode(inflated(body, encoding, self.body_limits.max_bytes), arrived_us)
             devices = {series.device for series in columns.series}
             ids = self.series.known(columns.series)
             if ids is None or not len(columns) or not all(map(principal.may_use, devices)):
                 return False
-            self.writer.admit()
             self.quota.take_readings(principal.key_id, len(columns))
             self.quota.take_request(principal.key_id)
+        except (Overloaded, QuotaExceeded) as error:
+            reply(error)
+            return True
         except SluiceError:
             return False
         except Exception:  # a defect of ours: the long way meets it again, and answers 500
@@ -115,13 +172,35 @@ class Corridor:
             return False
 
         def stored(outcome: Outcome) -> None:
+            if isinstance(outcome, SeriesGone) and ids is not None:
+                self.series.forget(columns.series, ids)
+                self.later(self._store_again(columns, principal.key_id, arrived_us, since, answered))
+                return
+            answered(outcome)
+
+        def answered(outcome: Outcome) -> None:
             reply(outcome)
             if isinstance(outcome, Receipt):
                 self._hear(columns, devices, arrived_us)
                 self._tell(columns, devices, outcome)
 
-        self.writer.submit(Batch(ids[columns.codes], columns.ts, columns.value, arrived_us), since, stored)
+        batch = Batch(ids[columns.codes], columns.ts, columns.value, arrived_us, held=columns.held_bytes())
+        self.writer.submit(batch, since, stored)
         return True
+
+    async def _store_again(self, columns: Columns, key_id: str, arrived_us: int, since: float, reply: Reply) -> None:
+        """A series of a batch was deleted after it was looked up: make it anew, unseen by the sender."""
+        try:
+            outcome: Outcome = await self._store(columns, key_id, arrived_us, since, replace=False)
+        except SluiceError as error:
+            outcome = error
+        except Exception:  # a defect of ours: this sender is told so
+            log.exception("a batch could not be stored again")
+            outcome = Defect()
+        except asyncio.CancelledError:
+            reply(Unavailable(STOPPING))
+            raise
+        reply(outcome)
 
     def _hear(self, columns: Columns, devices: set[str], arrived_us: int) -> None:
         """The columns were stored: their devices have been heard, live or by backfill."""
@@ -138,9 +217,24 @@ class Corridor:
         if receipt.accepted and not self.watched.isdisjoint(devices):
             self.tell(columns)
 
-    async def _resolve(self, columns: Columns) -> Int32s:
+    async def _resolve(self, columns: Columns, key_id: str, since: float, *, partial: bool) -> Int32s:
+        """The ids of the columns' series (k,). Raises Invalid where the key may not make one of them."""
         try:
-            async with asyncio.timeout(self.writer.deadline_s):  # from asking on: others may be looked for first
-                return await self.series.resolve(columns.series)
+            async with asyncio.timeout_at(since + self.writer.deadline_s):  # others may be looked for first
+                ids = await self.series.resolve(columns.series, key_id)
         except trouble.AWAY as error:
             raise trouble.before_commit(error) from error
+        if (beyond := np.flatnonzero(ids == BEYOND)).size:
+            faults = _beyond_the_cap(columns, beyond, self.series.max_per_key)
+            if not partial:
+                raise Invalid(faults)
+            columns.leave_out(beyond)
+            columns.rejected += faults
+        return ids
+
+
+def _beyond_the_cap(columns: Columns, beyond: Int64s, most: int) -> list[Fault]:
+    """A fault for each reading of these series (places in `columns.series`)."""
+    message = f"this key may make {most:,} series (max_series_per_key) and has: write to existing ones, or delete some"
+    codes = columns.codes[np.isin(columns.codes, beyond)].tolist()
+    return [Fault(("series", *columns.series[code][:2]), "cardinality", message) for code in codes]

@@ -12,12 +12,13 @@ from ingest.body import INFLATERS
 from ingest.bounded import BoundedProtocol
 from ingest.corridor import Corridor
 from ingest.patience import Stage
-from ingest.writer import Outcome
-from schemas.errors import Overloaded
+from ingest.waiting import Outcome
+from schemas.errors import Overloaded, QuotaExceeded, SluiceError
 from schemas.keys import Principal
 
 PATH = b"/v1/readings"
 MAX_BYTES = 1 << 20  # larger bodies go the long way: what the short one saves is nothing against their decoding
+TELL_AT_ONCE_S = 0.01  # nobody is kept waiting for less
 _PASSED_BY = {b"host", b"user-agent", b"accept", b"accept-encoding", b"connection"}  # that change nothing here
 _KEPT_ALIVE = {b"keep-alive", b"Keep-Alive"}
 
@@ -46,7 +47,7 @@ class _Cycle:
         "share",
     )
 
-    def __init__(self, principal: Principal, encoding: str, length: int, *, keep_alive: bool) -> None:
+    def __init__(self, principal: Principal | SluiceError, encoding: str, length: int, *, keep_alive: bool) -> None:
         self.principal = principal
         self.encoding = encoding
         self.length = length
@@ -72,6 +73,11 @@ class ExpressProtocol(BoundedProtocol):
             cycle = self._plain(corridor)
             if cycle is not None:
                 self.cycle = self._waiting = cycle  # type: ignore[assignment]
+                if isinstance(cycle.principal, SluiceError):
+                    self._refuse_unread(cycle.principal)
+                return
+            if (crowd := corridor.crowded()) is not None:
+                self._refuse_unread(crowd)
                 return
         super().begin()
 
@@ -79,6 +85,8 @@ class ExpressProtocol(BoundedProtocol):
         """Collect the body."""
         if self._waiting is not None:
             self._waiting.body += body
+        elif isinstance(self.cycle, _Cycle) and isinstance(self.cycle.principal, SluiceError):
+            return  # it was refused
         else:
             super().on_body(body)
 
@@ -94,7 +102,8 @@ class ExpressProtocol(BoundedProtocol):
         cycle.more_body = False
         body = bytes(cycle.body)
         corridor: Corridor = self.app_state["corridor"]
-        if corridor.write_at_once(cycle.principal, cycle.encoding, body, lambda outcome: self._answer(cycle, outcome)):
+        assert isinstance(cycle.principal, Principal)  # noqa: S101 - for mypy: whoever was refused does not wait
+        if corridor.write_at_once(cycle.principal, cycle.encoding, body, lambda outcome: self._take(cycle, outcome)):
             return
         cycle.response_complete = True  # as far as uvicorn is concerned, this request begins now
         super().begin()
@@ -152,6 +161,35 @@ class ExpressProtocol(BoundedProtocol):
             return None
         principal = None if key is None else corridor.admit_at_once(key)
         return None if principal is None else _Cycle(principal, encoding, length, keep_alive=not self._is_last)
+
+    def _refuse_unread(self, error: SluiceError) -> None:
+        """Refuse at the head; what comes of the body is dropped.
+
+        The more are being refused, the later each is told: a crowd that comes again at once would else use up by asking
+        what could be stored meanwhile. Until then nothing is read of this connection.
+        """
+        cycle = _Cycle(error, "", 0, keep_alive=not self._is_last)
+        self.cycle, self._waiting = cycle, None  # type: ignore[assignment]
+        self._tell(cycle, error)
+
+    def _take(self, cycle: _Cycle, outcome: Outcome) -> None:
+        """What became of a request."""
+        if isinstance(outcome, Overloaded | QuotaExceeded):
+            self._tell(cycle, outcome)
+        else:
+            self._answer(cycle, outcome)
+
+    def _tell(self, cycle: _Cycle, error: SluiceError) -> None:
+        corridor: Corridor = self.app_state["corridor"]
+        if (delay_s := corridor.crowd.enter()) < TELL_AT_ONCE_S:
+            self._refuse_now(corridor, cycle, error)
+        else:
+            self.flow.pause_reading()
+            self.loop.call_later(delay_s, self._refuse_now, corridor, cycle, error)
+
+    def _refuse_now(self, corridor: Corridor, cycle: _Cycle, error: SluiceError) -> None:
+        corridor.crowd.leave()
+        self._answer(cycle, error)
 
     def _answer(self, cycle: _Cycle, outcome: Outcome) -> None:
         cycle.response_complete = True

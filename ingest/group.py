@@ -21,6 +21,8 @@ class Batch:
     arrived_us: int
     replace: bool = False
     """Whether the last value of an identity wins, instead of the first."""
+    held: int = 0
+    """Memory, in bytes, that waits with it."""
 
     def __len__(self) -> int:
         return len(self.ts)
@@ -42,6 +44,10 @@ class Group:
         owners = self.owner if new is None else self.owner[new]
         accepted = np.bincount(owners, minlength=len(self.sizes)).tolist()
         return [Receipt(count, size - count) for count, size in zip(accepted, self.sizes, strict=True)]
+
+    def batches_of(self, series: Int32s) -> set[int]:
+        """Places of the batches that hold a reading of one of these series."""
+        return set(self.owner[np.isin(self.rows.series_id, series)].tolist())
 
     def days(self) -> list[int]:
         """The days the rows belong to, as days since the Unix epoch."""

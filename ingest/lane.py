@@ -1,19 +1,19 @@
 """A lane: one connection that flushes one group after another, each answered by its deadline."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import asyncpg
 import structlog
 
-from ingest import trouble
+from ingest import newest, trouble
 from ingest.group import Group
 from ingest.newest import PREPARE, UnclaimedError
 from ingest.partitions import Partitions
 from ingest.series import ACQUIRE_S
 from ingest.store import Screening, Stage, Store
 from schemas.columns import Receipt
-from schemas.errors import Defect, Unavailable
+from schemas.errors import Defect, SeriesGone, SeriesLocked, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -24,20 +24,26 @@ class PoisonedError(Exception):
     """A value in the group is one that PostgreSQL cannot store; nothing of the group was."""
 
 
+class HinderedError(Exception):
+    """Some batches of the group cannot be stored now, through a series of theirs; nothing of the group was."""
+
+    def __init__(self, batches: set[int], refusal: Unavailable) -> None:
+        super().__init__(refusal.title)
+        self.batches, self.refusal = batches, refusal
+
+
 class Lane:
     """Holds a connection of the pool for as long as it works; one that failed is never used again."""
 
-    def __init__(
-        self, pool: asyncpg.Pool, partitions: Partitions, screening: Screening, forget_series: Callable[[], None]
-    ) -> None:
-        self._pool, self._partitions, self._forget_series = pool, partitions, forget_series
+    def __init__(self, pool: asyncpg.Pool, partitions: Partitions, screening: Screening) -> None:
+        self._pool, self._partitions = pool, partitions
         self._connection: asyncpg.pool.PoolConnectionProxy | None = None
         self.store = Store(screening)
 
     async def flush(self, group: Group, deadline: float) -> Sequence[Receipt]:
         """Store the group by `deadline` (the loop's clock, seconds).
 
-        Raises the SluiceError that its senders are to be told, or PoisonedError.
+        Raises the SluiceError that its senders are to be told, PoisonedError, or HinderedError.
         """
         loop = asyncio.get_running_loop()
         for left in reversed(range(TRIES)):
@@ -50,6 +56,8 @@ class Lane:
                     raise trouble.after_commit(error) from error
                 if self.store.stage is Stage.WRITING and trouble.is_poison(error):
                     raise PoisonedError from error
+                if trouble.is_locked(error):
+                    await self._raise_hindered(group, deadline)
                 if trouble.is_missing_partition(error):
                     self._partitions.forget()
                 elif not trouble.is_transient(error):
@@ -58,12 +66,27 @@ class Lane:
                     raise trouble.before_commit(error) from error
             except UnclaimedError as error:
                 await self.close()
-                self._forget_series()
-                raise Unavailable("a series of the group was deleted") from error
+                await self._raise_hindered(group, deadline)
+                raise SeriesGone from error
             except BaseException:
                 await self.close()
                 raise
         raise Defect("a group was neither stored nor refused")
+
+    async def _raise_hindered(self, group: Group, deadline: float) -> None:
+        """Find out which batches held up the others. Raises HinderedError, unless that is not to be found out."""
+        if self.store.stage is Stage.STEPPING and self.store.stepped is not None:  # a rule, or the counter of offsets
+            raise HinderedError(group.batches_of(self.store.stepped), SeriesLocked())
+        try:
+            async with asyncio.timeout_at(deadline), self._pool.acquire(timeout=ACQUIRE_S) as connection:
+                gone, locked = await newest.find_hindered(connection, group.rows)
+        except trouble.AWAY as error:
+            log.warning("who was in the way is unknown", error=repr(error))
+            return
+        for series, refusal in ((gone, SeriesGone()), (locked, SeriesLocked())):
+            if len(series):
+                log.warning("series in the way", count=len(series), series_id=int(series[0]), code=refusal.code)
+                raise HinderedError(group.batches_of(series), refusal)
 
     async def _try(self, group: Group, deadline: float) -> Sequence[Receipt]:
         loop = asyncio.get_running_loop()

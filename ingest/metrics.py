@@ -38,9 +38,18 @@ class WriteMetrics:
         self._group_rows = histogram("group_rows", "Rows of one group.", _ROWS)
         self._group_batches = histogram("group_batches", "Batches of one group.", _ROWS[:6])
         self._reclaims = counter("reclaims", "Groups run again, because somebody else had passed by the table newest.")
-        self.queue_rows = Gauge("sluice_queue_rows", "Rows waiting.", registry=registry, multiprocess_mode="livesum")
+        self.hindered = Counter("sluice_batches_hindered", "Batches set aside.", ["code"], registry=registry)
+        self._queue_rows, self._queue_bytes = (
+            Gauge(f"sluice_queue_{what}", f"{what.title()} waiting.", registry=registry, multiprocess_mode="livesum")
+            for what in ("rows", "bytes")
+        )
         self._bodies = self._bytes = 0
         self._seconds = 0.0
+
+    def waiting(self, rows: int, held: int) -> None:
+        """So much waits for a flush."""
+        self._queue_rows.set(rows)
+        self._queue_bytes.set(held)
 
     def decoded(self, size: int, started: float) -> None:
         """A body of so many bytes was decoded, since `started` of time.perf_counter."""

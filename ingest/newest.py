@@ -14,7 +14,7 @@ import numpy as np
 
 from ingest import packed
 from ingest.runs import QUARTER_US
-from schemas.columns import LATE_AFTER_US, Bools, Float64s, Int64s, Rows
+from schemas.columns import LATE_AFTER_US, Bools, Float64s, Int32s, Int64s, Rows
 from schemas.times import to_datetime, to_micros
 
 Connection = asyncpg.pool.PoolConnectionProxy
@@ -22,8 +22,14 @@ Connection = asyncpg.pool.PoolConnectionProxy
 FAR_APART_US = 10_000_000  # late readings between which runs are not asked for
 RUNS_AT_ONCE = 200  # read at a time: bounds memory and the hold on the loop
 
-PREPARE = "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off"
-"""For a connection that claims: locks are taken in the order of the arguments as long as the plan is a nested loop."""
+PREPARE = """
+SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off;
+SET lock_timeout = '1500ms'
+"""
+"""For a connection that claims: locks are taken in the order of the arguments as long as the plan is a nested loop.
+
+Who waits for a lock keeps its whole group waiting, so not for long; but longer than `deadlock_timeout`.
+"""
 
 # RETURNING old exists since PostgreSQL 18 only, hence `before_us`.
 _CLAIMED = """
@@ -95,6 +101,8 @@ FROM (
 ) n
 WHERE r.series_id = n.series_id AND r.ts = n.ts AND r.ts >= $4 AND r.ts <= $5
 """
+_PRESENT = "SELECT series_id FROM newest WHERE series_id = ANY($1::integer[])"
+_FREE = _PRESENT + " FOR NO KEY UPDATE SKIP LOCKED"  # what claiming takes
 _REPLACE_RUN = "UPDATE runs SET values = $3 WHERE series_id = $1 AND ts = $2"
 
 
@@ -140,6 +148,18 @@ async def claim(connection: Connection, rows: Rows, *, replace: bool) -> Claim:
     before = np.zeros(len(series), np.int64)
     before[np.searchsorted(series, found["late"])] = found["before"]
     return Claim(rows.ts <= np.repeat(before, ends - starts + 1), alone, found["hot"] or ())
+
+
+async def find_hindered(connection: Connection, rows: Rows) -> tuple[Int32s, Int32s]:
+    """Of the series of these rows, the ids of those that are gone, and of those that somebody has locked."""
+    series = np.unique(rows.series_id)
+    present = _ids(await connection.fetch(_PRESENT, series.tolist()))
+    free = _ids(await connection.fetch(_FREE, series.tolist()))
+    return np.setdiff1d(series, present), np.setdiff1d(present, free)
+
+
+def _ids(records: Sequence[asyncpg.Record]) -> Int32s:
+    return np.array([record["series_id"] for record in records], np.int32)
 
 
 async def reclaim(connection: Connection, rows: Rows) -> None:

@@ -1,4 +1,10 @@
-"""Quotas of a key: token buckets that refill once a second's worth each second."""
+"""Quotas of a key: token buckets that hold a second's worth, which all workers share.
+
+The decision is made here, at once, against what this worker knows of the shared bucket: what was in it at the last
+exchange (`ingest/exchange.py`), what has flowed in since, and what this worker took. What the others took is learned a
+moment later and paid back then: over time a key gets its rate, and the overshoot is a second's worth a worker at most.
+While nobody can be asked, each worker gives out its share.
+"""
 
 import math
 from collections.abc import Callable
@@ -6,29 +12,48 @@ from dataclasses import dataclass
 
 from schemas.errors import QuotaExceeded
 
-MAX_BUCKETS = 100_000  # keys remembered; beyond them the ones met first start afresh
+MAX_BUCKETS = 100_000  # remembered; beyond them the ones met first start afresh
+STALE_S = 1.5  # without an exchange: the others are not known any more
 
 
 @dataclass(frozen=True, slots=True)
 class QuotaLimits:
-    """What one key may send to this process; None: as much as it likes."""
+    """What one key may send; None: as much as it likes."""
 
     requests_per_s: int | None = None
     readings_per_s: int | None = None
 
+    def __bool__(self) -> bool:
+        return self.requests_per_s is not None or self.readings_per_s is not None
+
 
 @dataclass(slots=True)
 class _Bucket:
+    rate: int  # tokens a second, and what it holds at most
     tokens: float
     at: float  # seconds of the clock
+    taken: int = 0  # since the last exchange
+
+
+Place = tuple[str, str]
+"""A bucket's key and policy."""
 
 
 class Quota:
     """Takes tokens for requests and readings, or says how long to wait."""
 
-    def __init__(self, limits: QuotaLimits, clock: Callable[[], float]) -> None:
+    def __init__(self, limits: QuotaLimits, clock: Callable[[], float], workers: int = 1) -> None:
         self._limits, self._clock = limits, clock
-        self._buckets: dict[tuple[str, str], _Bucket] = {}
+        self._buckets: dict[Place, _Bucket] = {}
+        self._active: dict[Place, _Bucket] = {}  # of which something was taken since the last exchange
+        self.workers = workers
+        """That give out of the same buckets, as far as is known."""
+        self._exchanged = clock()
+
+    @property
+    def active(self) -> int:
+        """Buckets of which something was taken since the last exchange."""
+        return len(self._active)
 
     def take_request(self, key_id: str) -> None:
         """Raises QuotaExceeded."""
@@ -40,16 +65,62 @@ class Quota:
         if self._limits.readings_per_s is not None and count:
             self._take(key_id, "readings", self._limits.readings_per_s, count)
 
+    def check(self, key_id: str) -> None:
+        """Raises QuotaExceeded where not even one reading would pass: then its batch need not be read."""
+        limits = self._limits
+        for policy, rate in (("requests", limits.requests_per_s), ("readings", limits.readings_per_s)):
+            if rate is not None:
+                self._filled(key_id, policy, rate, 1)
+
     def _take(self, key_id: str, policy: str, rate: int, count: int) -> None:
+        bucket = self._filled(key_id, policy, rate, count)
+        bucket.tokens -= count
+        bucket.taken += count
+        self._active[key_id, policy] = bucket
+
+    def _filled(self, key_id: str, policy: str, rate: int, count: int) -> _Bucket:
+        """The bucket, with what flowed in by now. Raises QuotaExceeded where that is too little."""
         now = self._clock()
+        most = self._most(rate, now)
         bucket = self._buckets.get((key_id, policy))
         if bucket is None:
             if len(self._buckets) >= MAX_BUCKETS:
                 del self._buckets[next(iter(self._buckets))]
-            bucket = self._buckets[key_id, policy] = _Bucket(rate, now)
-        bucket.tokens = min(rate, bucket.tokens + (now - bucket.at) * rate)
+            bucket = self._buckets[key_id, policy] = _Bucket(rate, most, now)
+        bucket.tokens = min(most, bucket.tokens + (now - bucket.at) * most)
         bucket.at = now
-        needed = min(count, rate)
+        needed = min(count, most)
         if bucket.tokens < needed:
-            raise QuotaExceeded(policy, rate, max(1, math.ceil((needed - bucket.tokens) / rate)))
-        bucket.tokens -= count
+            raise QuotaExceeded(policy, rate, max(1, math.ceil((needed - bucket.tokens) / most)))
+        return bucket
+
+    def _most(self, rate: int, now: float) -> float:
+        """What flows into a bucket in a second, which is also what it holds: this worker's share, if it is alone."""
+        return rate if now - self._exchanged < STALE_S else rate / self.workers
+
+    def hand_in(self, most: int) -> list[tuple[Place, int, int]]:
+        """At most `most` buckets of which something was taken: place, rate, and how much, which is counted anew."""
+        told = []
+        for place in list(self._active)[:most]:
+            bucket = self._active.pop(place)
+            told.append((place, bucket.rate, bucket.taken))
+            bucket.taken = 0
+        return told
+
+    def learn(self, left: dict[Place, float], workers: int) -> None:
+        """Hear what the shared buckets held a moment ago, and how many workers give out of them."""
+        self._exchanged, self.workers = self._clock(), max(1, workers)
+        for place, tokens in left.items():
+            bucket = self._buckets.get(place)
+            if bucket is not None:
+                bucket.tokens, bucket.at = tokens - bucket.taken, self._exchanged
+
+    def take_back(self, told: list[tuple[Place, int, int]]) -> None:
+        """What was handed in did not arrive: tell it next time. (It may be told twice; then the key waits for it.)
+
+        A second's worth at most: what was given out while nobody could be asked was this worker's share.
+        """
+        for place, rate, taken in told:
+            if (bucket := self._buckets.get(place)) is not None:
+                bucket.taken = min(rate, bucket.taken + taken)
+                self._active[place] = bucket

@@ -2,15 +2,18 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 import asyncpg
 import numpy as np
+import structlog
 
 from schemas.columns import Int32s, SeriesKey
 from schemas.errors import Overloaded
+
+log = structlog.get_logger(__name__)
 
 ACQUIRE_S = 1.5  # for a connection, and for giving it back: asyncpg waits for ever on a frozen server otherwise
 MAX_WANTED = 50_000  # series being looked for; beyond them a request is refused with 503
@@ -22,6 +25,13 @@ SELECT k.place, s.id
 FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS k (device, metric, labels, place)
 JOIN series s ON s.device = k.device AND s.metric = k.metric AND md5(s.labels::text) = md5(k.labels::jsonb::text)
 """
+# Who deletes a device locks it before the count of who made its series: so do we, or we would wait for each other.
+_LOCK_DEVICES = "SELECT FROM devices WHERE name = ANY($1::text[]) ORDER BY name FOR KEY SHARE"
+_COUNT = """
+INSERT INTO series_made (key_id) SELECT DISTINCT key_id COLLATE "C" FROM unnest($1::text[]) AS k (key_id) ORDER BY 1
+ON CONFLICT (key_id) DO UPDATE SET count = series_made.count  -- locks the row
+RETURNING key_id, count
+"""
 _MAKE_DEVICES = """
 INSERT INTO devices (name)
 SELECT DISTINCT name COLLATE "C" FROM unnest($1::text[]) AS d (name) ORDER BY 1
@@ -29,15 +39,22 @@ ON CONFLICT DO NOTHING
 """
 _MAKE_SERIES = """
 WITH made AS (
-    INSERT INTO series (device, metric, labels)
-    SELECT device, metric, labels::jsonb
-    FROM unnest($1::text[], $2::text[], $3::text[]) AS k (device, metric, labels)
+    INSERT INTO series (device, metric, labels, made_by)
+    SELECT device, metric, labels::jsonb, nullif(made_by, '')
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS k (device, metric, labels, made_by)
     ORDER BY device COLLATE "C", metric COLLATE "C", labels
     ON CONFLICT DO NOTHING
-    RETURNING id
+    RETURNING id, made_by
+), counted AS (
+    UPDATE series_made s SET count = s.count + m.count
+    FROM (SELECT made_by, count(*) AS count FROM made GROUP BY made_by) m
+    WHERE s.key_id = m.made_by
 )
 INSERT INTO newest (series_id) SELECT id FROM made
 """
+
+BEYOND = 0
+"""Instead of an id: the series does not exist, and its key has made as many as it may."""
 
 Learn = Callable[[Sequence[tuple[int, SeriesKey]]], None]
 
@@ -47,18 +64,24 @@ class _Wanted:
     """A series that is being looked for."""
 
     found: asyncio.Future[int]
+    key_id: str
+    """Who makes it, if it is new; empty: nobody whose series are counted."""
     waiters: int = 0
 
 
 class SeriesTable:
     """The ids of series. New ones are committed before the group that writes to them, so that no flush waits."""
 
-    def __init__(self, pool: asyncpg.Pool, *, max_cached: int, learn: Learn) -> None:
+    def __init__(self, pool: asyncpg.Pool, *, max_cached: int, learn: Learn, max_per_key: int = 1_000_000) -> None:
         self._pool = pool
+        self.max_per_key = max_per_key
+        """Series that one key may have made; deleted ones do not count."""
         self._max_cached = max_cached
         self._learn = learn
         self._ids: dict[SeriesKey, int] = {}
         self._wanted: dict[SeriesKey, _Wanted] = {}
+        self._beyond: set[SeriesKey] = set()
+        """Of those looked for now: neither there, nor may they be made."""
         self._finding: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -75,14 +98,17 @@ class SeriesTable:
         except KeyError:
             return None
 
-    def forget(self) -> None:
-        """Trust nothing: somebody deleted a series that was thought to be there."""
-        self._ids.clear()
+    def forget(self, keys: Sequence[SeriesKey], ids: Int32s) -> None:
+        """Somebody deleted series of these ids; those of them that were found anew meanwhile stay known."""
+        for key, series_id in zip(keys, ids.tolist(), strict=True):
+            if self._ids.get(key) == series_id:
+                del self._ids[key]
 
-    async def resolve(self, keys: Sequence[SeriesKey]) -> Int32s:
-        """The ids of these series (k,), making those that are new. `learn` hears of each the first time it is met.
+    async def resolve(self, keys: Sequence[SeriesKey], key_id: str = "") -> Int32s:
+        """The ids of these series (k,), making those that are new, for a key; `BEYOND` where it may make no more.
 
-        Who asks while others are being looked for is served with all who wait, by one query.
+        `learn` hears of each the first time it is met. Who asks while others are being looked for is served with all
+        who wait, by one query.
         """
         known = self.known(keys)
         if known is not None:
@@ -91,9 +117,10 @@ class SeriesTable:
         if len(self._wanted) + len(missing) > MAX_WANTED:
             raise Overloaded(f"{len(self._wanted)} series are being looked for")
         ids = {key: self._ids[key] for key in keys if key in self._ids}  # taken now, as they may be evicted meanwhile
-        wanted = [self._want(key) for key in missing]
+        wanted = [self._want(key, key_id) for key in missing]
         if self._finding is None or self._finding.done():
             self._finding = asyncio.create_task(self._find_wanted(), name="series")
+            self._finding.add_done_callback(_tell_of_defect)
         try:
             # One who goes away must not take the search from the others.
             await asyncio.wait([each.found for each in wanted])
@@ -103,20 +130,20 @@ class SeriesTable:
         ids |= {key: each.found.result() for key, each in zip(missing, wanted, strict=True)}
         return np.array([ids[key] for key in keys], np.int32)
 
-    def _want(self, key: SeriesKey) -> "_Wanted":
+    def _want(self, key: SeriesKey, key_id: str) -> _Wanted:
         wanted = self._wanted.get(key)
         if wanted is None:
-            wanted = self._wanted[key] = _Wanted(asyncio.get_running_loop().create_future())
+            wanted = self._wanted[key] = _Wanted(asyncio.get_running_loop().create_future(), key_id)
         wanted.waiters += 1
         return wanted
 
     async def _find_wanted(self) -> None:
         """Look for what is wanted, until nothing is; whom PostgreSQL fails is told so."""
         while self._wanted:
-            keys = []
+            keys = {}
             for key, wanted in list(islice(self._wanted.items(), CHUNK)):
                 if wanted.waiters:
-                    keys.append(key)
+                    keys[key] = wanted.key_id
                 else:
                     del self._wanted[key]  # those who wanted it went away
             try:
@@ -130,18 +157,42 @@ class SeriesTable:
             self._ids |= found
             for key, series_id in found.items():  # one that somebody deleted in between is looked for again
                 self._wanted.pop(key).found.set_result(series_id)
+            for key in keys:
+                if key in self._beyond:
+                    self._wanted.pop(key).found.set_result(BEYOND)
 
-    async def _find(self, keys: Sequence[SeriesKey]) -> dict[SeriesKey, int]:
+    async def _find(self, keys: Mapping[SeriesKey, str]) -> dict[SeriesKey, int]:
+        self._beyond.clear()
         async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
-            found = await _select(connection, keys)
-            missing = [key for key in keys if key not in found]
+            found = await _select(connection, list(keys))
+            missing = {key: key_id for key, key_id in keys.items() if key not in found}
             if missing:
-                await connection.execute(_MAKE_DEVICES, [key.device for key in missing])
                 # Somebody may delete a device in between: what is not found then is looked for again.
+                new = list(missing)
                 with contextlib.suppress(asyncpg.ForeignKeyViolationError):
-                    await connection.execute(_MAKE_SERIES, *_as_arrays(missing))
-                found |= await _select(connection, missing)
+                    async with connection.transaction():
+                        await connection.execute(_LOCK_DEVICES, [key.device for key in missing])
+                        new = await self._allowed(connection, missing)
+                        await connection.execute(_MAKE_DEVICES, [key.device for key in new])
+                        await connection.execute(_MAKE_SERIES, *_as_arrays(new), [missing[key] for key in new])
+                found |= await _select(connection, list(missing))  # others may have made some of them meanwhile
+                self._beyond.update(missing.keys() - set(new) - found.keys())
             return found
+
+    async def _allowed(
+        self, connection: asyncpg.pool.PoolConnectionProxy, missing: Mapping[SeriesKey, str]
+    ) -> list[SeriesKey]:
+        """Those that their keys may still make; the counts of these keys are locked until the transaction ends."""
+        makers = sorted({key_id for key_id in missing.values() if key_id})
+        counts = await connection.fetch(_COUNT, makers) if makers else []
+        room = {record["key_id"]: max(0, self.max_per_key - record["count"]) for record in counts}
+        new = []
+        for key, key_id in missing.items():
+            if not key_id or room[key_id] > 0:
+                new.append(key)
+                if key_id:
+                    room[key_id] -= 1
+        return new
 
     def _make_room(self, count: int) -> None:
         if len(self._ids) + count > self._max_cached:
@@ -152,6 +203,12 @@ class SeriesTable:
 async def _select(connection: asyncpg.pool.PoolConnectionProxy, keys: Sequence[SeriesKey]) -> dict[SeriesKey, int]:
     records = await connection.fetch(_FIND, *_as_arrays(keys))
     return {keys[record["place"] - 1]: record["id"] for record in records}
+
+
+def _tell_of_defect(task: asyncio.Task[None]) -> None:
+    """Whoever waits is answered by the deadline, and the next who asks begins a new search."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("the search for series broke", exc_info=error)
 
 
 def _fail(future: asyncio.Future[int], error: Exception) -> None:

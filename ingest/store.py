@@ -8,7 +8,7 @@ import asyncpg
 
 from ingest import newest, runs
 from ingest.group import Group
-from schemas.columns import Bools, Int64s, Receipt, Rows
+from schemas.columns import Bools, Int32s, Int64s, Receipt, Rows
 
 _TABLES = (
     ("readings", ("series_id", "ts", "value")),
@@ -57,6 +57,8 @@ class Store:
         """How far the flush came that has just failed."""
         self.reclaims = 0
         """Groups that were run again, because `newest` did not know what somebody else had stored."""
+        self.stepped: Int32s | None = None
+        """Ids of the series that the flush is stepping."""
 
     async def flush(self, connection: asyncpg.pool.PoolConnectionProxy, group: Group) -> Sequence[Receipt]:
         """Store the group durably. Raises what the driver raises, or UnclaimedError where a series was deleted.
@@ -76,7 +78,7 @@ class Store:
         if places is not None:
             places = places if claim.late is None else places[~claim.late[places]]
             if len(places):
-                self.stage = Stage.STEPPING
+                self.stage, self.stepped = Stage.STEPPING, group.rows.series_id[places]
                 outcome = await self._screening.step(connection, group.rows, places)
         self.stage = Stage.COMMITTING
         tag = await connection.execute("COMMIT")

@@ -24,6 +24,11 @@ def is_poison(error: Exception) -> bool:
     return isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "").startswith("22")
 
 
+def is_locked(error: Exception) -> bool:
+    """Whether somebody held a lock for longer than we wait: of one series, most often."""
+    return isinstance(error, asyncpg.LockNotAvailableError)
+
+
 def is_missing_partition(error: Exception) -> bool:
     """Whether a row found no partition: 23514, which `readings` and `runs` have no other reason to raise."""
     return isinstance(error, asyncpg.CheckViolationError)

@@ -6,33 +6,28 @@ reply; a waiter that goes away never cancels its neighbours. Every batch is answ
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import asyncpg
 import structlog
 
+from ingest.admission import Admission, AdmissionLimits
 from ingest.group import Batch, arrange
-from ingest.lane import Lane, PoisonedError
+from ingest.lane import HinderedError, Lane, PoisonedError
 from ingest.metrics import WriteMetrics
 from ingest.partitions import Partitions
 from ingest.store import Screening, Stage
+from ingest.waiting import Outcome, Queue, Reply, Waiting, answer_all
 from schemas.columns import Receipt
-from schemas.errors import Defect, Fault, Invalid, Overloaded, SluiceError, Unavailable, Unknown
+from schemas.errors import Defect, Fault, Invalid, SeriesGone, SluiceError, Unavailable, Unknown
 
 log = structlog.get_logger(__name__)
 
 STOPPING = "this server is shutting down"
 
 
-Outcome = Receipt | SluiceError
-Reply = Callable[[Outcome], None]
-"""Called once, with what became of a batch."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WriterLimits:
+class WriterLimits(AdmissionLimits):
     """Bounds of what waits and of what one flush carries."""
 
     lanes: int = 2
@@ -45,28 +40,8 @@ class WriterLimits:
     """How long a lane waits at most for what is at the sockets already: a stream that never pauses must not hold it."""
     flush_rows: int = 10_000
     """Rows of one group, but for a single larger batch: bounds one COPY's hold on the loop and on row locks."""
-    queue_rows: int = 200_000
-    """Rows that may wait; beyond them a batch is refused with 503."""
     deadline_s: float = 5.0
     """From a batch's arrival to its answer, whatever PostgreSQL does."""
-
-
-@dataclass(slots=True)
-class _Waiting:
-    batch: Batch
-    since: float  # of the loop's clock, seconds
-    reply: Reply
-    answered: bool = False
-
-    def answer(self, outcome: Outcome) -> None:
-        """Give the one answer; a reply that breaks is a defect of its own request and nobody else's."""
-        if self.answered:
-            return
-        self.answered = True
-        try:
-            self.reply(outcome)
-        except Exception:
-            log.exception("a reply broke")
 
 
 class Writer:
@@ -79,13 +54,11 @@ class Writer:
         screening: Screening,
         metrics: WriteMetrics,
         limits: WriterLimits,
-        forget_series: Callable[[], None],
     ) -> None:
         self._screening, self._metrics, self._limits = screening, metrics, limits
-        self._lanes = [Lane(pool, partitions, screening, forget_series) for _ in range(limits.lanes)]
-        self._queue: deque[_Waiting] = deque()
+        self._lanes = [Lane(pool, partitions, screening) for _ in range(limits.lanes)]
+        self._queue = Queue(Admission(limits))
         self._go = asyncio.Event()
-        self._rows = 0
         self._in_flight = 0
         self._brisk: set[Lane] = set()  # lanes whose flush began less than `lane_wait_s` ago
         self._draining = False
@@ -98,7 +71,7 @@ class Writer:
     @property
     def rows_waiting(self) -> int:
         """Rows that were taken and not yet handed to a lane."""
-        return self._rows
+        return self._queue.rows
 
     def admit(self) -> None:
         """Refuse a request before its body is read, if what waits is already too much. Raises Unavailable."""
@@ -106,8 +79,12 @@ class Writer:
             raise Unavailable(STOPPING)
         if not self._screening.ready:
             raise Unavailable("the rules are not loaded yet")
-        if self._rows >= self._limits.queue_rows:
-            raise Overloaded(f"{self._rows} readings are waiting")
+        now = asyncio.get_running_loop().time()  # uvloop's stands still during a turn
+        self._queue.check(now, time.monotonic() - now)
+
+    def admit_long_way(self) -> None:
+        """Refuse a request that cannot be answered at the door, if a crowd of those came at once. Raises Overloaded."""
+        self._queue.check_long_way(asyncio.get_running_loop().time())
 
     async def write(self, batch: Batch, since: float) -> Receipt:
         """Hand over a batch that was received at `since` of the loop's clock; returns once it is durable.
@@ -115,6 +92,7 @@ class Writer:
         Raises Unavailable (nothing stored), Unknown (COMMIT was sent, no answer came) or Invalid (PostgreSQL cannot
         store one of its values).
         """
+        self.admit()
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
 
         def reply(outcome: Outcome) -> None:
@@ -129,10 +107,8 @@ class Writer:
         return await future
 
     def submit(self, batch: Batch, since: float, reply: Reply) -> None:
-        """Hand over a batch without waiting; `reply` hears what became of it. Raises Unavailable."""
-        self.admit()
-        self._queue.append(_Waiting(batch, since, reply))
-        self._rows += len(batch)
+        """Hand over a batch without waiting, admitted in this turn of the loop; `reply` hears what became of it."""
+        self._queue.put(Waiting(batch, since, reply))
         self._nudge()
 
     async def run(self) -> None:
@@ -143,7 +119,7 @@ class Writer:
                     tasks.create_task(self._serve(lane), name=f"lane-{number}")
         finally:
             self._draining = True
-            _answer_all(self._queue, Unavailable(STOPPING))
+            self._queue.refuse(Unavailable(STOPPING))
             for lane in self._lanes:
                 await lane.close()
 
@@ -174,11 +150,11 @@ class Writer:
         """Let what is at the sockets already come along: look again as long as each look brings more."""
         loop = asyncio.get_running_loop()
         seen, until = 0, loop.time() + self._limits.gather_s
-        while seen < self._rows < self._limits.flush_rows and loop.time() < until:
-            seen = self._rows
+        while seen < self.rows_waiting < self._limits.flush_rows and loop.time() < until:
+            seen = self.rows_waiting
             await asyncio.sleep(0)
 
-    async def _flush_group(self, lane: Lane, group: list[_Waiting]) -> None:
+    async def _flush_group(self, lane: Lane, group: list[Waiting]) -> None:
         self._in_flight += 1
         self._nudge()
         try:
@@ -186,7 +162,7 @@ class Writer:
         finally:
             # Cancelled: what is unanswered yet was not stored, unless COMMIT was on its way.
             sent = lane.store.stage is Stage.COMMITTING
-            _answer_all(group, Unknown() if sent else Unavailable(STOPPING))
+            answer_all(group, Unknown() if sent else Unavailable(STOPPING))
             self._in_flight -= 1
 
     def _end_brisk(self, lane: Lane) -> None:
@@ -199,56 +175,58 @@ class Writer:
 
     def _is_worth_a_flush(self) -> bool:
         """Whether enough waits for one more lane, or no other will come back for it soon."""
-        return bool(self._queue) and (not self._brisk or self._rows >= self._limits.lane_rows)
+        return bool(self._queue) and (not self._brisk or self.rows_waiting >= self._limits.lane_rows)
 
-    def _take(self) -> list[_Waiting]:
-        """The next group: what waits, in order, of one kind of conflict handling, as far as a group may go."""
-        group: list[_Waiting] = []
-        rows = 0
-        while self._queue:
-            head = self._queue[0]
-            if group and (
-                rows + len(head.batch) > self._limits.flush_rows or head.batch.replace != group[0].batch.replace
-            ):
-                break
-            group.append(self._queue.popleft())
-            rows += len(head.batch)
-        self._rows -= rows
-        self._metrics.queue_rows.set(self._rows)
+    def _take(self) -> list[Waiting]:
+        group = self._queue.take(self._limits.flush_rows)
+        self._metrics.waiting(self._queue.rows, self._queue.admission.held)
         return group
 
-    async def _flush(self, lane: Lane, group: list[_Waiting]) -> None:
-        """Answer every batch of the group; where a value poisons it, by halves, until only its own batch fails."""
+    async def _flush(self, lane: Lane, group: list[Waiting], *, again: bool = True) -> None:
+        """Answer every batch of the group.
+
+        Where a value poisons it, by halves, until only its own batch fails; where a series hinders it, first those that
+        have none of it. Who waits for a lock is tried once more behind them.
+        """
         try:
             receipts = await self._store(lane, group)
         except PoisonedError:
             if len(group) == 1:
-                _answer_all(group, Invalid([Fault((), "storage", "PostgreSQL cannot store one of these values")]))
+                answer_all(group, Invalid([Fault((), "storage", "PostgreSQL cannot store one of these values")]))
                 return
             middle = len(group) // 2
             await self._flush(lane, group[:middle])
             await self._flush(lane, group[middle:])
+        except HinderedError as error:
+            await self._flush_hindered(lane, group, error, again=again)
         except SluiceError as error:
-            _answer_all(group, error)
+            answer_all(group, error)
         except Exception:  # a defect of ours: these senders are told so, the lane goes on
             log.exception("a flush broke", batches=len(group))
-            _answer_all(group, Defect())
+            answer_all(group, Defect())
         else:
             for waiting, receipt in zip(group, receipts, strict=True):
                 waiting.answer(receipt)
 
-    async def _store(self, lane: Lane, group: list[_Waiting]) -> list[Receipt]:
+    async def _flush_hindered(self, lane: Lane, group: list[Waiting], error: HinderedError, *, again: bool) -> None:
+        hindered = [waiting for place, waiting in enumerate(group) if place in error.batches]
+        others = [waiting for place, waiting in enumerate(group) if place not in error.batches]
+        self._metrics.hindered.labels(error.refusal.code).inc(len(hindered))
+        gone = isinstance(error.refusal, SeriesGone)  # asking again finds no more than the first time
+        if gone or not again:
+            answer_all(hindered, error.refusal)
+        if others:
+            await self._flush(lane, others, again=again)
+        if again and not gone:
+            await self._flush(lane, hindered, again=False)
+
+    async def _store(self, lane: Lane, group: list[Waiting]) -> list[Receipt]:
         now, started = asyncio.get_running_loop().time(), time.perf_counter()
         arranged = arrange([waiting.batch for waiting in group])
         oldest = min(waiting.since for waiting in group)
         reclaims = lane.store.reclaims
         receipts = await lane.flush(arranged, oldest + self._limits.deadline_s)
-        self._metrics.flushed(
-            now - oldest, time.perf_counter() - started, len(arranged.rows), receipts, lane.store.reclaims - reclaims
-        )
+        rows, took = len(arranged.rows), time.perf_counter() - started
+        self._queue.admission.stored(rows, len(group), took, now + took)
+        self._metrics.flushed(now - oldest, took, rows, receipts, lane.store.reclaims - reclaims)
         return list(receipts)
-
-
-def _answer_all(group: Iterable[_Waiting], error: SluiceError) -> None:
-    for waiting in group:
-        waiting.answer(error)

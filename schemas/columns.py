@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,11 @@ Bools = NDArray[np.bool_]
 
 LATE_AFTER_US = 300_000_000
 """A reading older than this on arrival is stored and changes no state; a batch of such only is no sign of life."""
+
+
+HELD_BY_REQUEST = 2_500  # bytes: its connection's state, its reply, the objects around its arrays
+HELD_BY_SERIES = 200  # bytes, without the characters of its names
+HELD_BY_READING = 24  # bytes: code, series id, time, value
 
 
 class SeriesKey(NamedTuple):
@@ -52,6 +58,16 @@ class Columns:
 
     def __len__(self) -> int:
         return len(self.ts)
+
+    def leave_out(self, series: Int64s) -> None:
+        """Drop the readings of series, given by their places in `series`; the names stay."""
+        kept = ~np.isin(self.codes, series)
+        self.codes, self.ts, self.value = self.codes[kept], self.ts[kept], self.value[kept]
+
+    def held_bytes(self) -> int:
+        """Memory, in bytes, that a request with these columns holds while it waits: near enough to bound it."""
+        names = sum(map(len, chain.from_iterable(self.series)))
+        return HELD_BY_REQUEST + HELD_BY_SERIES * len(self.series) + names + HELD_BY_READING * len(self.ts)
 
 
 @dataclass(frozen=True, slots=True)

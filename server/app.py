@@ -37,6 +37,7 @@ from alerts.webhooks.webhooks import WebhookMetrics, Webhooks
 from ingest import api as ingest_api
 from ingest.body import BodyLimits
 from ingest.corridor import Corridor
+from ingest.exchange import Exchange
 from ingest.intake import Intake
 from ingest.metrics import WriteMetrics
 from ingest.partitions import Partitions
@@ -67,6 +68,7 @@ from server.settings import Settings
 from server.tasks import Tasks
 
 VERSION = version("sluice")
+QUEUE_SHARE = 0.4  # of a batch's deadline, for waiting: what is taken has to be stored by then
 DAY_US = 86_400_000_000
 RULES_TOPIC = "rules"  # of the bus: somebody changed a rule
 
@@ -129,6 +131,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
 
         # Readings: from the doors to COMMIT, past the engine.
         series = SeriesTable(pool, max_cached=settings.max_cached_series, learn=engine.learn)
+        series.max_per_key = settings.max_series_per_key
         rules = RuleLoader(pool, engine, series.items)
         bus.listen(RULES_TOPIC, lambda _: rules.ring())
 
@@ -165,15 +168,20 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             lanes=settings.lanes,
             flush_rows=settings.flush_rows,
             queue_rows=settings.queue_rows,
+            queue_bytes=settings.queue_bytes,
+            queue_s=settings.deadline_s * QUEUE_SHARE,
             deadline_s=settings.deadline_s,
         )
-        writer = Writer(pool, partitions, engine, metrics, limits, series.forget)
+        writer = Writer(pool, partitions, engine, metrics, limits)
         devices = Registry(pool)
         intake = Intake(settings.intake_bytes)
+        tasks = Tasks()
+        quota_limits = QuotaLimits(settings.quota_requests_per_s, settings.quota_readings_per_s)
+        quota = Quota(quota_limits, time.monotonic, settings.workers)
         corridor = Corridor(
             authenticate=gate,
             recognise=keys.recognise,
-            quota=Quota(QuotaLimits(settings.quota_requests_per_s, settings.quota_readings_per_s), time.monotonic),
+            quota=quota,
             body_limits=BodyLimits(settings.max_body_bytes, settings.receive_s),
             intake=intake,
             max_readings=settings.max_readings,
@@ -182,12 +190,13 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             writer=writer,
             registry=devices,
             metrics=metrics,
+            later=tasks.later,
             clock_us=now_us,
             watched=readings.watched,
             tell=readings.stored,
         )
 
-        tasks = await stack.enter_async_context(Tasks())
+        await stack.enter_async_context(tasks)
         health = Health(pool, tasks, gate, registry, lambda: engine.ready)
         for name, work in (
             ("bus", bus.run()),
@@ -200,9 +209,12 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             ("partitions", partitions.run()),
             ("devices", devices.run()),
             ("keys", keys.run()),
+            ("fresh-keys", keys.keep_fresh()),
             ("live-metrics", LiveMetrics(registry, connections, bus, feed, series, intake).run()),
         ):
             tasks.start(name, work)
+        if quota_limits:
+            tasks.start("quotas", Exchange(quota, settings.redis, settings.redis_prefix).run())
         app.state.machine = Machine(health, connections, writer)
         yield State(
             corridor=corridor,

@@ -30,6 +30,9 @@ ACQUIRE_S = 1.5
 ASKING_S = 0.5  # for one of these; with the two that follow, still within the five seconds a request may take
 CACHED_S = 5.0  # a key is believed for so long: revoking one works within that on every worker (contract: 10 s)
 AWAY_S = 300.0  # and for so long while PostgreSQL is away, so that senders get the 503 they can act on, not a 401
+REFRESH_S = 1.5  # after which a key in use is asked for again, all of them together, before anybody has to wait for it
+REFRESH_EVERY_S = 0.5
+REFRESH_WITHIN_S = 1.0  # with giving the connection back, still before `CACHED_S` is over
 WRITE_EVERY_S = 10.0
 ASK_AGAIN_S = 1.0  # between two questions about a key while PostgreSQL is away
 MAX_CACHED = 100_000
@@ -38,7 +41,9 @@ MAX_KEY_CHARS = 128
 _ID_CHARS = string.ascii_lowercase + string.digits
 _ID = re.compile("[a-z0-9]+")  # also keeps from PostgreSQL what it would not take as text
 _COLUMNS = "id, name, scopes, device_glob, created_at, last_used_at, expires_at, revoked_at"
-_FIND = "SELECT id, name, scopes, device_glob, secret_sha256, expires_at, revoked_at FROM keys WHERE id = $1"
+_FIND = (
+    "SELECT id, name, scopes, device_glob, secret_sha256, expires_at, revoked_at FROM keys WHERE id = ANY($1::text[])"
+)
 
 
 @dataclass(slots=True)
@@ -57,6 +62,7 @@ class KeyRing:
         self._pool, self._monotonic, self._clock_us = pool, monotonic, clock_us
         self._cache: dict[str, _Cached] = {}
         self._used: set[str] = set()
+        self._looking: dict[str, asyncio.Task[_Cached]] = {}
         self._asking = asyncio.Semaphore(MAX_ASKING)
 
     async def authenticate(self, key: str) -> Principal:
@@ -88,10 +94,23 @@ class KeyRing:
         return cached.principal
 
     async def _look_up(self, key_id: str, stale: _Cached | None) -> _Cached:
+        """Ask PostgreSQL, once for all who want the same key."""
+        task = self._looking.get(key_id)
+        if task is None:
+            task = self._looking[key_id] = asyncio.create_task(self._ask(key_id, stale), name="key")
+            task.add_done_callback(lambda done: self._looked(key_id, done))
+        return await asyncio.shield(task)
+
+    def _looked(self, key_id: str, task: "asyncio.Task[_Cached]") -> None:
+        del self._looking[key_id]
+        if not task.cancelled():
+            task.exception()  # whoever waits has it; nobody may be left who does
+
+    async def _ask(self, key_id: str, stale: _Cached | None) -> _Cached:
         now = self._monotonic()
         try:
             async with _within(self._asking, ASKING_S), self._pool.acquire(timeout=ACQUIRE_S) as connection:
-                found = await connection.fetchrow(_FIND, key_id)
+                found = await connection.fetchrow(_FIND, [key_id])
         except AWAY as error:
             if stale is not None and now - stale.since < AWAY_S:
                 stale.checked = now - CACHED_S + ASK_AGAIN_S  # others need not wait for the same silence
@@ -102,6 +121,30 @@ class KeyRing:
             del self._cache[next(iter(self._cache))]
         self._cache[key_id] = cached
         return cached
+
+    async def keep_fresh(self) -> None:
+        """Ask for the keys in use before they are too old: no crowd ever waits. Ends only by being cancelled."""
+        while True:
+            await asyncio.sleep(REFRESH_EVERY_S)
+            await self.refresh()
+
+    async def refresh(self) -> None:
+        """Ask once more for all keys that were used lately and not asked for just now."""
+        now = self._monotonic()
+        known = {key_id: self._cache[key_id] for key_id in self._used if key_id in self._cache}
+        old = {key_id: cached for key_id, cached in known.items() if now - cached.checked > REFRESH_S}
+        if not old:
+            return
+        try:
+            async with asyncio.timeout(REFRESH_WITHIN_S), self._pool.acquire(timeout=ACQUIRE_S) as connection:
+                found = {record["id"]: record for record in await connection.fetch(_FIND, list(old))}
+        except AWAY:
+            for cached in old.values():
+                if now - cached.since < AWAY_S:
+                    cached.checked = now - REFRESH_S  # asked again at the next turn
+            return
+        for key_id in old.keys() & self._cache.keys():  # but those revoked here meanwhile
+            self._cache[key_id] = _cached(found.get(key_id), now)
 
     async def create(self, request: KeyRequest, by: Actor = SLUICE) -> NewKey:
         """Make a key. Its secret is in the answer, and nowhere else."""

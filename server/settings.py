@@ -57,8 +57,15 @@ class Settings(BaseSettings):
         default="", description="Besides our own: of pages that may use the cookie on /ws; separated by commas."
     )
     max_cached_series: Annotated[int, Field(ge=1_000)] = Field(default=1_000_000, description="Of one worker.")
-    quota_requests_per_s: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Of one key.")
-    quota_readings_per_s: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Of one key.")
+    max_series_per_key: Annotated[int, Field(ge=1)] = Field(
+        default=1_000_000, description="That a key has made and that still exist."
+    )
+    quota_requests_per_s: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="Of one key, over all workers and nodes."
+    )
+    quota_readings_per_s: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="Of one key, over all workers and nodes."
+    )
 
     flap_high: Annotated[float, Field(gt=0, le=1)] = Field(default=0.5, description="Share of changes: it flaps above.")
     flap_low: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.25, description="It has settled at or below it.")
@@ -70,6 +77,9 @@ class Settings(BaseSettings):
     lanes: Annotated[int, Field(ge=1, le=16)] = Field(default=2, description="Flushes in flight, of one worker.")
     flush_rows: Annotated[int, Field(ge=1)] = Field(default=10_000, description="Rows of one group.")
     queue_rows: Annotated[int, Field(ge=1)] = Field(default=200_000, description="Rows that may wait, of one worker.")
+    queue_bytes: Annotated[int, Field(ge=1)] = Field(
+        default=64 << 20, description="Bytes that may wait, of one worker."
+    )
     deadline_s: Annotated[float, Field(gt=0)] = Field(default=5.0, description="From a batch's arrival to its answer.")
     pool_size: Annotated[int, Field(ge=4)] = Field(default=10, description="Connections of one worker to PostgreSQL.")
     read_pool_size: Annotated[int, Field(ge=1)] = Field(

@@ -23,10 +23,10 @@ from typing import Self
 import structlog
 from prometheus_client import multiprocess
 
+from server.watchdog import ask_where, wait_for_silence
+
 log = structlog.get_logger(__name__)
 
-START_S = 30.0  # for a worker's first sign of life
-SILENT_S = 4.0  # without one: the worker is frozen, or its loop blocked
 RESTART_S = 0.5  # between two starts of the same worker, so that a crash at start does not spin
 VANISHED_MS = 60_000  # a client that takes nothing of an answer for so long; WebSockets have less (alerts/live/wire.py)
 STOP_S = 9.0  # for a worker to end after SIGTERM: with killing and reaping the rest, within the promised 10 s
@@ -96,6 +96,9 @@ class Supervisor:
                 code = await self._run(worker)
             except OSError as error:  # out of descriptors, or of memory: there may be some again
                 log.warning("a worker cannot be started", worker=worker.number, error=repr(error))
+            except Exception:  # a defect of ours must not leave a worker without a watch
+                log.exception("the watch over a worker broke", worker=worker.number)
+                _signal(worker, signal.SIGKILL)
             else:
                 if not self._stopping:
                     log.error("worker ended; starting another", worker=worker.number, code=code)
@@ -130,19 +133,11 @@ class Supervisor:
 
     async def _replace_silent(self, worker: _Worker, descriptor: int) -> None:
         """Kill a worker that gives no signs of life."""
-        os.set_blocking(descriptor, False)
-        heard, last = False, time.monotonic()
-        while True:
-            await asyncio.sleep(0.25)
-            try:
-                if os.read(descriptor, 4_096):
-                    heard, last = True, time.monotonic()
-            except BlockingIOError:
-                pass
-            if time.monotonic() - last > (SILENT_S if heard else START_S) and not self._stopping:
-                log.error("worker gives no sign of life; killing it", worker=worker.number)
-                _signal(worker, signal.SIGKILL)
-                return
+        await wait_for_silence(descriptor)
+        if not self._stopping:
+            where = await ask_where(descriptor, lambda number: _signal(worker, number))
+            log.error("worker gives no sign of life; killing it", worker=worker.number, where=where or "frozen")
+            _signal(worker, signal.SIGKILL)
 
 
 def _listen(host: str, port: int, count: int) -> list[socket.socket]:

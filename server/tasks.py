@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 
 
 class Tasks:
-    """Owns forever-coroutines. One that ends, by a defect, is logged, fails readiness, and stops the process.
+    """Owns forever-coroutines, and some that end. One that breaks is logged, fails readiness, and stops the process.
 
     A TaskGroup around the lifespan would not do: its failure cancels nothing that the server is serving.
     """
@@ -33,12 +33,18 @@ class Tasks:
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
+    def later(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Run a coroutine that ends; one that breaks is as fatal."""
+        task = asyncio.create_task(work, name="later")
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._ended(done, ends=True))
+
+    def _ended(self, task: asyncio.Task[Any], *, ends: bool = False) -> None:
         self._tasks.discard(task)
         if task.cancelled():
             return
         error = task.exception()
-        if self._stopping:
+        if self._stopping or (ends and error is None):
             return
         self.failure = task.get_name()
         log.critical("a background task broke; stopping", task=self.failure, exc_info=error)

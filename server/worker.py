@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import ctypes
+import faulthandler
 import os
 import signal
 import socket
@@ -21,6 +22,7 @@ from ingest.patience import Patience
 from server import logs
 from server.app import Machine, create_app
 from server.settings import Settings
+from server.watchdog import TELL_WHERE
 
 log = structlog.get_logger(__name__)
 
@@ -137,6 +139,8 @@ def main() -> None:
         parser.add_argument(name, type=int, required=True)
     options = parser.parse_args()
     die_with(options.parent)
+    # A loop that is blocked says where: the supervisor asks before it kills, and hears it where the signs of life come.
+    faulthandler.register(TELL_WHERE, file=options.heartbeat, all_threads=True)
     settings = Settings()
     logs.configure(settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

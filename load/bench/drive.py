@@ -37,7 +37,7 @@ class Run:
     """Bodies of the 200s."""
 
 
-class _Line:
+class Line:
     """A connection with one request in flight at most."""
 
     __slots__ = ("free_since", "inbox", "since", "socket", "unsent")
@@ -73,8 +73,8 @@ class Drive:
         self._requests = requests
         self._rate = rate
         self._epoll = select.epoll()
-        self._lines: dict[int, _Line] = {}
-        self._free: deque[_Line] = deque()
+        self._lines: dict[int, Line] = {}
+        self._free: deque[Line] = deque()
         self._next = 0
         self._done = 0
         for _ in range(min(connections, len(requests))):
@@ -129,7 +129,7 @@ class Drive:
             self._send(line, memoryview(request))
         return SILENT_S
 
-    def _send(self, line: _Line, data: memoryview) -> None:
+    def _send(self, line: Line, data: memoryview) -> None:
         try:
             sent = line.socket.send(data)
         except BlockingIOError:
@@ -145,7 +145,7 @@ class Drive:
             line.unsent = None
             self._epoll.modify(line.socket, select.EPOLLIN)
 
-    def _handle(self, line: _Line, event: int) -> None:
+    def _handle(self, line: Line, event: int) -> None:
         if event & select.EPOLLOUT and line.unsent is not None:
             self._send(line, line.unsent)
         if not event & ~select.EPOLLOUT:
@@ -164,7 +164,7 @@ class Drive:
         if answer is not None:
             self._answered(line, *answer)
 
-    def _answered(self, line: _Line, status: int, body: bytes) -> None:
+    def _answered(self, line: Line, status: int, body: bytes) -> None:
         run = self._run
         run.statuses[status] += 1
         line.free_since = time.perf_counter()
@@ -178,7 +178,7 @@ class Drive:
         line.inbox = b""
         self._free.append(line)
 
-    def _broken(self, line: _Line) -> None:
+    def _broken(self, line: Line) -> None:
         """Count what was in flight as lost. An idle connection that is closed costs nothing but a new one."""
         if line not in self._free:
             self._run.statuses[0] += 1
@@ -187,13 +187,13 @@ class Drive:
             self._free.remove(line)
         self._replace(line)
 
-    def _replace(self, line: _Line) -> None:
+    def _replace(self, line: Line) -> None:
         del self._lines[line.socket.fileno()]
         line.socket.close()
         self._connect()
 
     def _connect(self) -> None:
-        line = _Line(self._address)
+        line = Line(self._address)
         self._lines[line.socket.fileno()] = line
         self._epoll.register(line.socket, select.EPOLLIN)
         self._free.append(line)

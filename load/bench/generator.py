@@ -14,6 +14,7 @@ from typing import Any, Self
 from load.bench.body import Door, render
 from load.bench.drive import Drive, Run
 from load.bench.plan import Plan
+from load.bench.storm import Storm
 
 _spawn = multiprocessing.get_context("spawn")  # a fork would carry our event loop along
 
@@ -60,6 +61,11 @@ class Generators:
         runs = await self._ask("drive", first, until, max(1, connections // self._count), share, to)
         return merge(runs)
 
+    async def storm(self, connections: int, rate: float | None, seconds: float, *, obey: bool = False) -> Run:
+        """Send requests that were never stored, for so long, and again where they are refused."""
+        share = None if rate is None else rate / self._count
+        return merge(await self._ask("storm", max(1, connections // self._count), share, seconds, obey))
+
     async def _ask(self, verb: str, *details: Any) -> list[Any]:
         for _, pipe in self._workers:
             pipe.send((verb, details))
@@ -97,6 +103,11 @@ def _work(pipe: Connection, number: int, count: int) -> None:
                 requests = []  # the former ones go before the new ones come
                 requests, address = render(plan, door, slice(number, None, count)), (door.host, door.port)
                 pipe.send(None)
+            elif verb == "storm":
+                storm = Storm(address, requests, *details[:3], obey=details[3])
+                run = storm.run()
+                requests = storm.left()
+                pipe.send(run)
             else:
                 first, until, connections, rate, to = details
                 mine = requests[_share(first, number, count) : _share(until, number, count)]

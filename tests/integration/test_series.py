@@ -6,9 +6,10 @@ import asyncpg
 import numpy as np
 import pytest
 
+from ingest.lane import HinderedError
 from ingest.series import MAX_WANTED
 from schemas.columns import Receipt, SeriesKey
-from schemas.errors import Overloaded, Unavailable
+from schemas.errors import Overloaded, SeriesGone
 from tests.integration.writing import Workshop, workshop
 
 
@@ -22,8 +23,10 @@ async def test_a_series_that_an_older_version_made_is_adopted(shop: Workshop) ->
 async def test_a_series_that_was_deleted_is_made_anew(shop: Workshop) -> None:
     batch = await shop.batch(("a", 1, 1.0))
     await shop.pool.execute("DELETE FROM series")
-    with pytest.raises(Unavailable):
+    with pytest.raises(HinderedError) as caught:
         await shop.flush(batch)
+    assert (caught.value.batches, type(caught.value.refusal)) == ({0}, SeriesGone)
+    shop.series.forget([SeriesKey("pump-1", "a")], batch.series_id)
     assert await shop.write(("a", 1, 1.0)) == Receipt(1, 0)
     assert await shop.values() == {("a", 1): 1.0}
 

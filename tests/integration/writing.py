@@ -63,11 +63,11 @@ class Workshop:
         self.partitions = Partitions(pool)
         self.rulebook = RuleBook(pool, lambda: NOW + 999 * SECOND, self.published.extend, lambda: None)
         self.loader = RuleLoader(pool, self.engine, self.series.items)
-        self.lanes = [Lane(pool, self.partitions, self.engine, self.series.forget) for _ in range(2)]
+        self.lanes = [Lane(pool, self.partitions, self.engine) for _ in range(2)]
 
     def lane(self, screening: Screening | None = None) -> Lane:
         """One more lane, by default without rules."""
-        self.lanes.append(Lane(self.pool, self.partitions, screening or NoRules(), self.series.forget))
+        self.lanes.append(Lane(self.pool, self.partitions, screening or NoRules()))
         return self.lanes[-1]
 
     async def batch(
@@ -167,7 +167,7 @@ async def workshop(database: str) -> AsyncIterator[Workshop]:
 def writer(shop: Workshop, **limits: Any) -> Writer:
     """A writer without rules."""
     metrics = WriteMetrics(CollectorRegistry())
-    return Writer(shop.pool, shop.partitions, NoRules(), metrics, WriterLimits(**limits), shop.series.forget)
+    return Writer(shop.pool, shop.partitions, NoRules(), metrics, WriterLimits(**limits))
 
 
 async def outcomes(writer: Writer, batches: list[Batch]) -> list[Receipt | BaseException]:

@@ -8,11 +8,12 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
+from ingest.admission import Crowd
 from ingest.body import BodyLimits
 from ingest.express import ExpressProtocol
 from ingest.intake import Intake
 from ingest.patience import Patience
-from ingest.writer import Outcome
+from ingest.waiting import Outcome
 from schemas.columns import Receipt
 from schemas.errors import Unknown
 from schemas.keys import Principal, Scope
@@ -61,10 +62,14 @@ class Hall:
         self.intake = Intake(1_000)
         self.metrics = Hall._Metrics()
         self.admits = self.takes = True
+        self.crowd = Crowd()
         self.handed: list[tuple[bytes, Callable[[Outcome], None]]] = []
 
     def admit_at_once(self, key: str) -> Principal | None:
         return PRINCIPAL if self.admits and key == "slk_a_b" else None
+
+    def crowded(self) -> None:
+        return None
 
     def write_at_once(self, _: Principal, encoding: str, body: bytes, reply: Callable[[Outcome], None]) -> bool:
         if self.takes:

@@ -108,3 +108,41 @@ def test_buckets_are_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> N
     assert len(bounded._buckets) == 3
     refused(lambda: bounded.take_request("d"))
     bounded.take_request("a")  # forgotten, so it starts afresh
+
+
+def test_what_others_took_is_paid_back(clock: Clock) -> None:
+    here = Quota(QuotaLimits(readings_per_s=100), clock, 2)
+    here.take_readings("a", 60)
+    assert here.hand_in(10) == [(("a", "readings"), 100, 60)]
+    here.take_readings("a", 10)  # while Redis is asked
+    here.learn({("a", "readings"): -20.0}, 2)
+    assert refused(lambda: here.take_readings("a", 1)).retry_after == 1
+    clock.now += 0.4
+    here.take_readings("a", 9)
+    refused(lambda: here.take_readings("a", 2))
+    assert here.hand_in(10) == [(("a", "readings"), 100, 19)]
+    assert here.hand_in(10) == []
+
+
+def test_while_nobody_can_be_asked_each_worker_gives_its_share(clock: Clock) -> None:
+    here = Quota(QuotaLimits(readings_per_s=100), clock, 4)
+    here.learn({}, 4)
+    here.take_readings("a", 100)
+    clock.now += 2 * quota.STALE_S
+    for _ in range(3):
+        for _ in range(25):
+            here.take_readings("a", 1)
+        assert refused(lambda: here.take_readings("a", 1)).limit == 100
+        clock.now += 1
+    here.learn({}, 4)
+    clock.now += 1
+    here.take_readings("a", 100)
+
+
+def test_what_could_not_be_told_is_told_later_but_no_more_than_a_second_of_it(clock: Clock) -> None:
+    here = Quota(QuotaLimits(readings_per_s=10), clock)
+    for taken in (6, 6, 6):
+        here.take_readings("a", taken)
+        clock.now += 1
+        here.take_back(here.hand_in(10))
+    assert here.hand_in(10) == [(("a", "readings"), 10, 10)]

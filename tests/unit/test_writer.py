@@ -12,7 +12,8 @@ from structlog.testing import capture_logs
 from ingest.group import Batch, Group
 from ingest.metrics import WriteMetrics
 from ingest.store import Stage
-from ingest.writer import Outcome, Writer, WriterLimits
+from ingest.waiting import Outcome
+from ingest.writer import Writer, WriterLimits
 from schemas.columns import Receipt
 from schemas.errors import Overloaded, Unavailable, Unknown
 
@@ -43,7 +44,7 @@ def make(stage: Stage = Stage.WRITING, watch: Any = None, **limits: Any) -> tupl
     nothing = cast(Any, None)
     screening = cast(Any, watch or Watch())
     metrics, bounds = WriteMetrics(CollectorRegistry()), WriterLimits(**{"lanes": 1} | limits)
-    writer = Writer(nothing, nothing, screening, metrics, bounds, lambda: None)
+    writer = Writer(nothing, nothing, screening, metrics, bounds)
     lanes = [StuckLane(stage) for _ in range(bounds.lanes)]
     writer._lanes = cast(Any, lanes)
     return writer, lanes[0]
@@ -69,7 +70,7 @@ async def test_a_flush_that_is_cancelled_says_what_may_have_happened(stage: Stag
     await asyncio.wait({running})
     assert [type(outcome) for outcome in outcomes] == [expected, Unavailable]
     with pytest.raises(Unavailable):
-        writer.submit(batch(3), now(), outcomes.append)
+        writer.admit()
 
 
 async def test_a_reply_that_breaks_is_nobody_elses_trouble() -> None:

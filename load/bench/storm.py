@@ -1,0 +1,111 @@
+"""A storm: more requests than are taken, for a given time; what is refused is sent again, as devices do."""
+
+import gc
+import heapq
+import re
+import time
+from collections.abc import Sequence
+
+from load.bench.drive import Drive, Line, Run
+
+_RETRY_AFTER = re.compile(rb"\r\nretry-after: *(\d+)", re.IGNORECASE)
+_STEP_S = 0.05  # between two looks at the clock, at most
+LAST_S = 8.0  # for the answers that are still owed in the end
+
+
+class Storm(Drive):
+    """Connection k of n carries the requests k, k + n, k + 2n …, each until it is stored: a device's in their order.
+
+    `rate` requests are due a second (None: as many as answers come); what is due and finds no connection is dropped.
+
+    With `obey`, a connection that was refused rests for as long as `Retry-After` says; else it is used again at once.
+    Latencies are counted from sending. Ends after `seconds`, or when nothing is left to send.
+    """
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        requests: Sequence[bytes],
+        connections: int,
+        rate: float | None,
+        seconds: float,
+        *,
+        obey: bool,
+    ) -> None:
+        super().__init__(address, requests, connections)
+        self._pace_s = 0.0 if rate is None else 1 / rate
+        self._seconds, self._obey = seconds, obey
+        self._step = len(self._free)
+        self._next_of = {line: place for place, line in enumerate(self._free)}
+        self._carried: set[Line] = set()
+        self._resting: list[tuple[float, int, Line]] = []
+        self._due = 0.0
+
+    def left(self) -> list[bytes]:
+        """The requests that were not stored, as far as is known, in order."""
+        places = (range(first, len(self._requests), self._step) for first in self._next_of.values())
+        return [self._requests[place] for place in sorted(place for each in places for place in each)]
+
+    def run(self) -> Run:
+        """Send until the time is over; then wait for what is owed, which does not count."""
+        run = self._run
+        gc.disable()
+        run.began = self._due = time.perf_counter()
+        until = run.began + self._seconds
+        while (now := time.perf_counter()) < until and (self._free or self._resting or self._carried):
+            self._send_due(now)
+            self._take_answers(min(_STEP_S, until - now))
+        run.ended = time.perf_counter()
+        counted = run.statuses.copy(), len(run.latencies)
+        while self._carried and time.perf_counter() < run.ended + LAST_S:
+            self._take_answers(_STEP_S)
+        gc.enable()
+        run.statuses = counted[0]
+        del run.latencies[counted[1] :]
+        for line in self._lines.values():
+            line.socket.close()
+        self._epoll.close()
+        return run
+
+    def _take_answers(self, within_s: float) -> None:
+        wait_s = min(within_s, max(0.0, self._due - time.perf_counter())) if self._free else within_s
+        for number, event in self._wait(wait_s):
+            if number in self._lines:
+                self._handle(self._lines[number], event)
+
+    def _send_due(self, now: float) -> None:
+        while self._resting and self._resting[0][0] <= now:
+            self._free.append(heapq.heappop(self._resting)[2])
+        while self._free and self._due <= now:
+            line = self._free.popleft()
+            place = self._next_of[line]
+            if place >= len(self._requests):
+                continue  # it has sent all of its own
+            self._carried.add(line)
+            line.since = now
+            self._due += self._pace_s
+            self._send(line, memoryview(self._requests[place]))
+        self._due = max(self._due, now - _STEP_S)
+
+    def _answered(self, line: Line, status: int, body: bytes) -> None:
+        self._carried.discard(line)
+        if status == 200:
+            self._next_of[line] += self._step
+        found = _RETRY_AFTER.search(line.inbox) if self._obey and status != 200 else None
+        super()._answered(line, status, body)
+        if found:  # the connection, or the one that took its place, is the last of those that are free
+            line = self._free.pop()
+            heapq.heappush(self._resting, (time.perf_counter() + int(found[1]), id(line), line))
+
+    def _broken(self, line: Line) -> None:
+        self._carried.discard(line)
+        if any(entry[2] is line for entry in self._resting):
+            self._resting = [entry for entry in self._resting if entry[2] is not line]
+            heapq.heapify(self._resting)
+            self._free.append(line)
+        super()._broken(line)
+
+    def _replace(self, line: Line) -> None:
+        place = self._next_of.pop(line)
+        super()._replace(line)
+        self._next_of[self._free[-1]] = place

@@ -1,0 +1,120 @@
+"""`python -m load.overload`: what is stored of five times the load that fits, and what memory that takes.
+
+Starts a server of its own with one worker and prints one JSON line a case and round, then the medians. The peak is what
+as many connections as suit the case get stored, each waiting for its answers. Then a crowd of connections offers five
+times that: once hammering (who is refused comes again at once), once obeying Retry-After.
+"""
+
+import asyncio
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from load.audience import raise_file_limit
+from load.batch import Layout
+from load.bench import proc
+from load.bench.case import Case
+from load.bench.drive import Run
+from load.bench.meter import Reading
+from load.bench.plan import METRICS, Plan
+from load.bench.runner import Runner
+from load.bench.session import Cores, Options, folder, runner, server
+from load.bench.sluice import Sluice
+from load.bench.stats import spread_ms
+from load.bench.subject import say
+
+CASES = (Case(100), Case(1_000, Layout.COLUMNS))
+TIMES = 5
+RESTING = 5  # connections for one that hammers: who obeys rests most of the time
+MOST = {100: 5_000, 1_000: 3_200}  # requests a second that may be stored at all: so many are made ready
+
+
+async def overload(
+    options: Options, crowd: int, seconds: float, rounds: int, cases: Sequence[Case]
+) -> list[dict[str, Any]]:
+    """Every case, `rounds` times."""
+    cores = Cores.choose(options, 1)
+    say(str(cores))
+    results = []
+    async with (
+        folder(options) as data,
+        server(options, data, 1, cores) as subject,
+        runner(options, cores) as running,
+    ):
+        running.devices = crowd * RESTING  # one for each connection at least
+        await running.seed(subject)
+        for case in cases:
+            for _ in range(rounds):
+                results.append(await _round(case, subject, running, crowd, seconds))
+                print(json.dumps(results[-1]), flush=True)
+    return results
+
+
+async def _round(case: Case, subject: Sluice, running: Runner, crowd: int, seconds: float) -> dict[str, Any]:
+    (worker,) = subject.workers()
+    count = int(MOST[case.batch] * seconds)
+    figures: dict[str, Any] = {"case": case.name, "connections": crowd, "times": TIMES}
+    peak = fitting_s = 0.0
+    for name in ("peak", "hammering", "obeying"):
+        ticks = running.ticks.take(-(-count // running.devices) * case.batch // len(METRICS))
+        plan = Plan(case.batch, count, ticks, running.devices)
+        await running.generators.render(plan, subject.door(case))
+        await subject.settle()
+        proc.forget_peak(worker)
+        before, used = proc.memory(worker)["rss"], subject.meter.read()
+        if name == "peak":
+            run = await running.generators.storm(case.connections, None, seconds)
+            peak = run.statuses[200] / (run.ended - run.began)
+            figures |= {"peak_readings_per_s": round(peak * case.batch)}
+            fitting_s = _cpu_s(subject, used) / run.statuses[200]
+        else:
+            obey = name == "obeying"
+            many = crowd * RESTING if obey else crowd
+            run = await running.generators.storm(many, TIMES * peak, seconds, obey=obey)
+            stored = run.statuses[200]
+            figures |= {
+                f"{name}_goodput": round(stored / (run.ended - run.began) / peak, 3),
+                f"{name}_goodput_per_cpu": round(fitting_s * stored / _cpu_s(subject, used), 3),
+            }
+        figures |= {f"{name}_{key}": value for key, value in _told(run).items()}
+        figures[f"{name}_mb"] = round(proc.memory(worker)["peak"] - before, 1)
+    return figures
+
+
+def _cpu_s(subject: Sluice, since: Reading) -> float:
+    """CPU of the server, PostgreSQL and Redis: on a machine that others use too, what can be compared."""
+    return sum(subject.meter.read().since(since).parts.values())
+
+
+def _told(run: Run) -> dict[str, Any]:
+    spread = spread_ms(run.latencies)
+    return {"statuses": dict(run.statuses), "p50_ms": round(spread["p50"], 1), "p99_ms": round(spread["p99"], 1)}
+
+
+def main(
+    crowd: Annotated[int, typer.Option(help="Connections that offer too much.")] = 1_000,
+    seconds: Annotated[float, typer.Option(help="Of each of the three parts.")] = 5.0,
+    rounds: Annotated[int, typer.Option(min=1, help="The medians count.")] = 3,
+    only: Annotated[str | None, typer.Option(help="One case: 100-rows or 1000-columns.")] = None,
+    setting: Annotated[list[str] | None, typer.Option("--set", help="Of the server: queue_rows=50000.")] = None,
+    pin: Annotated[bool, typer.Option(help="The server's side on one core, the generator on the other.")] = True,
+    temp: Annotated[Path | None, typer.Option(exists=True, help="Where the temporary folder is made.")] = None,
+) -> None:
+    """Measure goodput and memory at five times the load that fits."""
+    raise_file_limit()
+    options = Options(quick=True, pin=pin, settings=dict(entry.split("=", 1) for entry in setting or []), temp=temp)
+    cases = [case for case in CASES if only in (None, case.name)]
+    results = asyncio.run(overload(options, crowd, seconds, rounds, cases))
+    for case in cases:
+        mine = [result for result in results if result["case"] == case.name]
+        keys = [key for key, value in mine[0].items() if isinstance(value, float)]
+        medians = {key: round(statistics.median(result[key] for result in mine), 3) for key in keys}
+        print(json.dumps({"median of": len(mine), "case": case.name} | medians))
+
+
+if __name__ == "__main__":
+    typer.run(main)
