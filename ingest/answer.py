@@ -8,7 +8,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from ingest.metrics import WriteMetrics
 from schemas.columns import Receipt
-from schemas.errors import SluiceError
+from schemas.errors import Overloaded, SluiceError
 from schemas.problems import MEDIA_TYPE, encode_problem
 
 log = structlog.get_logger(__name__)
@@ -38,7 +38,8 @@ def note_refusal(error: SluiceError, metrics: WriteMetrics | None, method: bytes
     """Count and log a refusal; returns the header by which its sender can name it."""
     request_id = secrets.token_hex(8)
     path = url.partition(b"?")[0][:MAX_LOGGED_CHARS].decode("latin-1")
-    log.info("refused", method=method.decode(), path=path, status=error.status, code=error.code, request_id=request_id)
+    tell = log.debug if isinstance(error, Overloaded) else log.info  # the queue tells of those, once a second
+    tell("refused", method=method.decode(), path=path, status=error.status, code=error.code, request_id=request_id)
     if metrics is not None:
         metrics.refused.labels(error.status, error.code).inc()
     return b"x-request-id", request_id.encode()

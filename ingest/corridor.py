@@ -25,17 +25,8 @@ from ingest.series import BEYOND, SeriesTable
 from ingest.waiting import Outcome, Reply
 from ingest.writer import STOPPING, Writer
 from schemas.columns import LATE_AFTER_US, Columns, Int32s, Int64s, Receipt
-from schemas.errors import (
-    Defect,
-    Fault,
-    Forbidden,
-    Invalid,
-    Overloaded,
-    QuotaExceeded,
-    SeriesGone,
-    SluiceError,
-    Unavailable,
-)
+from schemas.errors import Defect, Fault, Forbidden, Invalid, Overloaded, QuotaExceeded, SluiceError, Unavailable
+from schemas.hindrances import SeriesGone
 from schemas.keys import Principal, Scope
 
 log = structlog.get_logger(__name__)

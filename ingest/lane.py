@@ -13,7 +13,8 @@ from ingest.partitions import Partitions
 from ingest.series import ACQUIRE_S
 from ingest.store import Screening, Stage, Store
 from schemas.columns import Receipt
-from schemas.errors import Defect, SeriesGone, SeriesLocked, Unavailable
+from schemas.errors import Defect, Unavailable
+from schemas.hindrances import SeriesGone, SeriesLocked
 
 log = structlog.get_logger(__name__)
 

@@ -19,7 +19,8 @@ from ingest.partitions import Partitions
 from ingest.store import Screening, Stage
 from ingest.waiting import Outcome, Queue, Reply, Waiting, answer_all
 from schemas.columns import Receipt
-from schemas.errors import Defect, Fault, Invalid, SeriesGone, SluiceError, Unavailable, Unknown
+from schemas.errors import Defect, Fault, Invalid, SluiceError, Unavailable, Unknown
+from schemas.hindrances import SeriesGone
 
 log = structlog.get_logger(__name__)
 

@@ -250,18 +250,6 @@ class Overloaded(Unavailable):
     code = "overloaded"
 
 
-class SeriesLocked(Unavailable):
-    """Somebody else holds a lock on a series of this batch; nothing was stored, send it again after Retry-After."""
-
-    code = "series_locked"
-
-
-class SeriesGone(Unavailable):
-    """A series of this batch was deleted meanwhile; nothing was stored, send it again after Retry-After."""
-
-    code = "series_gone"
-
-
 class DatabaseAway(Unavailable):
     """PostgreSQL does not answer; nothing was stored, send it again after Retry-After."""
 

@@ -12,7 +12,7 @@ from ingest.metrics import WriteMetrics
 from ingest.store import Screening
 from ingest.writer import Writer, WriterLimits
 from schemas.columns import Receipt
-from schemas.errors import SeriesGone, SeriesLocked
+from schemas.hindrances import SeriesGone, SeriesLocked
 from tests.integration.writing import NoRules, Workshop, workshop
 
 

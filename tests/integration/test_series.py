@@ -9,7 +9,8 @@ import pytest
 from ingest.lane import HinderedError
 from ingest.series import MAX_WANTED
 from schemas.columns import Receipt, SeriesKey
-from schemas.errors import Overloaded, SeriesGone
+from schemas.errors import Overloaded
+from schemas.hindrances import SeriesGone
 from tests.integration.writing import Workshop, workshop
 
 
