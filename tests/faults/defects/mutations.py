@@ -29,7 +29,7 @@ def acknowledge_early() -> None:
         await asyncio.sleep(LEAD_S)
         await flush(self, lane, group, **more)
 
-    Writer._flush = hasty  # type: ignore[method-assign,assignment]
+    Writer._flush = hasty  # type: ignore[method-assign]
 
 
 def ignore_conflicts() -> None:
