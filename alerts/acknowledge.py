@@ -10,8 +10,9 @@ from alerts import record
 from alerts.alert import Alert
 from alerts.record import ACQUIRE_S, Connection, alert_of
 from schemas import audit
+from schemas.alert_errors import AlertResolved
 from schemas.audit import SLUICE, Act, Actor, Outcome
-from schemas.errors import AlertResolved, Forbidden, NotFound
+from schemas.errors import Forbidden, NotFound
 from schemas.events import Event, EventType
 from schemas.keys import Principal
 from schemas.times import to_datetime

@@ -14,10 +14,10 @@ from alerts.live.fetch import AWAY
 from alerts.matching import RuleSet, ready
 from alerts.record import ACQUIRE_S
 from alerts.succession import RAISE_VERSION, Succession, note
+from schemas.alert_errors import TooManyRules
 from schemas.audit import SLUICE, Act, Actor
 from schemas.columns import SeriesKey
 from schemas.conditions import Absent
-from schemas.errors import TooManyRules
 from schemas.events import Event
 from schemas.rules import Rule, RuleRequest
 

@@ -17,8 +17,9 @@ from alerts import record
 from alerts.alert import Alert
 from alerts.record import ACQUIRE_S, Connection, alert_of
 from schemas import audit
+from schemas.alert_errors import TooManySilences
 from schemas.audit import SLUICE, Act, Actor, Outcome
-from schemas.errors import Fault, Invalid, NotFound, TooManySilences
+from schemas.errors import Fault, Invalid, NotFound
 from schemas.events import Event, EventType
 from schemas.silences import SilenceRequest
 from schemas.times import to_text

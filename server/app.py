@@ -47,10 +47,6 @@ from ingest.series import SeriesTable
 from ingest.writer import Writer, WriterLimits
 from query import api as query_api
 from query.desk import ReadingRoom
-from query.packer import Packer
-from query.purge import Purge
-from query.retention import Retention
-from query.storage import StorageGauges
 from server import audit_api, keys_api, manual, openapi, pages, problems
 from server import health as health_api
 from server.audit import AuditTrail
@@ -60,6 +56,7 @@ from server.database import open_pool
 from server.edge import MAX_JSON_BYTES, Edge
 from server.guard import guarded
 from server.health import Health
+from server.keeping import keeping
 from server.keys import KeyRing
 from server.keys_api import KeyDesk
 from server.metrics import LiveMetrics
@@ -154,12 +151,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
                 "silences": silences.tick,
                 "webhooks": webhooks.tick,
                 "audit": trail.prune,
-                "packing": Packer(
-                    pool, registry, after_days=settings.pack_after_days, every_s=settings.storage_every_s
-                ).turn,
-                "retention": Retention(pool, days=settings.retention_days, every_s=settings.storage_every_s).turn,
-                "storage": StorageGauges(pool, registry, every_s=settings.storage_every_s).turn,
-                "purge": Purge(pool).turn,
+                **keeping(pool, registry, settings),
             },
         )
         partitions = Partitions(pool)

@@ -9,9 +9,10 @@ import asyncpg
 from alerts.record import ACQUIRE_S, DELIVERED, alert_of
 from alerts.silences import covered, silence_json
 from schemas import audit
+from schemas.alert_errors import DeliveryNotDead, DeliveryOvertaken
 from schemas.audit import SLUICE, Act, Actor
 from schemas.cursor import encode_cursor
-from schemas.errors import DeliveryNotDead, DeliveryOvertaken, NotFound
+from schemas.errors import NotFound
 from schemas.names import as_like
 from schemas.times import to_text
 

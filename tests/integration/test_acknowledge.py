@@ -7,7 +7,8 @@ import pytest
 
 from alerts.acknowledge import Acknowledge
 from alerts.routes.listing import AlertFilter, list_alerts
-from schemas.errors import AlertResolved, Forbidden, NotFound
+from schemas.alert_errors import AlertResolved
+from schemas.errors import Forbidden, NotFound
 from schemas.keys import Principal, Scope
 from schemas.times import to_datetime, to_text
 from tests.integration.writing import NOW, SECOND, Workshop, workshop

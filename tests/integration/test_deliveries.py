@@ -4,7 +4,8 @@ import pytest
 
 from alerts.routes.listing import list_deliveries, retry_delivery
 from alerts.webhooks import webhooks
-from schemas.errors import DeliveryNotDead, DeliveryOvertaken, NotFound
+from schemas.alert_errors import DeliveryNotDead, DeliveryOvertaken
+from schemas.errors import NotFound
 from tests.integration.receiver import Receiver
 from tests.integration.sending import Senders, silence, states, turn, until_rest, write
 from tests.integration.writing import Workshop

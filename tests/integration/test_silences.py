@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from alerts import silences as module
 from alerts.routes.listing import AlertFilter, list_alerts, list_silences
 from alerts.silences import MAX_DURATION, Silences
-from schemas.errors import Invalid, NotFound, TooManySilences
+from schemas.alert_errors import TooManySilences
+from schemas.errors import Invalid, NotFound
 from schemas.silences import SilenceRequest
 from tests.integration.writing import Workshop
 

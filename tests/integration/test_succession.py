@@ -8,7 +8,7 @@ import pytest
 from alerts import succession
 from alerts.catchup import CatchUp
 from alerts.rulebook import RuleBook
-from schemas.errors import TooManyRules
+from schemas.alert_errors import TooManyRules
 from tests.integration.writing import NOW, PLAIN, Workshop, rule_request
 
 
