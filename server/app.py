@@ -3,7 +3,6 @@
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TypedDict
 
@@ -59,6 +58,7 @@ from server.health import Health
 from server.keeping import keeping
 from server.keys import KeyRing
 from server.keys_api import KeyDesk
+from server.machine import Machine
 from server.metrics import LiveMetrics
 from server.reading import open_reading_room
 from server.settings import Settings
@@ -81,26 +81,6 @@ class State(TypedDict):
     audit: AuditDesk
     health: Health
     live: Callable[[WebSocket], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """What the process that runs the app has to reach when it stops."""
-
-    health: Health
-    connections: ConnectionManager
-    writer: Writer
-
-    def bid_farewell(self) -> None:
-        """Not ready any more; dashboards are advised to reconnect."""
-        self.health.draining = True
-        self.connections.close_all()
-
-    async def wind_down(self) -> None:
-        """The same, and what was taken is answered."""
-        self.bid_farewell()
-        await self.connections.drained()
-        await self.writer.drain()
 
 
 def now_us() -> int:

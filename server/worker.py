@@ -20,7 +20,8 @@ from ingest.bounded import BoundedProtocol
 from ingest.express import ExpressProtocol
 from ingest.patience import Patience
 from server import logs
-from server.app import Machine, create_app
+from server.app import create_app
+from server.machine import Machine
 from server.settings import Settings
 from server.watchdog import TELL_WHERE
 
