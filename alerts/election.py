@@ -65,7 +65,9 @@ class Election:
 
 
 async def _repeat(name: str, job: Job) -> None:
-    while True:
+    task = asyncio.current_task()
+    # A group cancels its tasks once, and before Python 3.12 whatever uses wait_for may swallow that: the pool does.
+    while task is None or not task.cancelling():
         try:
             await job()
         except AWAY as error:

@@ -110,7 +110,8 @@ async def until_serving(stage: Stage, cluster: Cluster, wanted: set[int]) -> Non
     deadline, missing = time.monotonic() + SERVES_S, set(wanted)
     while missing:
         if time.monotonic() > deadline:
-            stage.promise(False, f"workers {missing} do not serve")
+            async with cluster.server.http.get(f"{cluster.url}/readyz") as response:
+                stage.promise(False, f"workers {missing} do not serve; one says {await response.text()}")
             return
         missing.discard(await who_answers(cluster, 200))
         await asyncio.sleep(0.01)
