@@ -131,8 +131,9 @@ class Writer:
             await asyncio.sleep(0.005)
 
     async def _serve(self, lane: Lane) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        # A group cancels its tasks once, and before Python 3.12 whatever uses wait_for may swallow that: the pool does.
+        while task is None or not task.cancelling():
             await self._go.wait()
             self._go.clear()
             if not self._is_worth_a_flush():  # another lane was faster

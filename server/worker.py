@@ -28,6 +28,7 @@ from server.watchdog import TELL_WHERE
 log = structlog.get_logger(__name__)
 
 BEAT_S = 0.5  # between two signs of life to the supervisor, from the event loop: a blocked loop gives none
+LAST_S = 1.5  # after what is in flight had its time: for closing connections and writing down what is in memory
 MAX_FRAME_BYTES = 64 << 10  # of a WebSocket, from a client; larger ones close it with 1009
 
 
@@ -39,7 +40,8 @@ class WorkerServer(uvicorn.Server):
         self._farewell_s = farewell_s
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Called once SIGTERM or SIGINT was noticed."""
+        """Called once SIGTERM or SIGINT was noticed. Whatever hangs, the process ends in time and says where."""
+        faulthandler.dump_traceback_later((self.config.timeout_graceful_shutdown or 0) + LAST_S, exit=True)
         await self._stop_listening(sockets or [])
         machine: Machine | None = getattr(self.config.app.state, "machine", None)  # type: ignore[union-attr]
         if machine is not None:
@@ -115,6 +117,7 @@ async def serve(settings: Settings, listening: socket.socket, heartbeat: int | N
     server = WorkerServer(configure(settings), settings.farewell_s)
     beat = asyncio.create_task(_beat(heartbeat)) if heartbeat is not None else None
     await server.serve(sockets=[listening])
+    faulthandler.cancel_dump_traceback_later()
     if beat:
         beat.cancel()
 
