@@ -16,7 +16,7 @@ class Share:
     def cover(self, size: int) -> None:
         """Take as much more as makes it `size` bytes. Raises Overloaded."""
         if size > self.bytes:
-            self._intake.take(size - self.bytes)
+            self._intake.take(size - self.bytes, beside=self.bytes)
             self.bytes = size
 
 
@@ -28,9 +28,12 @@ class Intake:
         self.bytes = 0
         """Taken, and not given back yet."""
 
-    def take(self, size: int) -> None:
-        """Take bytes. Raises Overloaded. Where nothing is taken, any size may: one body has a limit of its own."""
-        if self.bytes and self.bytes + size > self._max_bytes:
+    def take(self, size: int, *, beside: int = 0) -> None:
+        """Take bytes, `beside` so many that the same body took before. Raises Overloaded.
+
+        Where nothing is taken by others, any size may be: one body has a limit of its own.
+        """
+        if self.bytes > beside and self.bytes + size > self._max_bytes:
             raise Overloaded(f"bodies of {self.bytes} bytes are on their way already")
         self.bytes += size
 

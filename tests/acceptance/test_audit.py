@@ -26,6 +26,7 @@ RULE = {
 ACTS = {
     ("post", "/v1/keys"): Act.KEY_CREATE,
     ("delete", "/v1/keys/{key_id}"): Act.KEY_REVOKE,
+    ("delete", "/v1/devices/{device}"): Act.DEVICE_DELETE,
     ("post", "/v1/rules"): Act.RULE_CREATE,
     ("put", "/v1/rules/{rule_id}"): Act.RULE_REPLACE,
     ("delete", "/v1/rules/{rule_id}"): Act.RULE_DELETE,
@@ -68,6 +69,7 @@ async def do_everything(server: Server, key: str) -> list[tuple[str, str]]:
     await act(Act.DELIVERY_RETRY, "POST", f"/v1/webhooks/deliveries/{delivery}/retry", thing=delivery)
     await act(Act.RULE_REPLACE, "PUT", f"/v1/rules/{rule}", RULE | {"name": "hotter"}, rule)
     await act(Act.RULE_DELETE, "DELETE", f"/v1/rules/{rule}", thing=rule)
+    await act(Act.DEVICE_DELETE, "DELETE", "/v1/devices/p", thing="p")
     return done
 
 
@@ -105,7 +107,7 @@ async def test_every_act_is_written_down_with_who_when_from_where_what_and_on_wh
     assert key.rpartition("_")[2] not in text
     details = {item["act"]: item["detail"] for item in mine}
     assert details["key.create"]["scopes"] == ["ingest"]
-    assert details["rule.delete"] == {"name": "hotter", "revision": 2}
+    assert details["rule.delete"] == {"name": "hotter", "revision": 3}  # what fired was ended before
 
 
 async def test_the_request_id_is_the_one_of_the_answer_and_an_act_without_effect_says_so(
@@ -137,6 +139,7 @@ async def test_an_act_that_cannot_be_written_down_does_not_happen(running_server
         "SELECT id, revision, document FROM rules ORDER BY id",
         "SELECT id, until FROM silences ORDER BY id",
         "SELECT id, state, acknowledged_at FROM alerts ORDER BY id",
+        "SELECT id, device FROM series ORDER BY id",
         'SELECT id, state FROM webhook_deliveries WHERE "offset" = 999999',
     )
 
@@ -155,6 +158,7 @@ async def test_an_act_that_cannot_be_written_down_does_not_happen(running_server
         ("POST", f"/v1/alerts/{alert}/ack", {}),
         ("POST", "/v1/silences", {"device": "q", "until": in_an_hour()}),
         ("DELETE", f"/v1/silences/{silence}", None),
+        ("DELETE", "/v1/devices/p", None),
         ("POST", f"/v1/webhooks/deliveries/{delivery}/retry", None),
     ):
         assert (await running_server.call(method, path, body))[0] == 500, path

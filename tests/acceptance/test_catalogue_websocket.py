@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from alerts.live.eventlog import HEAD
 from server.local import LocalServices
 from tests.acceptance.catalogue.case import KEY, SECRET
 from tests.acceptance.catalogue.site import Line, Site, resident_bytes, site
@@ -166,7 +167,7 @@ async def test_a_command_is_answered_as_written(running: Site, case: Answered) -
 
 @pytest.mark.parametrize(("epoch", "offset"), NOWHERE)
 async def test_a_place_that_is_none_is_not_recovered(running: Site, epoch: str, offset: int) -> None:
-    real: str = await running.database.fetchval("SELECT epoch FROM alert_offset")
+    real: str = await running.database.fetchval(HEAD)
     async with upgraded(running) as line:
         await running.send(line, recover(9, epoch.replace("the epoch", real), offset))
         async for reply in replies(line):

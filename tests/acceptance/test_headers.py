@@ -92,7 +92,7 @@ async def test_a_page_of_another_site_may_not_ask(shared_server: Server) -> None
             "Access-Control-Request-Headers": "authorization",
         }
         async with shared_server.http.options(shared_server.url + example(path), headers=preflight) as response:
-            assert response.status == 405
+            assert response.status in (401, 405)  # as any request without a key, or where a route knows no such method
             assert not [name for name in response.headers if name.lower().startswith("access-control-")], path
 
 

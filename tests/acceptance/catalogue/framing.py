@@ -6,7 +6,7 @@ BODY = b'{"device":"s3cretValue","readings":[]}'
 CHUNKED = b"Transfer-Encoding: chunked"
 JSON_LINE = JSON.removesuffix(b"\r\n")
 GET = b"GET /healthz"
-METHODS = ["GET", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
+METHODS = ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 
 
 def bad(name: str, *lines: bytes, body: bytes = BODY) -> Case:
@@ -91,5 +91,6 @@ FRAMING = [
     asked("an overlong UTF-8 slash", 404, "not_found", b"GET /v1/devices/%c0%afs3cretValue"),
     asked("an unknown path", 404, "http", b"GET /v1/s3cretValue"),
     *[asked(f"{method} where it is wrong", 405, "http", f"{method} /v1/readings".encode()) for method in METHODS],
+    asked("GET where it is wrong", 405, "http", b"GET /v1/keys/s3cretValue"),
     asked("POST where it is wrong", 405, "http", b"POST /healthz", b"Content-Length: 0"),
 ]  # fmt: skip
