@@ -56,7 +56,8 @@ _FOUND = """
 SELECT count(*) AS found,
        array_agg(series_id) FILTER (WHERE first_us <= before_us) AS late,
        array_agg(before_us) FILTER (WHERE first_us <= before_us) AS before,
-       array_agg(series_id) FILTER (WHERE hot) AS hot
+       array_agg(series_id) FILTER (WHERE hot) AS hot,
+       (SELECT closed_us FROM rollup_gate) AS closed_us
 FROM claimed
 """
 _CLAIM, _CLAIM_AND_INSERT = _CLAIMED + _FOUND, _CLAIMED + _INSERTED + _FOUND
@@ -116,6 +117,8 @@ class Claim:
     """Whether all the others are stored by now."""
     hot: Sequence[int]
     """Ids of the series for which an alert is pending or firing."""
+    closed_us: int
+    """Hours before that may be rolled up already (`ingest/dirty.py`)."""
 
 
 class UnclaimedError(Exception):
@@ -144,10 +147,11 @@ async def claim(connection: Connection, rows: Rows, *, replace: bool) -> Claim:
     if found is None or found["found"] != len(series):
         raise UnclaimedError
     if found["late"] is None:
-        return Claim(None, alone, found["hot"] or ())
+        return Claim(None, alone, found["hot"] or (), found["closed_us"])
     before = np.zeros(len(series), np.int64)
     before[np.searchsorted(series, found["late"])] = found["before"]
-    return Claim(rows.ts <= np.repeat(before, ends - starts + 1), alone, found["hot"] or ())
+    late = rows.ts <= np.repeat(before, ends - starts + 1)
+    return Claim(late, alone, found["hot"] or (), found["closed_us"])
 
 
 async def find_hindered(connection: Connection, rows: Rows) -> tuple[Int32s, Int32s]:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import asyncpg
 
-from ingest import newest, runs
+from ingest import dirty, newest, runs
 from ingest.group import Group
 from schemas.columns import Bools, Int32s, Int64s, Receipt, Rows
 
@@ -98,6 +98,8 @@ class Store:
         if claim.late is None:
             if not claim.stored:
                 await _copy(connection, group.rows)
+            if group.rows.ts.min() < claim.closed_us:
+                await dirty.mark(connection, group.rows, claim.closed_us)
             return claim, None
         late_and_new = claim.late.copy()
         late_and_new[claim.late] = ~await newest.find_stored(
@@ -105,6 +107,9 @@ class Store:
         )
         new = late_and_new | ~claim.late
         await _copy(connection, group.rows.take(late_and_new if claim.stored else new))
+        if group.rows.ts.min() < claim.closed_us:
+            changed = group.rows if group.replace else group.rows.take(new)
+            await dirty.mark(connection, changed, claim.closed_us)
         return claim, new
 
 

@@ -49,6 +49,8 @@ INSERT INTO newest (series_id, ts_us, value)
 SELECT s.id, (extract(epoch FROM l.ts) * 1000000)::bigint, l.value
 FROM unnest($1::int[]) AS s (id) CROSS JOIN LATERAL newest_stored(s.id) l
 """
+# They came past the write path, which would have marked their hours.
+_ROLL_UP = "UPDATE rollup_progress SET rolled_us = 0, until_us = 0, after_series = 0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ async def lay_in(database: "asyncpg.Connection[asyncpg.Record]", history: Histor
         if quarter % 96 == 95:
             say(f"{(quarter + 1) // 96} of {DAYS} days, {time.monotonic() - began:.0f} s")
     await database.execute(_NEWEST, [*series.tolist(), *flood.tolist()])
+    await database.execute(_ROLL_UP)
     await database.execute("VACUUM (ANALYZE) readings, runs, newest, series, devices")
     await database.execute("CHECKPOINT")
     took = time.monotonic() - began

@@ -98,6 +98,23 @@ async def measure(sluice: Sluice, history: History) -> list[dict[str, Any]]:
     return lines
 
 
+async def rolled_up(sluice: Sluice) -> dict[str, Any]:
+    """Wait until the whole history is; what that took, with all the rest the elected worker did meanwhile."""
+    before, began = sluice.meter.read(), time.perf_counter()
+    while await sluice.database.fetchval(  # noqa: ASYNC110 - nobody tells
+        "SELECT rolled_us < closed_us FROM rollup_progress, rollup_gate"
+    ):
+        await asyncio.sleep(0.5)
+    size = "SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree($1::text::regclass)"
+    return {
+        "rolled_up_s": round(time.perf_counter() - began, 1),
+        "cpu_s": {name: round(cpu, 1) for name, cpu in sluice.meter.read().since(before).parts.items()},
+        "bytes": {
+            name: int(await sluice.database.fetchval(size, f"rollup_{name}")) for name in ("minutes", "hours", "days")
+        },
+    }
+
+
 async def _overview(http: aiohttp.ClientSession, sluice: Sluice) -> int:
     """Every device, page after page; returns how many."""
     count, cursor = 0, ""
@@ -154,6 +171,7 @@ async def _run(readings: list[int], temp: Path | None, url: str | None, key: str
                 laid = await lay_in(sluice.database, history)
                 size = await sluice.database.fetchval("SELECT pg_database_size(current_database())")
                 _print(laid | {"database_bytes": size})
+                _print({"readings": history.total} | await rolled_up(sluice))
                 for line in await measure(sluice, history):
                     _print({"readings": history.total} | line)
                 for accept in ("text/csv", "application/x-ndjson"):

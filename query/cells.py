@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from schemas.columns import Float64s, Int64s
+from schemas.columns import Bools, Float64s, Int64s
 
 LEVELS_US = (60_000_000, 3_600_000_000, 86_400_000_000)
 """Minute, hour, day."""
@@ -38,7 +38,7 @@ class Cells:
     def __len__(self) -> int:
         return len(self.start)
 
-    def take(self, places: Int64s | slice) -> "Cells":
+    def take(self, places: Int64s | Bools | slice) -> "Cells":
         """The cells at these places."""
         return Cells(*(getattr(self, field.name)[places] for field in fields(Cells)))
 
@@ -74,13 +74,22 @@ def fold(cells: Cells, width_us: int) -> Cells:
         start[first],
         np.add.reduceat(cells.count, first),
         total,
-        np.minimum.reduceat(cells.min, first),
-        np.maximum.reduceat(cells.max, first),
+        _least(cells.min, first),
+        -_least(-cells.max, first),
         cells.first[first],
         cells.first_us[first],
         cells.last[last],
         cells.last_us[last],
     )
+
+
+def _least(values: Float64s, first: Int64s) -> Float64s:
+    """The least of each group that begins there; -0.0 is less than 0.0, else it would depend on how they are cut."""
+    least: Float64s = np.minimum.reduceat(values, first)
+    if (zero := least == 0).any():
+        negative = np.logical_or.reduceat((values == 0) & np.signbit(values), first)
+        least[zero] = np.where(negative[zero], -0.0, 0.0)
+    return least
 
 
 def merge(series: Sequence[Cells]) -> Cells:
@@ -104,8 +113,8 @@ def merge(series: Sequence[Cells]) -> Cells:
         every.start[begins],
         np.add.reduceat(every.count, begins),
         total,
-        np.minimum.reduceat(every.min, begins),
-        np.maximum.reduceat(every.max, begins),
+        _least(every.min, begins),
+        -_least(-every.max, begins),
         every.first[earliest],
         every.first_us[earliest],
         every.last[latest],

@@ -6,6 +6,7 @@ import asyncpg
 
 from query.deletion import ACQUIRE_S
 from query.partitions import FORMS
+from query.rollups import LEVELS
 
 SERIES_AT_ONCE = 100
 TUPLES_AT_ONCE = 2_000  # of one statement, which is a transaction: bounds what it locks and what it writes at once
@@ -40,7 +41,7 @@ class Purge:
             series = [found[0] for found in await connection.fetch(_DELETED, SERIES_AT_ONCE)]
             if not series:
                 return
-            for (partition,) in await connection.fetch(_PARTITIONS, list(FORMS)):
+            for (partition,) in await connection.fetch(_PARTITIONS, [*FORMS, *(level.table for level in LEVELS)]):
                 query = _DELETE.format(partition=partition)
                 while not (await connection.execute(query, series, TUPLES_AT_ONCE)).endswith(" 0"):
                     if loop.time() > until:

@@ -6,10 +6,10 @@ import asyncpg
 from prometheus_client import CollectorRegistry
 
 from alerts.ending import Endings
-from query.buckets import Raw
 from query.deletion import Deletion
 from query.desk import ReadingRoom
 from query.reads import ReadLimits, ReadMetrics, Reads
+from query.rolled import Rolled
 from server.auth import Gate
 from server.database import open_read_pool
 from server.settings import Settings
@@ -28,4 +28,4 @@ async def open_reading_room(
     stack.callback(read_pool.terminate)
     limits = ReadLimits(at_once=settings.read_pool_size, streams=settings.max_streams)
     reads = Reads(read_pool, ReadMetrics(registry), limits)
-    return ReadingRoom(gate, reads, Raw(), Deletion(pool, endings))
+    return ReadingRoom(gate, reads, Rolled(), Deletion(pool, endings))

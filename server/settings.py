@@ -43,6 +43,14 @@ class Settings(BaseSettings):
     audit_days: Annotated[int, Field(ge=1, le=36_500)] = Field(default=365, description="Older acts are deleted.")
     pack_after_days: Annotated[int, Field(ge=0, le=36_500)] = Field(default=2, description="Older days are packed.")
     storage_every_s: Annotated[float, Field(gt=0)] = Field(default=60.0, description="Between two looks at old days.")
+    rollup_minutes_days: Annotated[int, Field(ge=1, le=36_500)] = Field(default=90, description="Rollups of a minute.")
+    rollup_hours_days: Annotated[int, Field(ge=1, le=36_500)] = Field(default=1_830, description="Of an hour.")
+    rollup_close_after_s: Annotated[float, Field(ge=0)] = Field(
+        default=3_900.0, description="An hour is rolled up so long after its end; readings that come later cost more."
+    )
+    rollup_settle_s: Annotated[float, Field(ge=0)] = Field(
+        default=300.0, description="Until an hour with late readings is rolled up again; it is read raw meanwhile."
+    )
     max_readings: Annotated[int, Field(ge=1, le=100_000)] = Field(default=10_000, description="Of one request.")
     max_body_bytes: Annotated[int, Field(ge=1_024)] = Field(default=8 << 20, description="After inflating.")
     receive_s: Annotated[float, Field(gt=0)] = Field(default=10.0, description="For a body to arrive.")

@@ -1,0 +1,67 @@
+"""The partitions of the rollups: minutes by month, hours and days by year; made when needed, dropped when expired."""
+
+from datetime import UTC, datetime
+
+import asyncpg
+
+from query.emptying import WAIT_MS
+from query.partitions import Connection
+from query.rollups import DAY_US, DAYS, HOURS, MINUTES, Level
+from schemas.times import to_datetime, to_micros
+
+_LIST = """
+SELECT i.inhrelid::regclass::text AS name
+FROM pg_inherits i
+WHERE i.inhparent = $1::text::regclass
+ORDER BY 1
+"""
+
+
+def name_of(level: Level, moment: int) -> str:
+    """Of the partition for tuples that begin at this moment: `rollup_minutes_202611`. Safe in a statement."""
+    return f"{level.table}_{to_datetime(moment):{'%Y%m' if level is MINUTES else '%Y'}}"
+
+
+def bounds_of(level: Level, moment: int) -> tuple[datetime, datetime]:
+    """When that partition begins, and when it ends."""
+    at = to_datetime(moment)
+    if level is MINUTES:
+        return datetime(at.year, at.month, 1, tzinfo=UTC), datetime(
+            at.year + at.month // 12, at.month % 12 + 1, 1, tzinfo=UTC
+        )
+    return datetime(at.year, 1, 1, tzinfo=UTC), datetime(at.year + 1, 1, 1, tzinfo=UTC)
+
+
+def kept_since(level: Level, now: int, days: int) -> int:
+    """Where the first partition begins of which something is not older than so many days. Microseconds."""
+    return to_micros(bounds_of(level, now - days * DAY_US)[0])
+
+
+async def make(connection: Connection, day: int) -> None:
+    """Make what the rollups of a day (that begins there, microseconds) need. Attached, which locks nobody out."""
+    for level, moment in ((MINUTES, day), (HOURS, day), (DAYS, day // DAYS.tuple_us * DAYS.tuple_us)):
+        name = name_of(level, moment)
+        if await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", name):
+            continue
+        begin, end = bounds_of(level, moment)
+        async with connection.transaction():
+            # Names and bounds cannot be parameters of DDL; both are made here from constants and an integer.
+            await connection.execute(f"CREATE TABLE {name} (LIKE {level.table} INCLUDING ALL)")
+            bounds = f"FROM ('{begin:%F} 00:00+00') TO ('{end:%F} 00:00+00')"
+            await connection.execute(f"ALTER TABLE {level.table} ATTACH PARTITION {name} FOR VALUES {bounds}")
+
+
+async def drop_expired(connection: Connection, level: Level, since: int) -> bool:
+    """Drop the partitions before the one that begins at `since`; whether none is left. Nobody queues behind us."""
+    first = name_of(level, since)
+    for record in await connection.fetch(_LIST, level.table):
+        if record["name"] >= first:
+            break
+        try:
+            async with connection.transaction():
+                await connection.execute(f"SET LOCAL lock_timeout = '{WAIT_MS}ms'")
+                await connection.execute(f"LOCK TABLE {level.table} IN ACCESS EXCLUSIVE MODE")  # DROP changes its list
+                await connection.execute(f"DROP TABLE IF EXISTS {record['name']}")
+        except asyncpg.LockNotAvailableError:
+            return False
+    return True
