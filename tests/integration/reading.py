@@ -11,7 +11,7 @@ import asyncpg
 import numpy as np
 
 from ingest.group import Batch
-from query.buckets import Grid, Raw, buckets
+from query.buckets import Grid, Raw, Source, buckets
 from query.readings import Place, Wanted, page
 from query.reads import ReadLimits, ReadMetrics, Reads
 from query.selection import Selection
@@ -70,11 +70,16 @@ class Library:
         return json.loads(await page(self.reads, wanted, limit))
 
     async def buckets(
-        self, since: float, until: float, bucket_s: int, labels: dict[str, str] | None = None
+        self,
+        since: float,
+        until: float,
+        bucket_s: int,
+        labels: dict[str, str] | None = None,
+        source: Source | None = None,
     ) -> list[dict[str, Any]]:
         """The buckets, as they are sent, of every aggregate."""
         grid = Grid(NOW + round(since * SECOND), NOW + round(until * SECOND), bucket_s * SECOND)
-        answer = await buckets(self.reads, Raw(), selection(labels or {}), grid, ALL)
+        answer = await buckets(self.reads, source or Raw(), selection(labels or {}), grid, ALL)
         found: list[dict[str, Any]] = json.loads(answer)["buckets"]
         return found
 
@@ -103,13 +108,18 @@ def folded(readings: Sequence[tuple[int, int, float]], bucket_s: int) -> list[di
                 "count": len(mine),
                 "sum": one_by_one(total),
                 "avg": one_by_one(total) / len(mine),
-                "min": min(values),
-                "max": max(values),
+                "min": min(values, key=signed),
+                "max": max(values, key=signed),
                 "first": values[0],
                 "last": values[-1],
             }
         )
     return answer
+
+
+def signed(value: float) -> tuple[float, float]:
+    """By which -0.0 is less than 0.0."""
+    return value, math.copysign(1, value)
 
 
 def in_levels(readings: list[tuple[int, float]], bucket_s: int) -> float:

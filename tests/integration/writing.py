@@ -126,7 +126,12 @@ class Workshop:
 
     async def clear(self) -> None:
         """Forget every reading."""
-        await self.pool.execute("TRUNCATE readings, runs, packed; UPDATE newest SET ts_us = 0, before_us = 0")
+        await self.pool.execute("""
+            TRUNCATE readings, runs, packed, rollup_minutes, rollup_hours, rollup_days, rollup_dirty;
+            UPDATE newest SET ts_us = 0, before_us = 0;
+            UPDATE rollup_gate SET closed_us = 0;
+            UPDATE rollup_progress SET rolled_us = 0, until_us = 0, after_series = 0
+            """)
 
     async def events(self) -> list[tuple[int, str, str, float]]:
         """The record: offset, event, severity, value."""
