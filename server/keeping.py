@@ -1,4 +1,4 @@
-"""What the elected worker does for what is stored, beside what it does for alerts: roll up, pack, drop, purge, count."""
+"""What the elected worker does for what is stored (not for alerts): roll up, pack, drop, purge, count."""
 
 import asyncpg
 from prometheus_client import CollectorRegistry
