@@ -1,12 +1,13 @@
 """The partitions of the rollups: minutes by month, hours and days by year; made when needed, dropped when expired."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import asyncpg
 
 from query.emptying import WAIT_MS
 from query.partitions import Connection
-from query.rollups import DAY_US, DAYS, HOURS, MINUTES, Level
+from query.rollups import DAY_US, DAYS, HOURS, LEVELS, MINUTES, Level
 from schemas.times import to_datetime, to_micros
 
 _LIST = """
@@ -15,6 +16,13 @@ FROM pg_inherits i
 WHERE i.inhparent = $1::text::regclass
 ORDER BY 1
 """
+
+_SIZE = """
+SELECT count(*) AS partitions, coalesce(sum(pg_total_relation_size(i.inhrelid)), 0)::bigint AS bytes
+FROM pg_inherits i
+WHERE i.inhparent = $1::text::regclass
+"""
+_PROGRESS = "SELECT rolled_us, (SELECT count(*) FROM rollup_dirty) AS marks FROM rollup_progress"
 
 
 def name_of(level: Level, moment: int) -> str:
@@ -65,3 +73,15 @@ async def drop_expired(connection: Connection, level: Level, since: int) -> bool
         except asyncpg.LockNotAvailableError:
             return False
     return True
+
+
+async def tell(connection: Connection) -> dict[str, Any]:
+    """Until when all is rolled up (None: not begun), how many marks are open, partitions and bytes by table."""
+    found: Any = await connection.fetchrow(_PROGRESS)
+    told: dict[str, Any] = {
+        "until": to_datetime(found["rolled_us"]) if found["rolled_us"] else None,
+        "marks": found["marks"],
+    }
+    for level in LEVELS:
+        told[level.table] = dict(await connection.fetchrow(_SIZE, level.table) or {})
+    return told

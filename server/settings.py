@@ -43,8 +43,12 @@ class Settings(BaseSettings):
     audit_days: Annotated[int, Field(ge=1, le=36_500)] = Field(default=365, description="Older acts are deleted.")
     pack_after_days: Annotated[int, Field(ge=0, le=36_500)] = Field(default=2, description="Older days are packed.")
     storage_every_s: Annotated[float, Field(gt=0)] = Field(default=60.0, description="Between two looks at old days.")
-    rollup_minutes_days: Annotated[int, Field(ge=1, le=36_500)] = Field(default=90, description="Rollups of a minute.")
-    rollup_hours_days: Annotated[int, Field(ge=1, le=36_500)] = Field(default=1_830, description="Of an hour.")
+    rollup_minutes_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
+        default=90, description="For rollups of a minute."
+    )
+    rollup_hours_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
+        default=1_830, description="Of an hour; days stay."
+    )
     rollup_close_after_s: Annotated[float, Field(ge=0)] = Field(
         default=3_900.0, description="An hour is rolled up so long after its end; readings that come later cost more."
     )

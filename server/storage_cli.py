@@ -11,6 +11,7 @@ import typer
 
 from query import storage
 from query.partitions import FORMS, Connection, partitions
+from query.rollup_partitions import tell
 from query.storage import Day
 from schemas.names import name_fault
 from schemas.times import to_text
@@ -83,6 +84,9 @@ async def _report(connection: Connection, settings: Settings, *, count: bool) ->
     )
     kept = await connection.fetch("SELECT metric, days FROM retention ORDER BY metric")
     now: datetime = await connection.fetchval("SELECT now()")
+    rollups = await tell(connection)
+    for table, kept_days in _rollup_days(settings).items():
+        rollups[table]["kept_days"] = kept_days
     return {
         "retention_days": settings.retention_days,
         "pack_after_days": settings.pack_after_days,
@@ -90,6 +94,15 @@ async def _report(connection: Connection, settings: Settings, *, count: bool) ->
         "forms": {form: _totals([each for each in days if form in each.bytes], [form]) for form in FORMS},
         "total": _totals(days, FORMS),
         "days": [_day(each, now) for each in days],
+        "rollups": rollups | {"until": _text(rollups["until"])},
+    }
+
+
+def _rollup_days(settings: Settings) -> dict[str, int | None]:
+    return {
+        "rollup_minutes": settings.rollup_minutes_days,
+        "rollup_hours": settings.rollup_hours_days,
+        "rollup_days": None,
     }
 
 
@@ -132,6 +145,12 @@ def _lines(report: dict[str, Any]) -> list[str]:
         each = f", {totals['bytes_per_reading']} B each" if totals["bytes_per_reading"] else ""
         span = f", {totals['oldest']} to {totals['newest']}" if totals["oldest"] else ""
         lines.append(f"{name}: {totals['partitions']} partitions, {_size(totals['bytes'])}{counted}{each}{span}")
+    rollups = report["rollups"]
+    for name in (name for name in rollups if name.startswith("rollup_")):
+        kept = f"{rollups[name]['kept_days']} days" if rollups[name]["kept_days"] else "ever"
+        sizes = f"{rollups[name]['partitions']} partitions, {_size(rollups[name]['bytes'])}"
+        lines.append(f"{name}: {sizes}, kept for {kept}")
+    lines.append(f"rolled up until {rollups['until'] or '(not yet)'}, {rollups['marks']} marks of late readings")
     lines.append(f"kept for {report['retention_days']} days, packed after {report['pack_after_days']}")
     return lines + [f"{each['metric']}: kept for {each['days']} days" for each in report["keep"]]
 
