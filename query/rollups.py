@@ -1,5 +1,6 @@
 """Cells kept for later: many of one series in a tuple, read and written as the bytes of whole columns."""
 
+import itertools
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from schemas.times import to_datetime
 
 HOUR_US, DAY_US = LEVELS_US[1:]
 
+TUPLES_AT_ONCE = 300  # of one COPY: bounds the hold on the loop to a few milliseconds
 _PG_EPOCH_US = 946_684_800_000_000  # PostgreSQL counts microseconds from 2000-01-01
 _HEADER, _TRAILER = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
 _SMALL, _INTEGER, _BIG, _DOUBLE = (21, ">i2"), (23, ">i4"), (20, ">i8"), (701, ">f8")  # oids and formats of elements
@@ -68,7 +70,7 @@ class Block:
     """(n,) ids."""
     cells: Cells
 
-    def take(self, places: Int64s | Bools) -> "Block":
+    def take(self, places: Int64s | Bools | slice) -> "Block":
         """Some of them."""
         return Block(self.series[places], self.cells.take(places))
 
@@ -123,18 +125,24 @@ async def write(
 ) -> None:
     """Put cells in the place of all tuples of these series that begin since <= ts < until, microseconds."""
     await connection.execute(_DELETE.format(table=level.table), series, to_datetime(since), to_datetime(until))
-    if len(block.series):
+    starts = _starts(level, block)[::TUPLES_AT_ONCE].tolist()
+    for start, end in itertools.pairwise([*starts, len(block.series)]):
         # A memoryview, because asyncpg takes bytes for the path of a file.
-        source: Any = memoryview(encode(level, block))
+        source: Any = memoryview(encode(level, block.take(slice(start, end))))
         await connection.copy_to_table(level.table, source=source, columns=_COLUMNS, format="binary")
+
+
+def _starts(level: Level, block: Block) -> Int64s:
+    """Places of the first cells of tuples."""
+    ts = block.cells.start // level.tuple_us
+    return np.flatnonzero((np.diff(block.series, prepend=-1) != 0) | (np.diff(ts, prepend=-1) != 0))
 
 
 def encode(level: Level, block: Block) -> bytes:
     """COPY's input, in its binary format (see `ingest/runs.py` for that)."""
     cells = block.cells
     ts = cells.start // level.tuple_us * level.tuple_us
-    changes = (np.diff(block.series, prepend=-1) != 0) | (np.diff(ts, prepend=-1) != 0)
-    starts = np.flatnonzero(changes)
+    starts = _starts(level, block)
     several = cells.count > 1
     before = np.append(0, np.cumsum(several))  # cells of several readings before each
     columns = {
