@@ -45,14 +45,15 @@ class Quota:
     def __init__(self, limits: QuotaLimits, clock: Callable[[], float], workers: int = 1) -> None:
         self._limits, self._clock = limits, clock
         self._buckets: dict[Place, _Bucket] = {}
-        self._active: dict[Place, _Bucket] = {}  # of which something was taken since the last exchange
+        self._active: dict[Place, _Bucket] = {}  # of which something was taken or refused since the last exchange
+        self._here = workers
         self.workers = workers
         """That give out of the same buckets, as far as is known."""
         self._exchanged = clock()
 
     @property
     def active(self) -> int:
-        """Buckets of which something was taken since the last exchange."""
+        """Buckets of which something was taken or refused since the last exchange."""
         return len(self._active)
 
     def take_request(self, key_id: str) -> None:
@@ -87,19 +88,21 @@ class Quota:
             if len(self._buckets) >= MAX_BUCKETS:
                 del self._buckets[next(iter(self._buckets))]
             bucket = self._buckets[key_id, policy] = _Bucket(rate, most, now)
-        bucket.tokens = min(most, bucket.tokens + (now - bucket.at) * most)
+        # Between exchanges only this worker's share flows in: others may take the rest, however late that is heard.
+        bucket.tokens = min(most, bucket.tokens + (now - bucket.at) * rate / self.workers)
         bucket.at = now
         needed = min(count, most)
         if bucket.tokens < needed:
+            self._active[key_id, policy] = bucket  # the shared one may hold more
             raise QuotaExceeded(policy, rate, max(1, math.ceil((needed - bucket.tokens) / most)))
         return bucket
 
     def _most(self, rate: int, now: float) -> float:
-        """What flows into a bucket in a second, which is also what it holds: this worker's share, if it is alone."""
+        """What a bucket holds: a second's worth, or this worker's share of it if nobody can be asked."""
         return rate if now - self._exchanged < STALE_S else rate / self.workers
 
     def hand_in(self, most: int) -> list[tuple[Place, int, int]]:
-        """At most `most` buckets of which something was taken: place, rate, and how much, which is counted anew."""
+        """At most `most` buckets that were asked for: place, rate, and how much was taken, which is counted anew."""
         told = []
         for place in list(self._active)[:most]:
             bucket = self._active.pop(place)
@@ -109,7 +112,7 @@ class Quota:
 
     def learn(self, left: dict[Place, float], workers: int) -> None:
         """Hear what the shared buckets held a moment ago, and how many workers give out of them."""
-        self._exchanged, self.workers = self._clock(), max(1, workers)
+        self._exchanged, self.workers = self._clock(), max(self._here, workers)
         for place, tokens in left.items():
             bucket = self._buckets.get(place)
             if bucket is not None:

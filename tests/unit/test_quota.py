@@ -118,9 +118,12 @@ def test_what_others_took_is_paid_back(clock: Clock) -> None:
     here.learn({("a", "readings"): -20.0}, 2)
     assert refused(lambda: here.take_readings("a", 1)).retry_after == 1
     clock.now += 0.4
+    refused(lambda: here.take_readings("a", 1))  # of what flowed in, half is this worker's as far as it knows
+    assert here.hand_in(10) == [(("a", "readings"), 100, 10)]
+    here.learn({("a", "readings"): 10.0}, 2)
     here.take_readings("a", 9)
     refused(lambda: here.take_readings("a", 2))
-    assert here.hand_in(10) == [(("a", "readings"), 100, 19)]
+    assert here.hand_in(10) == [(("a", "readings"), 100, 9)]
     assert here.hand_in(10) == []
 
 
@@ -135,7 +138,9 @@ def test_while_nobody_can_be_asked_each_worker_gives_its_share(clock: Clock) -> 
         assert refused(lambda: here.take_readings("a", 1)).limit == 100
         clock.now += 1
     here.learn({}, 4)
-    clock.now += 1
+    refused(lambda: here.take_readings("a", 100))
+    assert here.hand_in(10) == [(("a", "readings"), 100, 175)]
+    here.learn({("a", "readings"): 100.0}, 4)
     here.take_readings("a", 100)
 
 
