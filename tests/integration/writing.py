@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from alerts.engine import Engine
 from alerts.rulebook import RuleBook, RuleLoader
 from ingest.group import Batch, arrange
-from ingest.lane import Lane
+from ingest.lane import HinderedError, Lane
 from ingest.metrics import WriteMetrics
 from ingest.partitions import Partitions
 from ingest.series import SeriesTable
@@ -90,7 +90,12 @@ class Workshop:
 
     async def write(self, *points: Point, lane: int = 0, **more: Any) -> Receipt:
         """Store one batch as a group of its own."""
-        (receipt,) = await self.flush(await self.batch(*points, **more), lane=self.lanes[lane])
+        try:
+            (receipt,) = await self.flush(await self.batch(*points, **more), lane=self.lanes[lane])
+        except HinderedError:  # a series was deleted, and is made anew for whoever sends again
+            known = dict(self.series.items())
+            self.series.forget(list(known), np.fromiter(known.values(), np.int32))
+            raise
         return receipt
 
     async def rule(self, **changes: Any) -> int:
