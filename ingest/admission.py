@@ -44,19 +44,15 @@ def retry_after_s(wait_s: float, chance: float) -> int:
 
 
 class Crowd:
-    """Those who are refused and were not told yet: so many a second are told, but each within `TELL_WITHIN_S`."""
+    """Those who are refused: so many a second are told, in their order, but each within `TELL_WITHIN_S`."""
 
     def __init__(self) -> None:
-        self._waiting = 0
+        self._told = 0.0  # when the last of them is told, by the loop's clock
 
-    def enter(self) -> float:
+    def enter(self, now: float) -> float:
         """One more; returns the seconds after which to tell it."""
-        self._waiting += 1
-        return min(TELL_WITHIN_S, (self._waiting - 1) / TELLS_PER_S)
-
-    def leave(self) -> None:
-        """One was told."""
-        self._waiting -= 1
+        self._told = min(max(now, self._told + 1 / TELLS_PER_S), now + TELL_WITHIN_S)
+        return self._told - now
 
 
 class Admission:

@@ -38,8 +38,8 @@ def note_refusal(error: SluiceError, metrics: WriteMetrics | None, method: bytes
     """Count and log a refusal; returns the header by which its sender can name it."""
     request_id = secrets.token_hex(8)
     path = url.partition(b"?")[0][:MAX_LOGGED_CHARS].decode("latin-1")
-    tell = log.debug if isinstance(error, Overloaded) else log.info  # the queue tells of those, once a second
-    tell("refused", method=method.decode(), path=path, status=error.status, code=error.code, request_id=request_id)
+    if not isinstance(error, Overloaded):  # the queue tells of those, once a second
+        log.info("refused", method=method.decode(), path=path, status=error.status, code=error.code, request_id=request_id)
     if metrics is not None:
         metrics.refused.labels(error.status, error.code).inc()
     return b"x-request-id", request_id.encode()

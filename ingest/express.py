@@ -181,15 +181,11 @@ class ExpressProtocol(BoundedProtocol):
 
     def _tell(self, cycle: _Cycle, error: SluiceError) -> None:
         corridor: Corridor = self.app_state["corridor"]
-        if (delay_s := corridor.crowd.enter()) < TELL_AT_ONCE_S:
-            self._refuse_now(corridor, cycle, error)
+        if (delay_s := corridor.crowd.enter(self.loop.time())) < TELL_AT_ONCE_S:
+            self._answer(cycle, error)
         else:
             self.flow.pause_reading()
-            self.loop.call_later(delay_s, self._refuse_now, corridor, cycle, error)
-
-    def _refuse_now(self, corridor: Corridor, cycle: _Cycle, error: SluiceError) -> None:
-        corridor.crowd.leave()
-        self._answer(cycle, error)
+            self.loop.call_later(delay_s, self._answer, cycle, error)
 
     def _answer(self, cycle: _Cycle, outcome: Outcome) -> None:
         cycle.response_complete = True

@@ -8,7 +8,7 @@ times that: once hammering (who is refused comes again at once), once obeying Re
 import asyncio
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +19,6 @@ from load.batch import Layout
 from load.bench import proc
 from load.bench.case import Case
 from load.bench.drive import Run
-from load.bench.meter import Reading
 from load.bench.plan import METRICS, Plan
 from load.bench.runner import Runner
 from load.bench.session import Cores, Options, folder, runner, server
@@ -29,6 +28,7 @@ from load.bench.subject import say
 
 CASES = (Case(100), Case(1_000, Layout.COLUMNS))
 TIMES = 5
+LEAD_S = 3.0  # while queues fill: a bounded queue is filled once, and is no part of what lasts
 RESTING = 5  # connections for one that hammers: who obeys rests most of the time
 MOST = {100: 5_000, 1_000: 3_200}  # requests a second that may be stored at all: so many are made ready
 
@@ -56,38 +56,51 @@ async def overload(
 
 async def _round(case: Case, subject: Sluice, running: Runner, crowd: int, seconds: float) -> dict[str, Any]:
     (worker,) = subject.workers()
-    count = int(MOST[case.batch] * seconds)
+    count = int(MOST[case.batch] * (LEAD_S + seconds))
     figures: dict[str, Any] = {"case": case.name, "connections": crowd, "times": TIMES}
-    peak = fitting_s = 0.0
+    peak = per_cpu_s = 0.0
     for name in ("peak", "hammering", "obeying"):
         ticks = running.ticks.take(-(-count // running.devices) * case.batch // len(METRICS))
         plan = Plan(case.batch, count, ticks, running.devices)
         await running.generators.render(plan, subject.door(case))
         await subject.settle()
         proc.forget_peak(worker)
-        before, used = proc.memory(worker)["rss"], subject.meter.read()
+        before = proc.memory(worker)["rss"]
+        obey = name == "obeying"
         if name == "peak":
-            run = await running.generators.storm(case.connections, None, seconds)
-            peak = run.statuses[200] / (run.ended - run.began)
-            figures |= {"peak_readings_per_s": round(peak * case.batch)}
-            fitting_s = _cpu_s(subject, used) / run.statuses[200]
+            storm = running.generators.storm(case.connections, None, LEAD_S, seconds)
         else:
-            obey = name == "obeying"
             many = crowd * RESTING if obey else crowd
-            run = await running.generators.storm(many, TIMES * peak, seconds, obey=obey)
-            stored = run.statuses[200]
+            storm = running.generators.storm(many, TIMES * peak, LEAD_S, seconds, obey=obey)
+        run, parts = await _measured(storm, subject, seconds)
+        stored = run.statuses[200] / (run.ended - run.began)
+        if name == "peak":
+            peak, per_cpu_s = stored, stored / sum(parts.values())
+            figures |= {"peak_readings_per_s": round(peak * case.batch)}
+        else:
             figures |= {
-                f"{name}_goodput": round(stored / (run.ended - run.began) / peak, 3),
-                f"{name}_goodput_per_cpu": round(fitting_s * stored / _cpu_s(subject, used), 3),
+                f"{name}_goodput": round(stored / peak, 3),
+                f"{name}_goodput_per_cpu": round(stored / sum(parts.values()) / per_cpu_s, 3),
             }
         figures |= {f"{name}_{key}": value for key, value in _told(run).items()}
+        figures[f"{name}_cpu_s"] = {part: round(cpu_s, 2) for part, cpu_s in parts.items()} | {
+            "generator": round(run.cpu_s, 2)
+        }
         figures[f"{name}_mb"] = round(proc.memory(worker)["peak"] - before, 1)
     return figures
 
 
-def _cpu_s(subject: Sluice, since: Reading) -> float:
-    """CPU of the server, PostgreSQL and Redis: on a machine that others use too, what can be compared."""
-    return sum(subject.meter.read().since(since).parts.values())
+async def _measured(storm: Awaitable[Run], subject: Sluice, seconds: float) -> tuple[Run, dict[str, float]]:
+    """What came back, and the CPU seconds of the server, PostgreSQL and Redis while it counted.
+
+    On a machine that others use too, it is what a CPU second stores that can be compared.
+    """
+    task = asyncio.ensure_future(storm)
+    await asyncio.sleep(LEAD_S)
+    since = subject.meter.read()
+    await asyncio.sleep(seconds)
+    parts = subject.meter.read().since(since).parts
+    return await task, parts
 
 
 def _told(run: Run) -> dict[str, Any]:

@@ -61,10 +61,12 @@ class Generators:
         runs = await self._ask("drive", first, until, max(1, connections // self._count), share, to)
         return merge(runs)
 
-    async def storm(self, connections: int, rate: float | None, seconds: float, *, obey: bool = False) -> Run:
+    async def storm(
+        self, connections: int, rate: float | None, lead_s: float, seconds: float, *, obey: bool = False
+    ) -> Run:
         """Send requests that were never stored, for so long, and again where they are refused."""
         share = None if rate is None else rate / self._count
-        return merge(await self._ask("storm", max(1, connections // self._count), share, seconds, obey))
+        return merge(await self._ask("storm", max(1, connections // self._count), share, lead_s, seconds, obey))
 
     async def _ask(self, verb: str, *details: Any) -> list[Any]:
         for _, pipe in self._workers:
@@ -104,7 +106,7 @@ def _work(pipe: Connection, number: int, count: int) -> None:
                 requests, address = render(plan, door, slice(number, None, count)), (door.host, door.port)
                 pipe.send(None)
             elif verb == "storm":
-                storm = Storm(address, requests, *details[:3], obey=details[3])
+                storm = Storm(address, requests, *details[:4], obey=details[4])
                 run = storm.run()
                 requests = storm.left()
                 pipe.send(run)

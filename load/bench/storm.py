@@ -19,7 +19,8 @@ class Storm(Drive):
     `rate` requests are due a second (None: as many as answers come); what is due and finds no connection is dropped.
 
     With `obey`, a connection that was refused rests for as long as `Retry-After` says; else it is used again at once.
-    Latencies are counted from sending. Ends after `seconds`, or when nothing is left to send.
+    Latencies are counted from sending. What is answered in the first `lead_s`, while queues fill, does not count; ends
+    `seconds` after that, or when nothing is left to send.
     """
 
     def __init__(
@@ -28,13 +29,14 @@ class Storm(Drive):
         requests: Sequence[bytes],
         connections: int,
         rate: float | None,
+        lead_s: float,
         seconds: float,
         *,
         obey: bool,
     ) -> None:
         super().__init__(address, requests, connections)
         self._pace_s = 0.0 if rate is None else 1 / rate
-        self._seconds, self._obey = seconds, obey
+        self._lead_s, self._seconds, self._obey = lead_s, seconds, obey
         self._step = len(self._free)
         self._next_of = {line: place for place, line in enumerate(self._free)}
         self._carried: set[Line] = set()
@@ -50,12 +52,13 @@ class Storm(Drive):
         """Send until the time is over; then wait for what is owed, which does not count."""
         run = self._run
         gc.disable()
-        run.began = self._due = time.perf_counter()
-        until = run.began + self._seconds
-        while (now := time.perf_counter()) < until and (self._free or self._resting or self._carried):
-            self._send_due(now)
-            self._take_answers(min(_STEP_S, until - now))
-        run.ended = time.perf_counter()
+        self._due = time.perf_counter()
+        self._send_until(self._due + self._lead_s)
+        run.statuses.clear()
+        del run.latencies[:]
+        run.began, cpu = time.perf_counter(), time.process_time()
+        self._send_until(run.began + self._seconds)
+        run.ended, run.cpu_s = time.perf_counter(), time.process_time() - cpu
         counted = run.statuses.copy(), len(run.latencies)
         while self._carried and time.perf_counter() < run.ended + LAST_S:
             self._take_answers(_STEP_S)
@@ -66,6 +69,11 @@ class Storm(Drive):
             line.socket.close()
         self._epoll.close()
         return run
+
+    def _send_until(self, until: float) -> None:
+        while (now := time.perf_counter()) < until and (self._free or self._resting or self._carried):
+            self._send_due(now)
+            self._take_answers(min(_STEP_S, until - now))
 
     def _take_answers(self, within_s: float) -> None:
         wait_s = min(within_s, max(0.0, self._due - time.perf_counter())) if self._free else within_s
