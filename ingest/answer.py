@@ -39,7 +39,8 @@ def note_refusal(error: SluiceError, metrics: WriteMetrics | None, method: bytes
     request_id = secrets.token_hex(8)
     path = url.partition(b"?")[0][:MAX_LOGGED_CHARS].decode("latin-1")
     if not isinstance(error, Overloaded):  # the queue tells of those, once a second
-        log.info("refused", method=method.decode(), path=path, status=error.status, code=error.code, request_id=request_id)
+        fields = {"method": method.decode(), "path": path, "status": error.status, "code": error.code}
+        log.info("refused", **fields, request_id=request_id)
     if metrics is not None:
         metrics.refused.labels(error.status, error.code).inc()
     return b"x-request-id", request_id.encode()

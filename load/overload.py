@@ -29,7 +29,7 @@ from load.bench.subject import say
 CASES = (Case(100), Case(1_000, Layout.COLUMNS))
 TIMES = 5
 LEAD_S = 3.0  # while queues fill: a bounded queue is filled once, and is no part of what lasts
-RESTING = 5  # connections for one that hammers: who obeys rests most of the time
+DEVICES = 5_000  # at least, and one a connection: who obeys rests most of the time
 MOST = {100: 5_000, 1_000: 3_200}  # requests a second that may be stored at all: so many are made ready
 
 
@@ -45,7 +45,7 @@ async def overload(
         server(options, data, 1, cores) as subject,
         runner(options, cores) as running,
     ):
-        running.devices = crowd * RESTING  # one for each connection at least
+        running.devices = max(DEVICES, crowd)
         await running.seed(subject)
         for case in cases:
             for _ in range(rounds):
@@ -66,12 +66,9 @@ async def _round(case: Case, subject: Sluice, running: Runner, crowd: int, secon
         await subject.settle()
         proc.forget_peak(worker)
         before = proc.memory(worker)["rss"]
+        many, rate = (case.connections, None) if name == "peak" else (crowd, TIMES * peak)
         obey = name == "obeying"
-        if name == "peak":
-            storm = running.generators.storm(case.connections, None, LEAD_S, seconds)
-        else:
-            many = crowd * RESTING if obey else crowd
-            storm = running.generators.storm(many, TIMES * peak, LEAD_S, seconds, obey=obey)
+        storm = running.generators.storm(many, rate, LEAD_S, seconds, running.devices, obey=obey)
         run, parts = await _measured(storm, subject, seconds)
         stored = run.statuses[200] / (run.ended - run.began)
         if name == "peak":
@@ -109,7 +106,7 @@ def _told(run: Run) -> dict[str, Any]:
 
 
 def main(
-    crowd: Annotated[int, typer.Option(help="Connections that offer too much.")] = 1_000,
+    crowd: Annotated[int, typer.Option(help="Connections that offer too much.")] = 3_000,
     seconds: Annotated[float, typer.Option(help="Of each of the three parts.")] = 5.0,
     rounds: Annotated[int, typer.Option(min=1, help="The medians count.")] = 3,
     only: Annotated[str | None, typer.Option(help="One case: 100-rows or 1000-columns.")] = None,

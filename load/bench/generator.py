@@ -62,11 +62,19 @@ class Generators:
         return merge(runs)
 
     async def storm(
-        self, connections: int, rate: float | None, lead_s: float, seconds: float, *, obey: bool = False
+        self,
+        connections: int,
+        rate: float | None,
+        lead_s: float,
+        seconds: float,
+        devices: int,
+        *,
+        obey: bool = False,
     ) -> Run:
         """Send requests that were never stored, for so long, and again where they are refused."""
         share = None if rate is None else rate / self._count
-        return merge(await self._ask("storm", max(1, connections // self._count), share, lead_s, seconds, obey))
+        each = max(1, connections // self._count), share, lead_s, seconds, devices // self._count
+        return merge(await self._ask("storm", *each, obey))
 
     async def _ask(self, verb: str, *details: Any) -> list[Any]:
         for _, pipe in self._workers:
@@ -106,10 +114,8 @@ def _work(pipe: Connection, number: int, count: int) -> None:
                 requests, address = render(plan, door, slice(number, None, count)), (door.host, door.port)
                 pipe.send(None)
             elif verb == "storm":
-                storm = Storm(address, requests, *details[:4], obey=details[4])
-                run = storm.run()
-                requests = storm.left()
-                pipe.send(run)
+                pipe.send(Storm(address, requests, *details[:5], obey=details[5]).run())
+                requests = []  # nobody knows which of them are stored
             else:
                 first, until, connections, rate, to = details
                 mine = requests[_share(first, number, count) : _share(until, number, count)]

@@ -4,6 +4,7 @@ import gc
 import heapq
 import re
 import time
+from collections import deque
 from collections.abc import Sequence
 
 from load.bench.drive import Drive, Line, Run
@@ -14,11 +15,12 @@ LAST_S = 8.0  # for the answers that are still owed in the end
 
 
 class Storm(Drive):
-    """Connection k of n carries the requests k, k + n, k + 2n …, each until it is stored: a device's in their order.
+    """Device k of n has the requests k, k + n, k + 2n …: the next one is sent when the one before is stored.
 
-    `rate` requests are due a second (None: as many as answers come); what is due and finds no connection is dropped.
+    `rate` requests are due a second (None: as many as answers come); what is due and finds no connection, or no device
+    that is ready, is dropped. Devices take turns.
 
-    With `obey`, a connection that was refused rests for as long as `Retry-After` says; else it is used again at once.
+    With `obey`, a device that was refused rests for as long as `Retry-After` says; else it asks again at once.
     Latencies are counted from sending. What is answered in the first `lead_s`, while queues fill, does not count; ends
     `seconds` after that, or when nothing is left to send.
     """
@@ -31,22 +33,19 @@ class Storm(Drive):
         rate: float | None,
         lead_s: float,
         seconds: float,
+        devices: int,
         *,
         obey: bool,
     ) -> None:
         super().__init__(address, requests, connections)
         self._pace_s = 0.0 if rate is None else 1 / rate
         self._lead_s, self._seconds, self._obey = lead_s, seconds, obey
-        self._step = len(self._free)
-        self._next_of = {line: place for place, line in enumerate(self._free)}
-        self._carried: set[Line] = set()
-        self._resting: list[tuple[float, int, Line]] = []
+        self._devices = devices
+        # Each device by the place of its next request.
+        self._ready = deque(range(min(devices, len(requests))))
+        self._carried: dict[Line, int] = {}
+        self._resting: list[tuple[float, int]] = []
         self._due = 0.0
-
-    def left(self) -> list[bytes]:
-        """The requests that were not stored, as far as is known, in order."""
-        places = (range(first, len(self._requests), self._step) for first in self._next_of.values())
-        return [self._requests[place] for place in sorted(place for each in places for place in each)]
 
     def run(self) -> Run:
         """Send until the time is over; then wait for what is owed, which does not count."""
@@ -71,49 +70,40 @@ class Storm(Drive):
         return run
 
     def _send_until(self, until: float) -> None:
-        while (now := time.perf_counter()) < until and (self._free or self._resting or self._carried):
+        while (now := time.perf_counter()) < until and (self._ready or self._resting or self._carried):
             self._send_due(now)
             self._take_answers(min(_STEP_S, until - now))
 
     def _take_answers(self, within_s: float) -> None:
-        wait_s = min(within_s, max(0.0, self._due - time.perf_counter())) if self._free else within_s
+        is_short = self._free and self._ready
+        wait_s = min(within_s, max(0.0, self._due - time.perf_counter())) if is_short else within_s
         for number, event in self._wait(wait_s):
             if number in self._lines:
                 self._handle(self._lines[number], event)
 
     def _send_due(self, now: float) -> None:
         while self._resting and self._resting[0][0] <= now:
-            self._free.append(heapq.heappop(self._resting)[2])
-        while self._free and self._due <= now:
-            line = self._free.popleft()
-            place = self._next_of[line]
-            if place >= len(self._requests):
-                continue  # it has sent all of its own
-            self._carried.add(line)
+            self._ready.append(heapq.heappop(self._resting)[1])
+        while self._free and self._ready and self._due <= now:
+            line, place = self._free.popleft(), self._ready.popleft()
+            self._carried[line] = place
             line.since = now
             self._due += self._pace_s
             self._send(line, memoryview(self._requests[place]))
         self._due = max(self._due, now - _STEP_S)
 
     def _answered(self, line: Line, status: int, body: bytes) -> None:
-        self._carried.discard(line)
-        if status == 200:
-            self._next_of[line] += self._step
+        place = self._carried.pop(line)
         found = _RETRY_AFTER.search(line.inbox) if self._obey and status != 200 else None
+        if found:
+            heapq.heappush(self._resting, (time.perf_counter() + int(found[1]), place))
+        elif status != 200:
+            self._ready.appendleft(place)
+        elif place + self._devices < len(self._requests):
+            self._ready.append(place + self._devices)
         super()._answered(line, status, body)
-        if found:  # the connection, or the one that took its place, is the last of those that are free
-            line = self._free.pop()
-            heapq.heappush(self._resting, (time.perf_counter() + int(found[1]), id(line), line))
 
     def _broken(self, line: Line) -> None:
-        self._carried.discard(line)
-        if any(entry[2] is line for entry in self._resting):
-            self._resting = [entry for entry in self._resting if entry[2] is not line]
-            heapq.heapify(self._resting)
-            self._free.append(line)
+        if (place := self._carried.pop(line, None)) is not None:
+            self._ready.appendleft(place)
         super()._broken(line)
-
-    def _replace(self, line: Line) -> None:
-        place = self._next_of.pop(line)
-        super()._replace(line)
-        self._next_of[self._free[-1]] = place

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ingest.admission import Admission, AdmissionLimits, retry_after_s
+from ingest.admission import TELL_WITHIN_S, TELLS_PER_S, Admission, AdmissionLimits, Crowd, retry_after_s
 from schemas.errors import Overloaded
 
 
@@ -78,6 +78,22 @@ def test_each_who_is_refused_comes_behind_the_last() -> None:
     assert (waits[0], waits[-1]) == (2, 12), "a thousand batches of ten at a thousand rows a second are ten seconds"
     assert refused(lambda: admission.check(1.5, None)).retry_after == 7, "half of them were refused a second ago"
     assert refused(lambda: admission.check(9.0, None)).retry_after == 2, "a storm that is over is forgotten"
+
+
+def test_a_crowd_that_hammers_is_told_so_many_a_second() -> None:
+    crowd, now, told = Crowd(), 0.0, 0
+    while now < 10:  # one sender that comes again as soon as it was told
+        now += crowd.enter(now) or 1e-4
+        told += 1
+    assert told == pytest.approx(10 * TELLS_PER_S, rel=0.1)
+    assert crowd.enter(20.0) == 0, "who comes alone is told at once"
+
+
+def test_everybody_of_a_crowd_is_told_in_order_and_soon() -> None:
+    crowd = Crowd()
+    delays = [crowd.enter(5.0) for _ in range(10 * TELLS_PER_S)]
+    assert delays == sorted(delays)
+    assert (delays[0], delays[TELLS_PER_S], delays[-1]) == (0, pytest.approx(1), TELL_WITHIN_S)
 
 
 def test_a_crowd_that_cannot_be_answered_at_the_door_is_bounded_in_each_turn() -> None:
