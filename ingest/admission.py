@@ -14,7 +14,7 @@ MAX_RETRY_S = 60
 JITTER = 0.25  # of what a sender is told, at most, either way
 RATE_OVER_S = 0.25  # while something always waits, the drain is measured over so long
 TELLS_PER_S = 400  # refusals: each costs about 0.1 ms, a third of what storing a thousand readings does
-TELL_WITHIN_S = 2.5
+TELL_WITHIN_S = 4.0  # less than the deadline of a batch
 WEIGHTY_ROWS = 10_000  # a group of so many says most of how fast the queue drains; one of few says nothing
 FIRST_RATE = 10_000.0  # rows a second, before any was measured
 

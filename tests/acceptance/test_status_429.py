@@ -19,6 +19,9 @@ from tests.acceptance.posting import (
 )
 from tests.conftest import Server, StartServer
 
+UNREAD = "Content-Type: application/json\r\nContent-Length: 500\r\n"
+"""Of a request whose body does not come: whoever waits for it answers 408, ten seconds later."""
+
 
 @pytest_asyncio.fixture(scope="module")
 async def impatient(start_shared_server: StartServer) -> Server:
@@ -63,6 +66,11 @@ async def test_429_of_a_quota_of_this_key(start_server: StartServer, policy: str
     assert headers["ratelimit-policy"] == f'"{policy}";q=5;w=1'
     assert headers["ratelimit"] == f'"{policy}";r=0;t={wait}'
     assert await stored(server) == accepted, "a refused batch was stored"
+    if policy == "readings":  # whose bucket is emptied by one batch, on credit
+        await post(server, batch(40))
+        status, problem, took = await raw(server, UNREAD, b"[")
+        assert (status, problem["code"]) == (429, "quota_exceeded"), "refused by its head"
+        assert took < 1
     assert (await post(server, batch(1, "other"), key=modest))[0] == 200, "another key pays for it"
     await asyncio.sleep(wait)
     assert (await post(server, batch(1), key=greedy))[0] == 200
@@ -85,6 +93,9 @@ async def test_503_when_too_much_is_waiting(start_server: StartServer) -> None:
             began = time.monotonic()
             assert_retryable(*await post(server, batch(2), **params), code="overloaded")
             assert time.monotonic() - began < 1
+        status, problem, took = await raw(server, UNREAD, b"[")
+        assert (status, problem["code"]) == (503, "overloaded"), "refused by its head"
+        assert took < 1
         await held.rollback()
     finally:
         await blocking.close()

@@ -57,6 +57,12 @@ def test_what_waits_is_bounded_in_rows_bytes_and_time(
     admission.check(100.0, None)
 
 
+def test_a_turn_of_the_loop_that_lasts_takes_no_more() -> None:
+    admission = Admission(AdmissionLimits(turn_s=0.5))
+    admission.check(100.0, None, 0.5)
+    assert "0.6 s" in str(refused(lambda: admission.check(100.0, None, 0.6)))
+
+
 def make(rows: int) -> Admission:
     """Full, with what a lane stores known: batches of ten, a thousand rows a second."""
     admission = Admission(AdmissionLimits(queue_rows=1), chance=lambda: 0.5)
