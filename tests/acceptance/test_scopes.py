@@ -62,7 +62,6 @@ NO_CHANNELS = (
 )  # fmt: skip
 DENIED, INVALID_TOKEN = 103, 3500
 
-_times = itertools.count(time.time_ns() // 1_000_000 - 60_000)  # milliseconds
 _addresses = (f"127.0.{high}.{low}" for high, low in itertools.product(range(1, 255), range(1, 255)))
 
 
@@ -197,7 +196,7 @@ async def test_a_key_bound_to_devices_has_its_own_and_nothing_else(server: Serve
 
 def reading(device: str) -> dict[str, Any]:
     """A reading that is too hot."""
-    return {"device": device, "readings": [{"ts": next(_times), "metric": "t", "value": 99}]}
+    return {"device": device, "readings": [{"ts": time.time_ns() // 1_000_000, "metric": "t", "value": 99}]}
 
 
 async def fire(server: Server, device: str) -> None:

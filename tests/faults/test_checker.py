@@ -19,6 +19,7 @@ from tests.faults.trial.trial import USUAL, Kind, Stage, Strike, make_rule, run_
 
 SEED = "mutations"
 ALLOWED = frozenset({0, 503, 504})
+ATTEMPTS = 3  # of which one has to find the defect: where it shows is a matter of milliseconds
 LOAD = replace(USUAL, devices=8, dashboards=4)
 
 
@@ -77,12 +78,17 @@ async def redis_dies(stage: Stage) -> None:
 async def test_a_defect_is_caught(
     ground: Cluster, defect: str, workers: int, strike: Strike, invariant: str, request: pytest.FixtureRequest
 ) -> None:
-    number = 1 + request.node.callspec.indices["defect"]
+    number = 10 * (1 + request.node.callspec.indices["defect"])
     kind = Kind(defect, defect, strike, ALLOWED, load=LOAD, patience_s=4.0, rest_s=1.0)
     async with ground.other_workers(workers, defect) as broken:
-        outcome = await run_trial(broken, await make_rule(broken), kind, SEED, number)
-    sys.stdout.write("\n".join([defect, *shortened(outcome.findings)]) + "\n")
-    assert invariant in {finding.invariant for finding in outcome.findings}
+        rule = await make_rule(broken)
+        for attempt in range(ATTEMPTS):
+            outcome = await run_trial(broken, rule, kind, SEED, number + attempt)
+            sys.stdout.write("\n".join([defect, *shortened(outcome.findings)]) + "\n")
+            if invariant in {finding.invariant for finding in outcome.findings}:
+                break
+        else:
+            pytest.fail(f"{ATTEMPTS} trials did not find {invariant} broken")
     assert outcome.timeline
 
 
