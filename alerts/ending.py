@@ -35,7 +35,9 @@ async def end(connection: Connection, pairs: Sequence[Pair], at: datetime) -> To
     ended = [alert.acknowledged(acknowledgements[alert.id]) for alert in ended]
     await connection.execute(_DELETE, [rule_id for rule_id, _ in pairs], [series_id for _, series_id in pairs])
     told = [(alert, alert.event(EventType.RESOLVED, at)) for alert in ended]
-    flapping = [each.alert for each in standings.values() if each.alert and each.flapping.marked]
+    last = {alert.id: alert for alert in ended}  # as what ended with this is told of it, not as it was before
+    marked = [each.alert for each in standings.values() if each.alert and each.flapping.marked]
+    flapping = [last.get(alert.id, alert) for alert in marked]
     told += [(alert, alert.event(EventType.FLAPPING_STOPPED, at)) for alert in flapping]
     return told
 

@@ -140,7 +140,7 @@ class Corridor:
         """Write a native body as far as that needs no waiting: its series are known, and nothing is wrong.
 
         `encoding` is one of `INFLATERS`. Where it is not so, False: nothing was stored, and the long way gives the
-        answer, by the same steps. Quotas come last, and requests after readings, so that no request is counted twice.
+        answer, by the same steps. Quotas come last, so that no request is counted twice.
         Where the queue has filled up since the head was read, or the quota is used up, that is the answer, at once.
         """
         arrived_us, since = self.clock_us(), asyncio.get_running_loop().time()
@@ -151,8 +151,7 @@ class Corridor:
             ids = self.series.known(columns.series)
             if ids is None or not len(columns) or not all(map(principal.may_use, devices)):
                 return False
-            self.quota.take_readings(principal.key_id, len(columns))
-            self.quota.take_request(principal.key_id)
+            self.quota.take(principal.key_id, len(columns))
         except (Overloaded, QuotaExceeded) as error:
             reply(error)
             return True

@@ -66,6 +66,13 @@ class Quota:
         if self._limits.readings_per_s is not None and count:
             self._take(key_id, "readings", self._limits.readings_per_s, count)
 
+    def take(self, key_id: str, count: int) -> None:
+        """Take a request with so many readings, or nothing. Raises QuotaExceeded."""
+        if self._limits.requests_per_s is not None:
+            self._filled(key_id, "requests", self._limits.requests_per_s, 1)
+        self.take_readings(key_id, count)
+        self.take_request(key_id)
+
     def check(self, key_id: str) -> None:
         """Raises QuotaExceeded where not even one reading would pass: then its batch need not be read."""
         limits = self._limits

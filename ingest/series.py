@@ -128,6 +128,12 @@ class SeriesTable:
             for each in wanted:
                 each.waiters -= 1
         ids |= {key: each.found.result() for key, each in zip(missing, wanted, strict=True)}
+        # What another key may not make, which asked first, this one perhaps may.
+        refused = [
+            key for key, each in zip(missing, wanted, strict=True) if each.key_id != key_id and ids[key] == BEYOND
+        ]
+        if refused:
+            ids |= dict(zip(refused, (await self.resolve(refused, key_id)).tolist(), strict=True))
         return np.array([ids[key] for key in keys], np.int32)
 
     def _want(self, key: SeriesKey, key_id: str) -> _Wanted:

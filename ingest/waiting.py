@@ -107,4 +107,7 @@ class Queue:
 
     def refuse(self, error: SluiceError) -> None:
         """Give everything that waits the same answer."""
-        answer_all(self._waiting, error)
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            self.admission.leave(len(waiting.batch), waiting.batch.held)
+            waiting.answer(error)

@@ -94,7 +94,8 @@ class Deletion:
             done = len(series) < SERIES_AT_ONCE
             if done:
                 await connection.execute(_DELETE_DEVICE, device)
-                await connection.execute(audit.INSERT, *audit.row(by, Act.DEVICE_DELETE, device))
+            detail = {"series": len(series), "whole": done}
+            await connection.execute(audit.INSERT, *audit.row(by, Act.DEVICE_DELETE, device, detail))
             recorded = await self._endings.record(connection, ended)
         self._endings.committed(recorded)
         return done

@@ -36,15 +36,18 @@ YIELDS = asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.Uniq
 _CLOSE = (
     "UPDATE rollup_gate SET closed_us = greatest(closed_us, $1) RETURNING closed_us, pg_current_xact_id()::text AS by"
 )
-# Sessions that may still write by a snapshot from before transaction $1 was over: those with an older transaction, or
-# with a snapshot for which that one was not over. Numbers are compared by their distance, as `xid` has 32 bits.
-_EARLIER = """
+# Who writes reads the gate in the statement that gives his transaction its number, and keeps that snapshot no longer.
+# So first those are waited for who look by a snapshot for which the gate's transaction, $1, was not over; when none is
+# left, everybody who saw the old gate has his number, and those older than a new one are waited for. Numbers are
+# compared by their distance, as `xid` has 32 bits.
+_OTHERS = """
 SELECT count(*)
 FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type <> 'autovacuum worker'
-  AND ((backend_xid::text::bigint - $1) & 4294967295 >= 2147483648
-       OR (backend_xmin::text::bigint - $1 - 1) & 4294967295 >= 2147483648)
 """
+_LOOKING = _OTHERS + "AND (backend_xmin::text::bigint - $1 - 1) & 4294967295 >= 2147483648"
+_NEXT = "SELECT pg_current_xact_id()::text"  # of its own: a snapshot's xmax only tells what has ended
+_WRITING = _OTHERS + "AND (backend_xid::text::bigint - $1) & 4294967295 >= 2147483648"
 # A reading's partition is looked for anew each time, and what is wanted in order lies in order in an index.
 _SETTINGS = "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_sort = off"
 # The first statement of each transaction, so that its snapshot is not older than the last one's end.
@@ -96,6 +99,7 @@ class Roller:
     def __init__(self, pool: asyncpg.Pool, registry: CollectorRegistry | None, settings: RollupSettings) -> None:
         self._pool, self._settings = pool, settings
         self._closed, self._closed_by = 0, 0
+        self._before: int | None = None
         self._settled = False
         self._series_at_once = 50
         self._look_at = self._expire_at = self._drop_at = 0.0
@@ -123,9 +127,12 @@ class Roller:
         target = (now - round(self._settings.close_after_s * 1_000_000)) // HOUR_US * HOUR_US
         if target > self._closed:
             found: Any = await connection.fetchrow(_CLOSE, target)
-            self._closed, self._closed_by, self._settled = found["closed_us"], int(found["by"]), False
-        if not self._settled:
-            self._settled = await connection.fetchval(_EARLIER, self._closed_by & 0xFFFF_FFFF) == 0
+            self._closed, self._closed_by = found["closed_us"], int(found["by"])
+            self._before, self._settled = None, False
+        if self._before is None and await connection.fetchval(_LOOKING, self._closed_by & 0xFFFF_FFFF) == 0:
+            self._before = int(await connection.fetchval(_NEXT))
+        if self._before is not None and not self._settled:
+            self._settled = await connection.fetchval(_WRITING, self._before & 0xFFFF_FFFF) == 0
         return self._settled
 
     async def _work(self, connection: Connection, now: int, until: float) -> None:

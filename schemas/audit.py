@@ -33,6 +33,8 @@ class Act(StrEnum):
     SILENCE_END = "silence.end"
     DELIVERY_RETRY = "delivery.retry"
     DEVICE_DELETE = "device.delete"
+    RETENTION_KEEP = "retention.keep"
+    RETENTION_FORGET = "retention.forget"
 
 
 class Outcome(StrEnum):

@@ -27,6 +27,7 @@ from server.database import AWAY
 log = structlog.get_logger(__name__)
 
 ACQUIRE_S = 1.5
+SILENCE_S = 0.5  # after which what was known lately of a key goes on counting, while PostgreSQL is asked
 ASKING_S = 0.5  # for one of these; with the two that follow, still within the five seconds a request may take
 CACHED_S = 5.0  # a key is believed for so long: revoking one works within that on every worker (contract: 10 s)
 AWAY_S = 300.0  # and for so long while PostgreSQL is away, so that senders get the 503 they can act on, not a 401
@@ -99,6 +100,10 @@ class KeyRing:
         if task is None:
             task = self._looking[key_id] = asyncio.create_task(self._ask(key_id, stale), name="key")
             task.add_done_callback(lambda done: self._looked(key_id, done))
+        if stale is not None and self._monotonic() - stale.since < AWAY_S:
+            done, _ = await asyncio.wait({task}, timeout=SILENCE_S)
+            if not done:
+                return stale  # a silent PostgreSQL must not take the time in which a batch is answered
         return await asyncio.shield(task)
 
     def _looked(self, key_id: str, task: "asyncio.Task[_Cached]") -> None:
@@ -112,13 +117,16 @@ class KeyRing:
             async with _within(self._asking, ASKING_S), self._pool.acquire(timeout=ACQUIRE_S) as connection:
                 found = await connection.fetchrow(_FIND, [key_id])
         except AWAY as error:
+            now = self._monotonic()
             if stale is not None and now - stale.since < AWAY_S:
                 stale.checked = now - CACHED_S + ASK_AGAIN_S  # others need not wait for the same silence
                 return stale
             raise DatabaseAway from error
         cached = _cached(found, now)
         if len(self._cache) >= MAX_CACHED:
-            del self._cache[next(iter(self._cache))]
+            # Ids that nobody has go first: made up, they must not take the place of keys.
+            strange = (known for known, held in self._cache.items() if held.principal is None)
+            del self._cache[next(strange, None) or next(iter(self._cache))]
         self._cache[key_id] = cached
         return cached
 
@@ -139,6 +147,7 @@ class KeyRing:
             async with asyncio.timeout(REFRESH_WITHIN_S), self._pool.acquire(timeout=ACQUIRE_S) as connection:
                 found = {record["id"]: record for record in await connection.fetch(_FIND, list(old))}
         except AWAY:
+            now = self._monotonic()
             for cached in old.values():
                 if now - cached.since < AWAY_S:
                     cached.checked = now - REFRESH_S  # asked again at the next turn

@@ -104,7 +104,7 @@ class Settings(BaseSettings):
     farewell_s: Annotated[float, Field(ge=0, le=5)] = Field(
         default=1.0, description="At SIGTERM, for idle connections to send once more and be told to close."
     )
-    drain_s: Annotated[float, Field(gt=0)] = Field(default=8.0, description="For what is in flight at SIGTERM.")
+    drain_s: Annotated[float, Field(gt=0, le=7)] = Field(default=6.5, description="For what is in flight at SIGTERM.")
 
     @field_validator("flap_low")
     @classmethod

@@ -13,8 +13,10 @@ from query import storage
 from query.partitions import FORMS, Connection, partitions
 from query.rollup_partitions import tell
 from query.storage import Day
+from schemas import audit
 from schemas.names import name_fault
 from schemas.times import to_text
+from server.audit import at_the_terminal
 from server.reach import with_pool
 from server.settings import Settings
 
@@ -52,14 +54,30 @@ def keep(
         raise ValueError(f"no metric is called so: {fault}")
     if days > settings.retention_days:
         raise ValueError(f"nothing is kept longer than SLUICE_RETENTION_DAYS, {settings.retention_days}")
-    _ask(settings, lambda connection: connection.execute(_KEEP, metric, days))
+
+    async def remember(connection: Connection) -> None:
+        async with connection.transaction():
+            await connection.execute(_KEEP, metric, days)
+            row = audit.row(at_the_terminal(), audit.Act.RETENTION_KEEP, metric, {"days": days})
+            await connection.execute(audit.INSERT, *row)
+
+    _ask(settings, remember)
     typer.echo(f"readings of {metric} are kept for {days} days; packed ones that are older go within minutes")
 
 
 @app.command("forget")
 def forget(metric: Annotated[str, typer.Argument(help="The glob that was given to keep.")]) -> None:
     """Keep the readings of some metrics as long as all others again."""
-    if _ask(Settings(), lambda connection: connection.execute(_FORGET, metric)) == "DELETE 0":
+
+    async def strike(connection: Connection) -> bool:
+        async with connection.transaction():
+            found = await connection.execute(_FORGET, metric) != "DELETE 0"
+            if found:
+                row = audit.row(at_the_terminal(), audit.Act.RETENTION_FORGET, metric)
+                await connection.execute(audit.INSERT, *row)
+        return found
+
+    if not _ask(Settings(), strike):
         raise ValueError(f"nothing was said about {metric}; `sluice storage` shows what was")
     typer.echo(f"readings of {metric} are kept like all others")
 

@@ -39,23 +39,26 @@ MAX_FRAME_BYTES = 64 << 10  # of a WebSocket, from a client; larger ones close i
 class WorkerServer(uvicorn.Server):
     """uvicorn, but that winds the machine down before it closes connections."""
 
-    def __init__(self, config: uvicorn.Config, farewell_s: float) -> None:
+    def __init__(self, config: uvicorn.Config, farewell_s: float, drain_s: float) -> None:
         super().__init__(config)
-        self._farewell_s = farewell_s
+        self._farewell_s, self._drain_s = farewell_s, drain_s
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Called once SIGTERM or SIGINT was noticed. Whatever hangs, the process ends in time and says where."""
-        faulthandler.dump_traceback_later((self.config.timeout_graceful_shutdown or 0) + LAST_S, exit=True)
+        until = time.monotonic() + self._drain_s
+        faulthandler.dump_traceback_later(self._drain_s + LAST_S, exit=True)
         await self._stop_listening(sockets or [])
         machine: Machine | None = getattr(self.config.app.state, "machine", None)  # type: ignore[union-attr]
         if machine is not None:
             machine.bid_farewell()
             try:
-                async with asyncio.timeout(self.config.timeout_graceful_shutdown):
+                async with asyncio.timeout(self._drain_s):
                     await self._say_farewell()
                     await machine.wind_down()
             except TimeoutError:
                 log.warning("not everything in flight was answered in time")
+        # What uvicorn waits for now has what is left, so that this process ends before its supervisor kills it.
+        self.config.timeout_graceful_shutdown = max(0.1, until - time.monotonic())  # type: ignore[assignment]
         await super().shutdown(sockets)
 
     async def _stop_listening(self, sockets: list[socket.socket]) -> None:
@@ -111,14 +114,13 @@ def configure(settings: Settings) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=int(settings.drain_s),
         backlog=2_048,
     )
 
 
 async def serve(settings: Settings, listening: socket.socket, heartbeat: int | None) -> None:
     """Serve until SIGTERM or SIGINT."""
-    server = WorkerServer(configure(settings), settings.farewell_s)
+    server = WorkerServer(configure(settings), settings.farewell_s, settings.drain_s)
     gc.freeze()  # what was made until now stays for good
     gc.set_threshold(*CYCLES)
     beat = asyncio.create_task(_beat(heartbeat)) if heartbeat is not None else None

@@ -83,6 +83,28 @@ async def test_an_hour_is_not_rolled_up_before_who_began_earlier_has_ended(shelf
     assert (await shelf.buckets(-HOUR, 0, 3_600, source=Rolled()))[0]["count"] == 2
 
 
+async def test_who_saw_the_old_gate_while_it_was_moved_is_waited_for(shelf: Library) -> None:
+    """His number is younger than that of the transaction that moves it, and his snapshot is gone."""
+    await shelf.write([(0, -HOUR, 1.0)])
+    pool = shelf.shop.pool
+    hesitant, worker = Hesitant(), roller(pool, 0)
+    shelf.shop.lanes.insert(2, shelf.shop.lane(hesitant))
+    async with pool.acquire() as other, other.transaction():
+        moved: Any = await other.fetchrow(roller_module._CLOSE, NOW)
+        writing = asyncio.create_task(shelf.write([(0, -HOUR + 1, 2.0), (0, -HOUR + 2, 3.0)], lane=2))
+        await hesitant.there.wait()
+    worker._closed, worker._closed_by = moved["closed_us"], int(moved["by"])
+    for _ in range(3):
+        await worker.turn()
+    assert await pool.fetchval("SELECT rolled_us FROM rollup_progress") == 0
+    hesitant.go.set()
+    await writing
+    assert await marked(pool) == []
+    for _ in range(3):
+        await worker.turn()
+    assert (await shelf.buckets(-HOUR, 0, 3_600, source=Rolled()))[0]["count"] == 3
+
+
 async def test_a_snapshot_that_has_not_written_yet_is_waited_for_too(shelf: Library) -> None:
     await shelf.write([(0, -HOUR, 1.0)])
     pool = shelf.shop.pool
