@@ -22,6 +22,8 @@ CHUNK = 20_000  # readings read at a time: bounds memory, and the hold on the lo
 Check = Callable[[], None]
 """Raises once an answer has taken too long."""
 
+MAX_CELLS = 1_000_000  # of one answer before its series are merged: 100 MB, and a tenth of a second of the loop
+
 
 @dataclass(frozen=True, slots=True)
 class Grid:
@@ -76,9 +78,14 @@ async def buckets(
         raise Invalid([Fault(("query", "bucket_s"), "too_many_buckets", text)])
     check = reads.deadline()
     async with reads.connection() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
-        series = await find(connection, wanted)
-        cells = merge([await source.cells(connection, series_id, grid, check) for series_id in series] or [joined([])])
-    return encode(cells, aggregates)
+        parts, held = [joined([])], 0
+        for series_id in await find(connection, wanted):
+            parts.append(await source.cells(connection, series_id, grid, check))
+            held += len(parts[-1])
+            if held > MAX_CELLS:
+                text = f"more than {MAX_CELLS} buckets of single series: ask for longer ones, or for fewer labels"
+                raise Invalid([Fault(("query", "bucket_s"), "too_many_buckets", text)])
+    return encode(merge(parts), aggregates)
 
 
 def encode(cells: Cells, aggregates: Sequence[Aggregate]) -> bytes:

@@ -164,7 +164,8 @@ class Roller:
             if until <= first:
                 until, after = min(self._closed, first // DAY_US * DAY_US + DAY_US), 0
             series = [found[0] for found in await connection.fetch(_ALIVE, after, first, self._series_at_once)]
-            await self._roll(connection, series, first, until, progress, -1)
+            age_days = (now - first // DAY_US * DAY_US) // DAY_US - 1  # since its end
+            await self._roll(connection, series, first, until, progress, age_days)
             if len(series) < self._series_at_once:
                 await connection.execute(_PUT, until, 0, 0)
             else:

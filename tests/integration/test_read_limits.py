@@ -12,6 +12,7 @@ from query import buckets as buckets_module
 from query import stored
 from query.buckets import Grid, Raw, buckets
 from query.reads import Connection
+from schemas.errors import Invalid
 from schemas.queries import Aggregate
 from schemas.query_errors import QueryTooSlow, TooManyQueries
 from schemas.times import to_datetime
@@ -26,6 +27,16 @@ async def shelf(database: str) -> AsyncIterator[Library]:
     """A library of this test's own."""
     async with library(database) as made:
         yield made
+
+
+async def test_what_would_take_too_much_memory_is_refused(shelf: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    await shelf.write([(site, 60.0 * minute, 1.0) for site in range(2) for minute in range(6)])
+    monkeypatch.setattr(buckets_module, "MAX_CELLS", 12)
+    assert len(await shelf.buckets(0, 360, 60)) == 6
+    monkeypatch.setattr(buckets_module, "MAX_CELLS", 11)
+    with pytest.raises(Invalid) as caught:
+        await shelf.buckets(0, 360, 60)
+    assert [fault.code for fault in caught.value.faults] == ["too_many_buckets"]
 
 
 async def test_what_takes_too_long_is_given_up(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
