@@ -30,7 +30,12 @@ LONG_S, SHORT_S = 0.25, 0.1  # of one transaction: more, and the next one takes 
 MOST_SERIES = 1_000  # of one transaction
 MARKS_AT_ONCE = 2_000
 GRACE_S = 10.0  # from saying that cells have expired to dropping them: no answer takes as long
-YIELDS = asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.UniqueViolationError
+YIELDS = (
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.UniqueViolationError,
+    asyncpg.DuplicateTableError,
+)
 """Somebody else did the same, or deleted a device: it is tried again."""
 
 _CLOSE = (

@@ -37,6 +37,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
+@pytest.mark.alone
 async def test_up_on_an_empty_folder(demo: Up, http: aiohttp.ClientSession) -> None:
     """One long story, because a first start costs seconds."""
     await it_says_what_to_do_next(demo, http)

@@ -29,7 +29,7 @@ SEED = int(os.environ.get("SLUICE_FUZZ_SEED", random.SystemRandom().randrange(1 
 GROWTH_BYTES = 64 << 20
 AT_ONCE = 100
 """Inputs of one example, sent side by side."""
-SHORT, LONG = 8, 1_000
+SHORT, LONG = 4, 1_000
 """Examples; the long run has 100,000 inputs of each kind."""
 SETTINGS = {"head_s": "0.5", "receive_s": "0.3", "max_cached_series": "1000", "log_level": "error"}
 Try = Callable[[Site, bytes], Awaitable[str]]

@@ -21,7 +21,7 @@ from tests.conftest import Server, StartServer
 
 SEED = int(os.environ.get("SLUICE_FUZZ_SEED", random.SystemRandom().randrange(1 << 32)))
 GROWTH_BYTES = 64 << 20
-SHORT, LONG = 8, 400
+SHORT, LONG = 3, 400
 """Examples of each operation and mode."""
 
 
