@@ -25,6 +25,8 @@ class Act(StrEnum):
 
     KEY_CREATE = "key.create"
     KEY_REVOKE = "key.revoke"
+    SESSION_BEGIN = "session.begin"
+    SESSION_END = "session.end"
     RULE_CREATE = "rule.create"
     RULE_REPLACE = "rule.replace"
     RULE_DELETE = "rule.delete"

@@ -81,11 +81,21 @@ class Unauthorized(SluiceError):
         return {"WWW-Authenticate": 'Bearer realm="sluice"'}
 
 
+class TokenExpired(Unauthorized):
+    """This token has expired; get another one."""
+
+
 class Forbidden(SluiceError):
     """This key may not do that."""
 
     status = 403
     code = "forbidden"
+
+
+class CsrfMissing(Forbidden):
+    """A change that comes with the cookie of a session needs its 'csrf' in the header X-CSRF-Token."""
+
+    code = "csrf"
 
 
 class NotFound(SluiceError):
@@ -195,6 +205,13 @@ class TooManyFailures(SluiceError):
 
     def __init__(self, detail: str | None = None, *, retry_after: int = 1) -> None:
         super().__init__(detail, retry_after=retry_after)
+
+
+class TooManySessions(SluiceError):
+    """This key began too many sessions; use one of them, or wait."""
+
+    status = 429
+    code = "too_many_sessions"
 
 
 class Defect(SluiceError):

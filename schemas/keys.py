@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
@@ -35,6 +36,23 @@ class Principal:
     def may_use(self, device: str) -> bool:
         """Whether the key is bound to this device, or to none."""
         return self.device_glob is None or matches(self.device_glob, device)
+
+
+class Holder(NamedTuple):
+    """What lets somebody in for a while: a key, or a session of it, that may end meanwhile."""
+
+    key_id: str
+    session: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Who was let in, by what, and for how long."""
+
+    principal: Principal
+    holder: Holder
+    ttl_s: float | None = None
+    """Seconds until it has to be renewed; None: no need."""
 
 
 class KeyRequest(BaseModel):

@@ -46,21 +46,21 @@ from ingest.series import SeriesTable
 from ingest.writer import Writer, WriterLimits
 from query import api as query_api
 from query.desk import ReadingRoom
-from server import audit_api, keys_api, manual, openapi, pages, problems
+from server import audit_api, keys_api, manual, openapi, pages, problems, sessions_api
 from server import health as health_api
 from server.audit import AuditTrail
 from server.audit_api import AuditDesk
-from server.auth import Failures, Gate
 from server.database import open_pool
 from server.edge import MAX_JSON_BYTES, Edge
+from server.entrance import Entrance
 from server.guard import guarded
 from server.health import Health
 from server.keeping import keeping
-from server.keys import KeyRing
 from server.keys_api import KeyDesk
 from server.machine import Machine
 from server.metrics import LiveMetrics
 from server.reading import open_reading_room
+from server.sessions_api import SessionDesk
 from server.settings import Settings
 from server.tasks import Tasks
 
@@ -78,6 +78,7 @@ class State(TypedDict):
     previewer: Previewer
     reading_room: ReadingRoom
     keys: KeyDesk
+    sessions: SessionDesk
     audit: AuditDesk
     health: Health
     live: Callable[[WebSocket], Awaitable[None]]
@@ -95,8 +96,8 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
         pool = await open_pool(settings)
         stack.callback(pool.terminate)
         registry = CollectorRegistry()
-        keys = KeyRing(pool, time.monotonic, now_us)
-        gate = Gate(keys.authenticate, Failures(time.monotonic, registry))
+        entrance = Entrance(pool, registry, settings, now_us)
+        keys, gate = entrance.keys, entrance.gate
 
         # Events: from the engine to every dashboard of every node.
         bus = Bus(settings.redis, settings.redis_prefix)
@@ -131,6 +132,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
                 "silences": silences.tick,
                 "webhooks": webhooks.tick,
                 "audit": trail.prune,
+                "sessions": entrance.sessions.prune,
                 **keeping(pool, registry, settings),
             },
         )
@@ -180,8 +182,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             ("writer", writer.run()),
             ("partitions", partitions.run()),
             ("devices", devices.run()),
-            ("keys", keys.run()),
-            ("fresh-keys", keys.keep_fresh()),
+            *entrance.tasks().items(),
             ("live-metrics", LiveMetrics(registry, connections, bus, feed, series, intake).run()),
         ):
             tasks.start(name, work)
@@ -194,12 +195,13 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             previewer=Previewer(pool),
             reading_room=await open_reading_room(stack, settings, registry, gate, pool, endings),
             keys=KeyDesk(gate, keys),
+            sessions=entrance.desk,
             audit=AuditDesk(gate, trail),
             health=health,
-            live=make_endpoint(connections, feed, gate.connect, version=VERSION, origins=settings.origins),
+            live=make_endpoint(connections, feed, entrance.connect, version=VERSION, origins=settings.origins),
         )
         await devices.write()
-        await keys.write_used()
+        await entrance.close()
 
 
 def _webhooks(settings: Settings, pool: asyncpg.Pool, registry: CollectorRegistry) -> Webhooks:
@@ -229,10 +231,11 @@ def create_app(settings: Settings) -> FastAPI:
         preview_api.router,
         query_api.router,
         keys_api.router,
+        sessions_api.router,
         audit_api.router,
     ):
         app.include_router(router, max_body_size=MAX_JSON_BYTES)
-        guarded(app.router.routes[-1])
+        guarded(app.router.routes[-1], cookies=True)
     app.include_router(health_api.router, max_body_size=MAX_JSON_BYTES)
     app.router.routes.extend([WebSocketRoute("/ws", live), *pages.routes()])
     app.add_middleware(Edge)

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import hmac
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -9,15 +10,20 @@ from prometheus_client import CollectorRegistry, Counter
 from starlette.requests import HTTPConnection
 
 from schemas.audit import Actor
-from schemas.errors import Forbidden, TooManyFailures, Unauthorized
+from schemas.errors import CsrfMissing, Forbidden, TooManyFailures, Unauthorized
 from schemas.keys import Principal, Scope
+from server.bucket import Bucket
+from server.sessions import Session, csrf_of
 
 log = structlog.get_logger(__name__)
 
 BURST = 100  # wrong keys from one address that are answered 401 at once; a gateway may carry many devices
 TELL_S = 10.0  # between two lines in the log about wrong keys
 _FOUND = "sluice.principal"  # where a request's scope keeps it
-MAX_ADDRESSES = 10_000  # remembered by one worker; beyond them the one that failed longest ago is forgotten
+_SESSION = "sluice.session"
+COOKIE = "sluice_session"
+HARMLESS = {"GET", "HEAD"}  # change nothing, so that they may come from anywhere
+Recognise = Callable[[str], Awaitable[tuple[Session, Principal]]]
 
 
 def presented_key(connection: HTTPConnection) -> str:
@@ -40,12 +46,19 @@ def presented_key(connection: HTTPConnection) -> str:
     raise Unauthorized
 
 
+def presented_cookie(connection: HTTPConnection) -> str | None:
+    """The session's cookie, if that is what the request relies on: a key in a header wins over it."""
+    if "authorization" in connection.headers or "x-api-key" in connection.headers:
+        return None
+    return connection.cookies.get(COOKIE)
+
+
 class Failures:
     """Wrong keys: counted, told of in the log, and bounded by their address: so many at once, then one a second."""
 
     def __init__(self, monotonic: Callable[[], float], registry: CollectorRegistry | None = None) -> None:
         self._monotonic = monotonic
-        self._until: dict[str, float] = {}  # seconds of the clock at which an address has a clean slate again
+        self._bucket = Bucket(monotonic, BURST)
         text = "Requests, and connections to /ws, without a valid key."
         self._counted = Counter("sluice_auth_failures", text, ["door"], registry=registry)
         self._untold = 0
@@ -61,36 +74,41 @@ class Failures:
 
     def note(self, address: str) -> None:
         """One more. Raises TooManyFailures beyond `BURST`."""
-        now = self._monotonic()
-        owed = max(0.0, self._until.get(address, now) - now)
-        if owed + 1 > BURST:
-            raise TooManyFailures
-        self._until.pop(address, None)
-        if len(self._until) >= MAX_ADDRESSES:
-            del self._until[next(iter(self._until))]
-        self._until[address] = now + owed + 1
+        if (wait_s := self._bucket.take(address)) > 0:
+            raise TooManyFailures(retry_after=wait_s)
 
 
 class Gate:
-    """Lets a request in that presents a key with the scope it needs."""
+    """Lets a request in that presents a key, or the cookie of a session, with the scope it needs."""
 
-    def __init__(self, authenticate: Callable[[str], Awaitable[Principal]], failures: Failures) -> None:
-        self._authenticate, self._failures = authenticate, failures
+    def __init__(
+        self,
+        authenticate: Callable[[str], Awaitable[Principal]],
+        failures: Failures,
+        recognise: Recognise | None = None,
+    ) -> None:
+        self._authenticate, self._failures, self._recognise = authenticate, failures, recognise
 
-    async def __call__(self, connection: HTTPConnection, scope: Scope) -> Principal:
+    async def __call__(self, connection: HTTPConnection, scope: Scope, *, cookies: bool = False) -> Principal:
         """Who makes the request. Raises what `identify` raises, and Forbidden where the key lacks the scope."""
-        principal = connection.scope.get(_FOUND) or await self.identify(connection)
+        principal = connection.scope.get(_FOUND) or await self.identify(connection, cookies=cookies)
         if not principal.has(scope):
             raise Forbidden(f"this key lacks the scope '{scope.value}'")
         return principal
 
-    async def identify(self, connection: HTTPConnection) -> Principal:
-        """Who makes the request, whatever they may do. A valid key never counts as a failure.
+    async def identify(self, connection: HTTPConnection, *, cookies: bool = False) -> Principal:
+        """Who makes the request, whatever they may do; with `cookies`, also by that of a session, if there is no key.
 
-        Raises Unauthorized, TooManyFailures, or DatabaseAway.
+        A valid key never counts as a failure. Raises Unauthorized, TooManyFailures, DatabaseAway; and CsrfMissing,
+        since a browser sends a cookie along with whatever a page of another site has it send.
         """
+        cookie = presented_cookie(connection) if cookies else None
         try:
-            principal = await self._authenticate(presented_key(connection))
+            if cookie is None or self._recognise is None:
+                principal = await self._authenticate(presented_key(connection))
+            else:
+                session, principal = await self._recognise(cookie)
+                connection.scope[_SESSION] = session, cookie
         except Unauthorized:
             address = connection.client.host if connection.client else ""
             self._failures.count("http", address)
@@ -98,15 +116,23 @@ class Gate:
             raise
         connection.scope[_FOUND] = principal
         connection.state.actor = _actor(connection, principal)
+        if cookie is not None and connection.scope["method"] not in HARMLESS:
+            told = connection.headers.get("x-csrf-token", "")
+            if not hmac.compare_digest(told.encode(), csrf_of(cookie).encode()):
+                raise CsrfMissing
         return principal
 
-    async def connect(self, token: str) -> Principal:
-        """Who connects to `/ws` with this token. Raises what the ring raises; whoever is refused is hung up on."""
-        try:
-            return await self._authenticate(token)
-        except Unauthorized:
-            self._failures.count("ws", "")
-            raise
+
+def principal_of(connection: HTTPConnection) -> Principal:
+    """Who makes a request that the guard let in."""
+    principal: Principal = connection.scope[_FOUND]
+    return principal
+
+
+def session_of(connection: HTTPConnection) -> tuple[Session, str] | None:
+    """The session by which a request was let in, and its cookie; None where that was a key."""
+    found: tuple[Session, str] | None = connection.scope.get(_SESSION)
+    return found
 
 
 def _actor(connection: HTTPConnection, principal: Principal) -> Actor:

@@ -12,13 +12,13 @@ from starlette.types import Receive, Scope, Send
 from server.keys_api import KeyDesk
 
 
-def guarded(route: BaseRoute) -> None:
-    """Have a route, or a whole router that was included, ask for a key first."""
+def guarded(route: BaseRoute, *, cookies: bool = False) -> None:
+    """Have a route, or a whole router that was included, ask for a key first; with `cookies`, or for a session."""
     enter = route.handle
 
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
         desk: KeyDesk = scope["state"]["keys"]
-        await desk.gate.identify(Request(scope))
+        await desk.gate.identify(Request(scope), cookies=cookies)
         await enter(scope, receive, send)
 
     route.handle = handle  # type: ignore[method-assign]

@@ -82,7 +82,7 @@ async def readyz(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Prometheus' text format, summed over all workers of this node."""
     health: Health = request.state.health
-    await health.gate(request, Scope.READ)
+    await health.gate(request, Scope.READ, cookies=True)
     registry = health.registry
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()

@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _SCHEMES = {"postgres", "postgresql", "redis", "rediss", "unix"}
+MIN_TOKEN_KEY_CHARS = 32
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]*\]|[^:\[\]]*)(:\d*)?")
 
 
@@ -68,6 +69,14 @@ class Settings(BaseSettings):
     allowed_origins: str = Field(
         default="", description="Besides our own: of pages that may use the cookie on /ws; separated by commas."
     )
+    session_idle_s: Annotated[int, Field(ge=1)] = Field(
+        default=43_200, description="A browser's session ends after so long without use."
+    )
+    session_max_s: Annotated[int, Field(ge=1)] = Field(default=604_800, description="And after so long in any case.")
+    token_ttl_s: Annotated[int, Field(ge=1, le=900)] = Field(default=600, description="Life of a token for /ws.")
+    token_key: SecretStr | None = Field(
+        default=None, description="Signs these; without it one is made and kept. Two with a comma: NEW,OLD."
+    )
     max_cached_series: Annotated[int, Field(ge=1_000)] = Field(default=1_000_000, description="Of one worker.")
     max_series_per_key: Annotated[int, Field(ge=1)] = Field(
         default=1_000_000, description="That a key has made and that still exist."
@@ -113,6 +122,13 @@ class Settings(BaseSettings):
             raise ValueError("must not be greater than SLUICE_FLAP_HIGH")
         return low
 
+    @field_validator("token_key")
+    @classmethod
+    def _long(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and min(map(len, value.get_secret_value().split(","))) < MIN_TOKEN_KEY_CHARS:
+            raise ValueError(f"a key that signs needs at least {MIN_TOKEN_KEY_CHARS} characters")
+        return value
+
     @field_validator("database_url", "redis_url")
     @classmethod
     def _readable(cls, value: SecretStr | None) -> SecretStr | None:
@@ -134,6 +150,13 @@ class Settings(BaseSettings):
         if self.redis_url is None:
             raise ValueError("SLUICE_REDIS_URL is not set; `sluice up` starts a Valkey of its own")
         return self.redis_url.get_secret_value()
+
+    @property
+    def token_keys(self) -> list[bytes]:
+        """What signs tokens, the newest first; none where that is kept in PostgreSQL."""
+        return (
+            [] if self.token_key is None else [each.encode() for each in self.token_key.get_secret_value().split(",")]
+        )
 
     @property
     def origins(self) -> frozenset[str]:

@@ -13,7 +13,8 @@ import pytest
 
 from schemas.errors import DatabaseAway, Unauthorized
 from schemas.keys import KeyRequest, Scope
-from server.keys import AWAY_S, CACHED_S, KeyRing
+from server.keys import KeyRing
+from server.recall import AWAY_S, CACHED_S
 from tests.conftest import Server
 
 REVOKED_S = 10.0  # the contract's: a revoked key works no longer than that on any worker

@@ -7,7 +7,8 @@ from structlog.testing import capture_logs
 
 from schemas.errors import TooManyFailures, Unauthorized
 from schemas.keys import Principal, Scope
-from server.auth import BURST, MAX_ADDRESSES, TELL_S, Failures, Gate
+from server.auth import BURST, TELL_S, Failures, Gate
+from server.bucket import MAX_NAMES, Bucket
 
 PRINCIPAL = Principal("id", "name", frozenset({Scope.READ}))
 
@@ -51,23 +52,22 @@ async def test_a_flood_of_wrong_keys_is_429_and_a_valid_key_never() -> None:
         await gate(request("bad"), Scope.READ)
 
 
-def test_addresses_remembered_are_bounded() -> None:
-    failures = Failures(Clock())
-    for number in range(MAX_ADDRESSES + 10):
-        failures.note(str(number))
-    assert len(failures._until) == MAX_ADDRESSES
+def test_names_remembered_are_bounded() -> None:
+    bucket = Bucket(Clock(), BURST)
+    for number in range(MAX_NAMES + 10):
+        assert bucket.take(str(number)) == 0
+    assert len(bucket) == MAX_NAMES
 
 
 async def test_every_failure_is_counted_and_a_flood_of_them_is_one_line_in_the_log() -> None:
     clock, registry = Clock(), CollectorRegistry()
-    gate = Gate(authenticate, Failures(clock, registry))
+    failures = Failures(clock, registry)
+    gate = Gate(authenticate, failures)
     with capture_logs() as lines:
         for number in range(50):
             with pytest.raises(Unauthorized):
                 await gate(request("bad", f"10.0.0.{number}"), Scope.READ)
-            with pytest.raises(Unauthorized):
-                await gate.connect("bad")
-        assert (await gate.connect("good")).name == "name"
+            failures.count("ws", "")
         assert [line["count"] for line in lines] == [1]
         clock.now += TELL_S
         with pytest.raises(Unauthorized):

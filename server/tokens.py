@@ -1,0 +1,117 @@
+"""Tokens for `/ws`: JWTs that live for minutes, for clients that shall not hold a key. They die with what made them."""
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import asyncpg
+import jwt
+
+from schemas.errors import DatabaseAway, TokenExpired, Unauthorized
+from schemas.keys import Holder
+from server.database import AWAY
+
+ACQUIRE_S = 1.5
+ALGORITHM = "HS256"  # the only one, whatever a token says of itself
+AUDIENCE = "sluice/ws"
+CLAIMS = ["aud", "exp", "iat", "jti", "sub"]
+MAX_CHARS = 2_048
+RELOAD_S = 30.0  # after which a worker learns of a new secret, if no token signed by it comes before
+RELOAD_AGAIN_S = 1.0  # between two looks for a secret that nobody may have
+_SECRETS = "SELECT secret FROM token_keys ORDER BY id DESC LIMIT 2"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token and its end."""
+
+    text: str
+    expires_s: int
+    """Seconds since the Unix epoch."""
+    ttl_s: int
+
+
+class TokenKeys:
+    """The secrets that sign, the newest first: from a setting, or shared by all workers and nodes in PostgreSQL."""
+
+    def __init__(self, pool: asyncpg.Pool, monotonic: Callable[[], float], fixed: Sequence[bytes] = ()) -> None:
+        self._pool, self._monotonic, self._fixed = pool, monotonic, bool(fixed)
+        self._secrets = {_kid(secret): secret for secret in fixed}
+        self._loaded_at = -RELOAD_S
+        self._loading = asyncio.Lock()
+
+    async def newest(self) -> tuple[str, bytes]:
+        """The one that signs, and its name. Raises DatabaseAway where none is known yet."""
+        await self._load(RELOAD_S)
+        return next(iter(self._secrets.items()))
+
+    async def of(self, kid: object) -> bytes | None:
+        """The secret of that name, if it is one of the two that count. Raises DatabaseAway where none is known yet."""
+        await self._load(RELOAD_S if kid in self._secrets else RELOAD_AGAIN_S)
+        return self._secrets.get(kid) if isinstance(kid, str) else None
+
+    async def _load(self, after_s: float) -> None:
+        if self._fixed:
+            return
+        async with self._loading:
+            if self._secrets and self._monotonic() - self._loaded_at < after_s:
+                return
+            try:
+                async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
+                    found = await connection.fetch(_SECRETS)
+            except AWAY as error:
+                if not self._secrets:
+                    raise DatabaseAway from error
+            else:
+                self._secrets = {_kid(record["secret"]): record["secret"] for record in found}
+            self._loaded_at = self._monotonic()
+
+
+class Tokens:
+    """Signs tokens, and reads them."""
+
+    def __init__(self, keys: TokenKeys, clock_us: Callable[[], int], *, ttl_s: int) -> None:
+        self._keys, self._clock_us, self._ttl_s = keys, clock_us, ttl_s
+
+    async def sign(self, holder: Holder, key_expires_us: int | None) -> Token:
+        """A token of this holder, that never outlives the key. Raises DatabaseAway."""
+        kid, secret = await self._keys.newest()
+        now = self._clock_us() // 1_000_000
+        expires = now + self._ttl_s
+        if key_expires_us is not None:
+            expires = min(expires, key_expires_us // 1_000_000)
+        claims = {"aud": AUDIENCE, "sub": holder.key_id, "iat": now, "exp": expires, "jti": secrets.token_urlsafe(12)}
+        if holder.session is not None:
+            claims["sid"] = holder.session
+        return Token(jwt.encode(claims, secret, ALGORITHM, headers={"kid": kid}), expires, max(0, expires - now))
+
+    async def read(self, token: str) -> tuple[Holder, float]:
+        """Whose token it is, and for how many seconds more. Raises TokenExpired, Unauthorized, DatabaseAway.
+
+        Whether its holder still may come in is not looked at here.
+        """
+        if len(token) > MAX_CHARS:
+            raise Unauthorized
+        try:
+            secret = await self._keys.of(jwt.get_unverified_header(token).get("kid"))
+            if secret is None:
+                raise Unauthorized
+            claims = jwt.decode(
+                token,
+                secret,
+                algorithms=[ALGORITHM],
+                audience=AUDIENCE,
+                # The clocks of nodes differ by moments: when it was made, we need not believe.
+                options={"require": CLAIMS, "verify_iat": False},
+            )
+        except jwt.ExpiredSignatureError:
+            raise TokenExpired from None
+        except jwt.InvalidTokenError:
+            raise Unauthorized from None
+        return Holder(claims["sub"], claims.get("sid")), claims["exp"] - self._clock_us() / 1_000_000
+
+
+def _kid(secret: bytes) -> str:
+    return hashlib.sha256(b"sluice kid" + secret).hexdigest()[:16]
