@@ -177,7 +177,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             ("feed", feed.run()),
             ("rules", rules.run()),
             ("evaluator", evaluator.run()),
-            ("connections", connections.run(keys.authenticate)),
+            ("connections", connections.run(entrance.sessions.standing)),
             ("readings", readings.run()),
             ("writer", writer.run()),
             ("partitions", partitions.run()),
@@ -198,7 +198,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             sessions=entrance.desk,
             audit=AuditDesk(gate, trail),
             health=health,
-            live=make_endpoint(connections, feed, entrance.connect, version=VERSION, origins=settings.origins),
+            live=make_endpoint(connections, feed, entrance.admit, version=VERSION, origins=settings.origins),
         )
         await devices.write()
         await entrance.close()

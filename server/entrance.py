@@ -6,10 +6,11 @@ from typing import Any
 
 import asyncpg
 from prometheus_client import CollectorRegistry
+from starlette.requests import HTTPConnection
 
-from schemas.errors import Unauthorized
-from schemas.keys import Principal
-from server.auth import Failures, Gate
+from schemas.errors import TokenExpired, Unauthorized
+from schemas.keys import Admission, Holder
+from server.auth import COOKIE, Failures, Gate
 from server.keys import KeyRing
 from server.sessions import Sessions
 from server.sessions_api import SessionDesk
@@ -34,13 +35,29 @@ class Entrance:
         https = settings.external_url.lower().startswith("https://")
         self.desk = SessionDesk(self.keys, self.gate, self.sessions, self._tokens, https, most_s)
 
-    async def connect(self, token: str) -> Principal:
-        """Who connects to `/ws` with this token. Raises what the ring raises; whoever is refused is hung up on."""
+    async def admit(self, handshake: HTTPConnection, credential: str) -> Admission:
+        """Who connects to `/ws` with a key or a token, or with nothing but the cookie of the handshake.
+
+        Whose page that cookie came from was looked at before. Raises TokenExpired, Unauthorized, DatabaseAway; whoever
+        is refused is hung up on, so failures are counted but not bounded.
+        """
         try:
-            return await self.keys.authenticate(token)
-        except Unauthorized:
-            self._failures.count("ws", "")
+            return await self._admit(handshake, credential)
+        except TokenExpired:
             raise
+        except Unauthorized:
+            self._failures.count("ws", handshake.client.host if handshake.client else "")
+            raise
+
+    async def _admit(self, handshake: HTTPConnection, credential: str) -> Admission:
+        if not credential:
+            session, principal = await self.sessions.recognise(handshake.cookies.get(COOKIE, ""))
+            return Admission(principal, Holder(principal.key_id, session.id))
+        if credential.count(".") == 2:  # a JWT; no key has a dot
+            holder, ttl_s = await self._tokens.read(credential)
+            return Admission(await self.sessions.standing(holder), holder, ttl_s)
+        principal = await self.keys.authenticate(credential)
+        return Admission(principal, Holder(principal.key_id))
 
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """What has to run, by name."""

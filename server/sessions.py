@@ -128,7 +128,7 @@ class Sessions:
         return cookie, _session(found)
 
     async def recognise(self, cookie: str) -> tuple[Session, Principal]:
-        """Whose session a cookie is. Raises Unauthorized, the same for every reason; DatabaseAway if nobody can tell."""
+        """Whose session a cookie is. Raises Unauthorized, whatever the reason; DatabaseAway if nobody can tell."""
         if not _COOKIE.fullmatch(cookie):
             raise Unauthorized
         return await self._in_force(_name(cookie))

@@ -38,34 +38,35 @@ class TokenKeys:
 
     def __init__(self, pool: asyncpg.Pool, monotonic: Callable[[], float], fixed: Sequence[bytes] = ()) -> None:
         self._pool, self._monotonic, self._fixed = pool, monotonic, bool(fixed)
-        self._secrets = {_kid(secret): secret for secret in fixed}
+        self.held = {kid_of(secret): secret for secret in fixed}
+        """Secrets by name, the newest first."""
         self._loaded_at = -RELOAD_S
         self._loading = asyncio.Lock()
 
     async def newest(self) -> tuple[str, bytes]:
         """The one that signs, and its name. Raises DatabaseAway where none is known yet."""
         await self._load(RELOAD_S)
-        return next(iter(self._secrets.items()))
+        return next(iter(self.held.items()))
 
     async def of(self, kid: object) -> bytes | None:
         """The secret of that name, if it is one of the two that count. Raises DatabaseAway where none is known yet."""
-        await self._load(RELOAD_S if kid in self._secrets else RELOAD_AGAIN_S)
-        return self._secrets.get(kid) if isinstance(kid, str) else None
+        await self._load(RELOAD_S if kid in self.held else RELOAD_AGAIN_S)
+        return self.held.get(kid) if isinstance(kid, str) else None
 
     async def _load(self, after_s: float) -> None:
         if self._fixed:
             return
         async with self._loading:
-            if self._secrets and self._monotonic() - self._loaded_at < after_s:
+            if self.held and self._monotonic() - self._loaded_at < after_s:
                 return
             try:
                 async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
                     found = await connection.fetch(_SECRETS)
             except AWAY as error:
-                if not self._secrets:
+                if not self.held:
                     raise DatabaseAway from error
             else:
-                self._secrets = {_kid(record["secret"]): record["secret"] for record in found}
+                self.held = {kid_of(record["secret"]): record["secret"] for record in found}
             self._loaded_at = self._monotonic()
 
 
@@ -113,5 +114,6 @@ class Tokens:
         return Holder(claims["sub"], claims.get("sid")), claims["exp"] - self._clock_us() / 1_000_000
 
 
-def _kid(secret: bytes) -> str:
+def kid_of(secret: bytes) -> str:
+    """The name of a secret, in the header of what it signs."""
     return hashlib.sha256(b"sluice kid" + secret).hexdigest()[:16]

@@ -12,6 +12,7 @@ import structlog
 from alerts.live import protocol
 from alerts.live.limits import Limits
 from alerts.live.protocol import Disconnect
+from schemas.keys import Holder
 
 if TYPE_CHECKING:
     from alerts.live.viewer import Viewer
@@ -47,8 +48,10 @@ class Connection:
 
     def __init__(self, limits: Limits, on_close: Callable[[], None], write: Write | None = None) -> None:
         self.id = str(uuid.uuid4())
-        self.token = ""
-        """What it connected with; empty before."""
+        self.holder: Holder | None = None
+        """What let it in; None before."""
+        self.expires_at: float | None = None
+        """Loop seconds at which its token expires; None where it has none that does."""
         self.subscriptions: dict[str, Subscription] = {}
         """Those that have a place in the sequence of events, by channel."""
         self.viewers: dict[str, Viewer] = {}

@@ -14,15 +14,15 @@ from alerts.live.readings import READINGS, Readings
 from alerts.live.viewer import Viewer
 from schemas.errors import Forbidden, SluiceError, Unauthorized
 from schemas.events import Event
-from schemas.keys import Principal, Scope
+from schemas.keys import Holder, Principal, Scope
 
 log = structlog.get_logger(__name__)
 
 ALERTS = "alerts"
 DEVICE_ALERTS = "alerts:"
 
-Authenticate = Callable[[str], Awaitable[Principal]]
-"""Token to principal; raises a `SluiceError`, Unauthorized for every token that is not valid (any more)."""
+Standing = Callable[[Holder], Awaitable[Principal]]
+"""Who holds what let a client in; raises a `SluiceError`, Unauthorized where that is not valid any more."""
 
 
 class ConnectionManager:
@@ -141,18 +141,25 @@ class ConnectionManager:
         """Wait until no connection is left: at most `Limits.close_s` after `close_all`."""
         await self._empty.wait()
 
-    async def run(self, authenticate: Authenticate) -> None:
-        """Close whose key stopped being valid, and who takes no bytes, for ever."""
+    async def run(self, standing: Standing) -> None:
+        """Close whose key or session ended, whose token expired, and who takes no bytes, for ever."""
         while True:
             await asyncio.sleep(self.limits.recheck_s)
-            self._close_stalled(asyncio.get_running_loop().time())
+            now = asyncio.get_running_loop().time()
+            self._close_stalled(now)
+            self._close_expired(now)
             # One look per key, not per connection; all at once, as each may wait for a PostgreSQL that is away.
-            tokens = list({connection.token for connection in self.connections if connection.token})
-            valid = await asyncio.gather(*(_still_valid(authenticate, token) for token in tokens))
-            over = {token for token, is_valid in zip(tokens, valid, strict=True) if not is_valid}
+            holders = list({connection.holder for connection in self.connections if connection.holder})
+            valid = await asyncio.gather(*(_still_valid(standing, holder) for holder in holders))
+            over = {holder for holder, is_valid in zip(holders, valid, strict=True) if not is_valid}
             for connection in self.connections:
-                if connection.token in over:
+                if connection.holder in over:
                     connection.close(protocol.INVALID_TOKEN)
+
+    def _close_expired(self, now: float) -> None:
+        for connection in self.connections:
+            if connection.expires_at is not None and now - connection.expires_at > self.limits.expired_s:
+                connection.close(protocol.EXPIRED)
 
     def _close_stalled(self, now: float) -> None:
         for connection in self.connections:
@@ -161,9 +168,9 @@ class ConnectionManager:
                 connection.close(protocol.SLOW)
 
 
-async def _still_valid(authenticate: Authenticate, token: str) -> bool:
+async def _still_valid(standing: Standing, holder: Holder) -> bool:
     try:
-        return (await authenticate(token)).has(Scope.READ)
+        return (await standing(holder)).has(Scope.READ)
     except (Unauthorized, Forbidden):
         return False
     except SluiceError:

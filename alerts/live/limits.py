@@ -16,6 +16,8 @@ class Limits:
     recheck_s: float = 2.0
     """Between two looks at whether a key in use still is a valid one. A worker believes a key for another five seconds,
     and both together have to be well below the ten that are promised."""
+    expired_s: float = 25.0
+    """From the end of a token to closing its connection: the SDKs ask for another one at that moment, not before."""
     stall_s: float = 5.0
     """A frame the socket does not take for so long makes its client slow, too. Looked at every `recheck_s`."""
     close_s: float = 5.0

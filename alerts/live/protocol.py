@@ -6,21 +6,12 @@ Only what Sluice speaks of it; fields and flags it does not know are ignored. Ev
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic_core import from_json
 
+from alerts.live.commands import Command, Connect, Ping, Pong, Refresh, Refused, ReplyError, Subscribe, Unsubscribe
 from schemas.events import Event
-
-
-class ReplyError(NamedTuple):
-    """Why a command failed. `temporary`: the SDKs try it again by themselves."""
-
-    code: int
-    message: str
-    temporary: bool = False
-
 
 INTERNAL = ReplyError(100, "internal server error", temporary=True)
 PERMISSION_DENIED = ReplyError(103, "permission denied")
@@ -29,6 +20,7 @@ ALREADY_SUBSCRIBED = ReplyError(105, "already subscribed")
 LIMIT_EXCEEDED = ReplyError(106, "limit exceeded")
 BAD_REQUEST = ReplyError(107, "bad request")
 NOT_AVAILABLE = ReplyError(108, "not available")
+TOKEN_EXPIRED = ReplyError(109, "token expired")
 
 
 class Disconnect(NamedTuple):
@@ -41,6 +33,7 @@ class Disconnect(NamedTuple):
 CONNECTION_CLOSED = Disconnect(3000, "connection closed")
 SHUTDOWN = Disconnect(3001, "shutdown: reconnect")
 SERVER_ERROR = Disconnect(3004, "internal server error")
+EXPIRED = Disconnect(3005, "connection expired")
 SLOW = Disconnect(3008, "slow")
 INSUFFICIENT_STATE = Disconnect(3010, "insufficient state: reconnect")
 NO_PONG = Disconnect(3012, "no pong")
@@ -49,61 +42,8 @@ BAD_REQUESTS = Disconnect(3501, "bad request")
 STALE = Disconnect(3502, "stale: no connect command in time")
 
 
-@dataclass(frozen=True, slots=True)
-class Connect:
-    """The first command of every connection."""
-
-    id: int
-    token: str
-
-
-@dataclass(frozen=True, slots=True)
-class Subscribe:
-    """Begin, or with `recover` go on after (`epoch`, `offset`), to receive a channel."""
-
-    id: int
-    channel: str
-    recover: bool
-    epoch: str
-    offset: int
-    data: object = None
-    """What the client wishes, as JSON has it; which of that may be had, the channel decides."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unsubscribe:
-    """Receive a channel no more."""
-
-    id: int
-    channel: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ping:
-    """A client that wants to know whether we are there (the SDKs never ask)."""
-
-    id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Pong:
-    """The answer to our ping: an empty object."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A command that is answered with an error whatever the state; `malformed` ones are counted against the client."""
-
-    id: int
-    """0 where none could be read."""
-    error: ReplyError
-    malformed: bool
-
-
-Command = Connect | Subscribe | Unsubscribe | Ping | Pong | Refused
-
 # What Centrifugo offers and Sluice does not: a dashboard only listens, and its history is `recover`.
-UNAVAILABLE = frozenset(("publish", "presence", "presence_stats", "history", "send", "rpc", "refresh", "sub_refresh"))
+UNAVAILABLE = frozenset(("publish", "presence", "presence_stats", "history", "send", "rpc", "sub_refresh"))
 
 
 FieldT = TypeVar("FieldT", str, int, bool)
@@ -142,8 +82,9 @@ def _parse_line(line: str) -> Command:
 
 
 def _parse_command(number: int, message: dict[str, Any]) -> Command:
-    if "connect" in message:
-        return Connect(number, _field(_body(message, "connect"), "token", ""))
+    for name, kind in (("connect", Connect), ("refresh", Refresh)):
+        if name in message:
+            return kind(number, _field(_body(message, name), "token", ""))
     if "subscribe" in message:
         body = _body(message, "subscribe")
         return Subscribe(
@@ -209,9 +150,22 @@ def push(channel: str, publication: str) -> str:
     return f'{{"push":{{"channel":{json.dumps(channel)},"pub":{publication}}}}}'
 
 
-def connected(number: int, client: str, version: str, ping_s: int) -> str:
-    """Encode the answer to `connect`. Without `ping` and `pong` the SDKs would never pong."""
-    return reply(number, "connect", {"client": client, "version": version, "ping": ping_s, "pong": True})
+def connected(number: int, client: str, version: str, ping_s: int, ttl_s: int | None) -> str:
+    """Encode the answer to `connect`. Without `ping` and `pong` the SDKs would never pong.
+
+    `ttl_s`: when the SDKs come with another token; None where this one does not expire.
+    """
+    result = {"client": client, "version": version, "ping": ping_s, "pong": True}
+    return reply(number, "connect", result | _expiry(ttl_s))
+
+
+def refreshed(number: int, client: str, version: str, ttl_s: int | None) -> str:
+    """Encode the answer to `refresh`."""
+    return reply(number, "refresh", {"client": client, "version": version} | _expiry(ttl_s))
+
+
+def _expiry(ttl_s: int | None) -> dict[str, Any]:
+    return {} if ttl_s is None else {"expires": True, "ttl": ttl_s}
 
 
 def subscribed(

@@ -1,24 +1,20 @@
 """What the commands of one client do: connect, subscribe, recover."""
 
-import math
 import time
 from collections.abc import Callable
 
-import structlog
-
 from alerts.live import protocol
+from alerts.live.commands import Command, Connect, Ping, Pong, Refresh, Refused, ReplyError, Subscribe, Unsubscribe
 from alerts.live.connection import Connection, Subscription
-from alerts.live.connections import ALERTS, DEVICE_ALERTS, Authenticate, ConnectionManager
+from alerts.live.connections import ALERTS, DEVICE_ALERTS, ConnectionManager
 from alerts.live.eventlog import Stretch
 from alerts.live.feed import Feed
+from alerts.live.identity import Identity
 from alerts.live.options import parse_options
-from alerts.live.protocol import Command, Connect, Ping, Pong, Refused, ReplyError, Subscribe, Unsubscribe
 from alerts.live.readings import READINGS
-from schemas.errors import DatabaseAway, Forbidden, SluiceError, Unauthorized
-from schemas.keys import Principal, Scope
+from schemas.errors import DatabaseAway
+from schemas.keys import Principal
 from schemas.names import name_fault
-
-log = structlog.get_logger(__name__)
 
 
 class Session:
@@ -29,9 +25,8 @@ class Session:
         connection: Connection,
         manager: ConnectionManager,
         feed: Feed,
-        authenticate: Authenticate,
+        identity: Identity,
         *,
-        version: str,
         on_connected: Callable[[], None],
         on_pong: Callable[[], None],
     ) -> None:
@@ -39,11 +34,9 @@ class Session:
         self._manager = manager
         self._limits = manager.limits
         self._feed = feed
-        self._authenticate = authenticate
-        self._version = version
+        self._identity = identity
         self._on_connected = on_connected
         self._on_pong = on_pong
-        self._principal: Principal | None = None
         self._malformed = 0
         self._budget = float(self._limits.commands_burst)  # of commands
         self._counted_at = time.monotonic()
@@ -53,17 +46,21 @@ class Session:
         if not self._within_budget():
             self._connection.close(protocol.BAD_REQUESTS)
             return
+        principal = self._identity.principal
         match command:
             case Refused():
                 self._refuse(command)
             case Pong():
                 self._on_pong()
-            case Connect() if self._principal is None:
-                await self._connect(command)
-            case _ if self._principal is None or isinstance(command, Connect):
+            case Connect() if principal is None:
+                if await self._identity.connect(command):
+                    self._on_connected()
+            case _ if principal is None or isinstance(command, Connect):
                 self._connection.close(protocol.BAD_REQUESTS)
+            case Refresh():
+                await self._identity.refresh(command)
             case Subscribe():
-                await self._subscribe(command, self._principal)
+                await self._subscribe(command, principal)
             case Unsubscribe():
                 self._manager.unsubscribe(self._connection, command.channel)
                 self._connection.send(protocol.reply(command.id, "unsubscribe", {}))
@@ -95,26 +92,6 @@ class Session:
         self._malformed += command.malformed
         if self._malformed >= self._limits.malformed:
             self._connection.close(protocol.BAD_REQUESTS)
-
-    async def _connect(self, command: Connect) -> None:
-        # Issue 7 adds the other two credentials here: a JWT (with `expires` and `ttl`), and the session's cookie.
-        try:
-            principal = await self._authenticate(command.token)
-        except (Unauthorized, Forbidden):
-            self._connection.close(protocol.INVALID_TOKEN)
-            return
-        except SluiceError as error:
-            log.warning("connect_refused", error=repr(error))
-            self._connection.send(protocol.error(command.id, protocol.INTERNAL))
-            return
-        if not principal.has(Scope.READ):
-            self._connection.close(protocol.INVALID_TOKEN)
-            return
-        self._principal = principal
-        self._connection.token = command.token
-        ping_s = math.ceil(self._limits.ping_s)
-        self._connection.send(protocol.connected(command.id, self._connection.id, self._version, ping_s))
-        self._on_connected()
 
     def _refusal(self, channel: str, principal: Principal) -> ReplyError | None:
         """Why the client may not have the channel: the same answer whether it exists or not."""

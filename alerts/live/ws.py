@@ -10,11 +10,12 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from alerts.live import protocol
+from alerts.live.commands import Command, Refused
 from alerts.live.connection import Connection
-from alerts.live.connections import Authenticate, ConnectionManager
+from alerts.live.connections import ConnectionManager
 from alerts.live.feed import Feed
+from alerts.live.identity import Admit, Identity
 from alerts.live.origin import is_foreign
-from alerts.live.protocol import Command, Refused
 from alerts.live.session import Session
 from alerts.live.wire import wire_of
 from schemas.errors import DatabaseAway, Forbidden, SluiceError
@@ -32,7 +33,7 @@ RETRY_S = 0.5
 def make_endpoint(
     manager: ConnectionManager,
     feed: Feed,
-    authenticate: Authenticate,
+    admit: Admit,
     *,
     version: str,
     origins: AbstractSet[str] = frozenset(),
@@ -46,7 +47,7 @@ def make_endpoint(
         if is_foreign(websocket.headers, origins):
             await _refuse(websocket, Forbidden("a page of another origin may not use the cookie of this one"))
             return
-        await Socket(websocket, manager, feed, authenticate, version).serve()
+        await Socket(websocket, manager, feed, admit, version).serve()
 
     return live
 
@@ -62,7 +63,7 @@ class Socket:
     """A WebSocket from its acceptance to its end."""
 
     def __init__(
-        self, websocket: WebSocket, manager: ConnectionManager, feed: Feed, authenticate: Authenticate, version: str
+        self, websocket: WebSocket, manager: ConnectionManager, feed: Feed, admit: Admit, version: str
     ) -> None:
         self._websocket = websocket
         self._manager = manager
@@ -72,12 +73,12 @@ class Socket:
         self._wire = wire_of(websocket)
         write = None if self._wire is None else self._wire.write
         self._connection = Connection(self._limits, self._on_close, write)
+        identity = Identity(self._connection, websocket, admit, self._limits, version)
         self._session = Session(
             self._connection,
             manager,
             feed,
-            authenticate,
-            version=version,
+            identity,
             on_connected=self._on_connected,
             on_pong=self._on_pong,
         )

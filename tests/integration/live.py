@@ -11,6 +11,7 @@ from typing import Any, Self
 import asyncpg
 import uvicorn
 from starlette.applications import Starlette
+from starlette.requests import HTTPConnection
 from starlette.routing import WebSocketRoute
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -22,9 +23,9 @@ from alerts.live.limits import Limits
 from alerts.live.readings import Readings
 from alerts.live.wire import Wire
 from alerts.live.ws import make_endpoint
-from schemas.errors import DatabaseAway, Unauthorized
+from schemas.errors import DatabaseAway, TokenExpired, Unauthorized
 from schemas.events import Event
-from schemas.keys import Principal, Scope
+from schemas.keys import Admission, Holder, Principal, Scope
 
 INSERT = """
 WITH n AS (UPDATE alert_offset SET last_offset = last_offset + cardinality($1::text[])
@@ -48,13 +49,22 @@ class Keys:
         }
         self.away = False
 
-    async def authenticate(self, token: str) -> Principal:
-        """As the server does: raise Unauthorized, or Unavailable where nobody can tell."""
+    async def admit(self, _handshake: HTTPConnection, token: str) -> Admission:
+        """As the server does: raise Unauthorized, or Unavailable where nobody can tell. A token may be `name@seconds`:
+        one that expires at that time of the loop's clock."""
+        name, _, expires = token.partition("@")
+        ttl_s = float(expires) - asyncio.get_running_loop().time() if expires else None
+        if ttl_s is not None and ttl_s <= 0:
+            raise TokenExpired
+        return Admission(await self.standing(Holder(name)), Holder(name), ttl_s)
+
+    async def standing(self, holder: Holder) -> Principal:
+        """Whether it still is a key."""
         if self.away:
             raise DatabaseAway
-        if token not in self.principals:
+        if holder.key_id not in self.principals:
             raise Unauthorized
-        return self.principals[token]
+        return self.principals[holder.key_id]
 
 
 class QuietServer(uvicorn.Server):
@@ -95,7 +105,7 @@ class Node:
     async def start(self) -> None:
         """Serve `/ws` on a free port, and run what the server supervises."""
         await self.pool
-        endpoint = make_endpoint(self.manager, self.feed, self.keys.authenticate, version="sluice test")
+        endpoint = make_endpoint(self.manager, self.feed, self.keys.admit, version="sluice test")
         listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"ws://127.0.0.1:{listener.getsockname()[1]}/ws"
         self._server = QuietServer(
@@ -112,7 +122,7 @@ class Node:
         forever = (
             self.bus.run(),
             self.feed.run(),
-            self.manager.run(self.keys.authenticate),
+            self.manager.run(self.keys.standing),
             self.readings.run(),
             self._server.serve([listener]),
         )

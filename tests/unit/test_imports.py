@@ -21,6 +21,7 @@ PURE = [
     "schemas/*.py",
     "ingest/formats/*.py",
     "alerts/machine.py",
+    "alerts/live/commands.py",
     "alerts/live/protocol.py",
     "alerts/live/sequence.py",
 ]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.live import protocol
-from alerts.live.protocol import Connect, Ping, Pong, Refused, Subscribe, Unsubscribe
+from alerts.live.commands import Command, Connect, Ping, Pong, Refresh, Refused, Subscribe, Unsubscribe
 from schemas.events import Event
 
 MALFORMED = Refused(0, protocol.BAD_REQUEST, malformed=True)
@@ -31,6 +31,8 @@ MALFORMED = Refused(0, protocol.BAD_REQUEST, malformed=True)
         ('{"id":2,"subscribe":{"channel":"alerts","offset":-1}}', Subscribe(2, "alerts", False, "", -1)),
         ('{"id":3,"unsubscribe":{"channel":"alerts"}}', Unsubscribe(3, "alerts")),
         ('{"id":4,"ping":{}}', Ping(4)),
+        ('{"id":4,"refresh":{"token":"a.b.c"}}', Refresh(4, "a.b.c")),
+        ('{"id":4,"refresh":{"token":7}}', Refused(4, protocol.BAD_REQUEST, True)),
         ("{}", Pong()),
         ('{"id":5,"publish":{"channel":"alerts","data":{}}}', Refused(5, protocol.NOT_AVAILABLE, False)),
         ('{"id":5,"presence_stats":{"channel":"alerts"}}', Refused(5, protocol.NOT_AVAILABLE, False)),
@@ -54,7 +56,7 @@ MALFORMED = Refused(0, protocol.BAD_REQUEST, malformed=True)
         ('{"id":1,"connect":{"token":"\\ud800"}}', MALFORMED),
     ],
 )
-def test_a_line_is_one_command(line: str, command: protocol.Command) -> None:
+def test_a_line_is_one_command(line: str, command: Command) -> None:
     assert list(protocol.parse(line)) == [command]
 
 
@@ -75,7 +77,7 @@ def test_a_flood_of_commands_is_read_lazily() -> None:
 
 @given(st.text())
 def test_no_text_raises(frame: str) -> None:
-    assert all(isinstance(command, protocol.Command) for command in protocol.parse(frame))
+    assert all(isinstance(command, Command) for command in protocol.parse(frame))
 
 
 ANYTHING = st.recursive(
@@ -84,10 +86,14 @@ ANYTHING = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(["id", "connect", "subscribe", "unsubscribe", "ping", "rpc", "x"]), ANYTHING))
+@given(
+    st.dictionaries(
+        st.sampled_from(["id", "connect", "refresh", "subscribe", "unsubscribe", "ping", "rpc", "x"]), ANYTHING
+    )
+)
 def test_no_object_raises(message: dict[str, Any]) -> None:
     (command,) = protocol.parse(json.dumps(message))
-    assert isinstance(command, protocol.Command)
+    assert isinstance(command, Command)
 
 
 def test_publication_and_push() -> None:
@@ -99,10 +105,15 @@ def test_publication_and_push() -> None:
     }
 
 
-def test_connect_asks_for_pongs() -> None:
-    assert json.loads(protocol.connected(1, "c", "sluice 0", 25)) == {
+@pytest.mark.parametrize(("ttl_s", "expiry"), [(None, {}), (600, {"expires": True, "ttl": 600})])
+def test_connect_asks_for_pongs_and_says_when_its_token_expires(ttl_s: int | None, expiry: dict[str, Any]) -> None:
+    assert json.loads(protocol.connected(1, "c", "sluice 0", 25, ttl_s)) == {
         "id": 1,
-        "connect": {"client": "c", "version": "sluice 0", "ping": 25, "pong": True},
+        "connect": {"client": "c", "version": "sluice 0", "ping": 25, "pong": True, **expiry},
+    }
+    assert json.loads(protocol.refreshed(2, "c", "sluice 0", ttl_s)) == {
+        "id": 2,
+        "refresh": {"client": "c", "version": "sluice 0", **expiry},
     }
 
 
