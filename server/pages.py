@@ -1,11 +1,15 @@
 """The dashboard's files, as the browser gets them: read once, revalidated by ETag, under a strict policy.
 
-They need no key: all they hold is the page's shell. Whatever it shows, it asks for with the key its user pastes in.
+They need no key: all they hold is the page's shell. Whatever it shows, it asks for with the session that a key was
+exchanged for.
 """
 
+import gzip
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,7 +23,7 @@ CONTENT_TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-"""What is served; a file of any other kind in the folder is not."""
+"""What is served; a file of any other kind in the folder is not, such as the licences beside vendored libraries."""
 
 INDEX = "index.html"
 
@@ -43,6 +47,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     "Referrer-Policy": "no-referrer",
+    "Vary": "Accept-Encoding",
     "X-Content-Type-Options": "nosniff",
 }
 
@@ -52,6 +57,7 @@ class Page:
     """One file of the dashboard, ready to be sent."""
 
     body: bytes
+    squeezed: bytes  # the same, gzipped once, when the process starts
     content_type: str
     etag: str
 
@@ -60,12 +66,15 @@ class Page:
         headers = HEADERS | {"ETag": self.etag}
         if _is_fresh(request.headers.get("If-None-Match", ""), self.etag):
             return Response(status_code=304, headers=headers)
-        return Response(self.body, headers=headers | {"Content-Type": self.content_type})
+        headers |= {"Content-Type": self.content_type}
+        if _takes_gzip(request.headers.get("Accept-Encoding", "")):
+            return Response(self.squeezed, headers=headers | {"Content-Encoding": "gzip", "ETag": f"W/{self.etag}"})
+        return Response(self.body, headers=headers)
 
 
 def routes() -> list[BaseRoute]:
     """The routes of the page: its document at `/`, everything that it loads under `/dashboard/`."""
-    pages = _read_pages()
+    pages = read_pages()
 
     async def index(request: Request) -> Response:
         return pages[INDEX].answer(request)
@@ -76,17 +85,34 @@ def routes() -> list[BaseRoute]:
             return page.answer(request)
         raise NotFound
 
-    return [Route("/", index), Route("/dashboard/{file}", file)]
+    return [Route("/", index), Route("/dashboard/{file:path}", file)]
 
 
-def _read_pages() -> dict[str, Page]:
+def read_pages() -> dict[str, Page]:
+    """Every file that is served, by its path within the dashboard's folder."""
     pages = {}
-    for entry in resources.files("server").joinpath("dashboard").iterdir():
-        content_type = CONTENT_TYPES.get(entry.name[entry.name.rfind(".") :])
-        if content_type and entry.is_file():
+    for name, entry in _walk(resources.files("server").joinpath("dashboard")):
+        if content_type := CONTENT_TYPES.get(name[name.rfind(".") :]):
             body = entry.read_bytes()
-            pages[entry.name] = Page(body, content_type, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+            etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+            pages[name] = Page(body, gzip.compress(body, mtime=0), content_type, etag)
     return pages
+
+
+def _walk(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Traversable]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _walk(entry, f"{prefix}{entry.name}/")
+        else:
+            yield f"{prefix}{entry.name}", entry
+
+
+def _takes_gzip(accept_encoding: str) -> bool:
+    for offer in accept_encoding.lower().split(","):
+        name, _, weight = offer.replace(" ", "").partition(";")
+        if name == "gzip":
+            return weight not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
+    return False
 
 
 def _is_fresh(if_none_match: str, etag: str) -> bool:

@@ -1,82 +1,125 @@
-/** Sluice's HTTP interface, as one reader with one key sees it. */
+/**
+ * Sluice's HTTP interface: the one place that fetches. The session's cookie says who asks; what changes something
+ * carries the session's CSRF token too.
+ */
 
 const REQUEST_TIMEOUT_MS = 10_000;
-const SKEW_NOTICED_MS = 2_000; // the Date header is in whole seconds: a smaller difference is none
+const SAFE = new Set(["GET", "HEAD"]);
 
-/** An answer that is not a success; `status` 0 where there was no answer at all. */
+/** An answer that is not a success. */
 export class ApiError extends Error {
-  constructor(status, message, retryAfterMs = 0) {
+  /** The HTTP status; 0 where there was no answer at all. */
+  status;
+  /** What was wrong where in the body: `[{loc: ["condition", "levels", 0], code, message}]`, often empty. */
+  errors;
+  /** For how long the server asks to be left alone, in milliseconds; 0 where it does not say. */
+  retryAfterMs;
+  /** How the server names the problem, such as "quota"; "" where it does not. */
+  code;
+
+  constructor(status, message, { errors = [], retryAfterMs = 0, code = "" } = {}) {
     super(message);
-    this.status = status;
-    this.retryAfterMs = retryAfterMs;
+    Object.assign(this, { status, errors, retryAfterMs, code });
   }
 }
 
 export class Api {
-  #key; // here and in Live's token, nowhere else: never in a URL, a cookie or storage
+  #clock;
+  #session;
   #signal;
-  #skewMs = 0;
 
-  /** @param {string} key  @param {AbortSignal} signal ends every request when the key is forgotten */
-  constructor(key, signal) {
-    this.#key = key;
+  /**
+   * @param {Clock} clock learns the server's time  @param {Session} session has `csrf`, `renew()` and `lost(error)`
+   * @param {AbortSignal} signal ends every request that is under way
+   */
+  constructor(clock, session, signal) {
+    this.#clock = clock;
+    this.#session = session;
     this.#signal = signal;
   }
 
-  /** What time it is on the server, in milliseconds: ages must not depend on a viewer's wrong clock. */
-  now() {
-    return Date.now() + this.#skewMs;
+  /** The same interface for a part of the page that ends sooner. */
+  within(signal) {
+    return new Api(this.#clock, this.#session, this.#signal ? AbortSignal.any([this.#signal, signal]) : signal);
   }
 
-  /** One page of the devices: `{items: [{device, last_seen, …}], next}`. */
-  devices(limit, cursor) {
-    return this.#get("/v1/devices", { limit, cursor });
+  /** GET; parameters that are undefined, null or "" are left out, those that are arrays repeated. */
+  get(path, query = {}, options = {}) {
+    return this.request("GET", path, { ...options, query });
   }
 
-  /** The newest value of each of a device's series. */
-  latest(device) {
-    return this.#get(`/v1/devices/${encodeURIComponent(device)}/latest`);
+  /** POST JSON. */
+  post(path, body, options = {}) {
+    return this.request("POST", path, { ...options, body });
   }
 
-  /** One page of alerts in a state. */
-  alerts(state, limit, cursor) {
-    return this.#get("/v1/alerts", { state, limit, cursor });
+  /** PUT JSON. */
+  put(path, body, options = {}) {
+    return this.request("PUT", path, { ...options, body });
   }
 
-  /** The rules. */
-  rules() {
-    return this.#get("/v1/rules");
+  /** DELETE. */
+  delete(path, options = {}) {
+    return this.request("DELETE", path, options);
   }
 
-  async #get(path, parameters = {}) {
-    const url = new URL(path, location.origin);
-    for (const [name, value] of Object.entries(parameters)) {
-      if (value !== undefined && value !== null) url.searchParams.set(name, value);
-    }
-    const headers = { Authorization: `Bearer ${this.#key}`, Accept: "application/json" };
-    const signal = AbortSignal.any([this.#signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]);
-    const asked = Date.now();
+  /**
+   * Ask, and answer with the parsed JSON (null where there is no body).
+   * @param {{query?: object, body?: any, key?: string, timeoutMs?: number, quiet?: boolean}} options `key` asks with a
+   *   key instead of the session; `quiet` keeps a 401 from ending the session
+   * Throws ApiError, and AbortError when the signal ends it.
+   */
+  async request(method, path, options = {}) {
     try {
-      const response = await fetch(url, { headers, signal, cache: "no-store", credentials: "omit" });
-      this.#readClock(response.headers.get("Date"), asked);
-      if (response.ok) return await response.json();
-      throw await problemOf(response);
+      return await this.#ask(method, path, options);
     } catch (error) {
-      if (error instanceof ApiError || this.#signal.aborted) throw error;
+      if (error.status === 401 && !options.quiet) this.#session.lost(error);
+      // Another tab may have logged in since: its session is ours too, with another token.
+      const stale = error.status === 403 && !SAFE.has(method) && !options.key && !options.again;
+      if (stale && (await this.#session.renew())) return this.request(method, path, { ...options, again: true });
+      throw error;
+    }
+  }
+
+  async #ask(method, path, { query = {}, body, key, timeoutMs = REQUEST_TIMEOUT_MS }) {
+    const headers = { Accept: "application/json" };
+    if (key) headers.Authorization = `Bearer ${key}`;
+    else if (!SAFE.has(method) && this.#session.csrf) headers["X-CSRF-Token"] = this.#session.csrf;
+    if (body !== undefined) headers["Content-Type"] = "application/json";
+    const patience = AbortSignal.timeout(timeoutMs);
+    const signal = this.#signal ? AbortSignal.any([this.#signal, patience]) : patience;
+    const asked = Date.now();
+    const request = { method, headers, signal, cache: "no-store", credentials: "same-origin" };
+    if (body !== undefined) request.body = JSON.stringify(body);
+    try {
+      const response = await fetch(urlOf(path, query), request);
+      this.#clock.learn(response.headers.get("Date"), asked);
+      if (!response.ok) throw await problemOf(response);
+      return response.status === 204 ? null : await response.json();
+    } catch (error) {
+      if (error instanceof ApiError || this.#signal?.aborted) throw error;
       throw new ApiError(0, "The server does not answer.");
     }
   }
+}
 
-  #readClock(date, asked) {
-    if (!date) return;
-    const skew = Date.parse(date) + 500 - (asked + Date.now()) / 2; // +500: Date is cut to whole seconds
-    this.#skewMs = Math.abs(skew) > SKEW_NOTICED_MS ? skew : 0;
+function urlOf(path, query) {
+  const url = new URL(path, location.origin);
+  for (const [name, values] of Object.entries(query)) {
+    for (const value of [values].flat()) {
+      if (value !== undefined && value !== null && value !== "") url.searchParams.append(name, value);
+    }
   }
+  return url;
 }
 
 async function problemOf(response) {
   const problem = await response.json().catch(() => ({}));
   const seconds = Number.parseInt(response.headers.get("Retry-After") ?? "", 10);
   const message = problem.detail ?? problem.title ?? `The server answered ${response.status}.`;
-  return new ApiError(response.status, message, (Number.isFinite(seconds) ? seconds : 0) * 1_000);
+  return new ApiError(response.status, message, {
+    errors: problem.errors ?? [],
+    retryAfterMs: (Number.isFinite(seconds) ? seconds : 0) * 1_000,
+    code: problem.code ?? "",
+  });
 }

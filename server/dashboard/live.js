@@ -1,142 +1,175 @@
 /**
- * One channel of `/ws`, live: the JSON form of the Centrifugo client protocol.
+ * `/ws`, live, by the official client: it connects again after a growing pause, and asks for what it missed.
  *
- * A connection that is lost is made again after a growing, jittered pause, and asks for what it missed by the epoch
- * and offset of the last publication it saw. What it is doing goes to `onState`, as it is:
- *
- *   {name: "connecting"}, {name: "live"}, {name: "waiting", until}, {name: "refused", reason}, {name: "closed", reason}
+ * What the connection is doing is `state`, as it is: `{name, since, heard, reason}`, with times in milliseconds of the
+ * server's clock (`heard`: when anything came last, null before), and as name
+ *   "live"          connected, and everything that happened is on the page
+ *   "behind"        connected, and catching up: what the page shows may be old
+ *   "reconnecting"  not connected; trying again by itself (at first: connecting)
+ *   "offline"       not connected, and nothing is being tried: see `reason`
  */
 
-const PAUSE_MS = { first: 500, most: 20_000 };
-const ANSWER_MS = 10_000; // a server that is silent for that long, beyond its own ping interval, is gone
-const CONNECT_ID = 1;
-const SUBSCRIBE_ID = 2;
-const BAD_TOKEN = 3_500; // close codes from 3500 to 3999 mean: do not come back
-const FORBIDDEN = 103;
+import "./vendor/centrifuge/centrifuge.js";
 
-export class Live {
-  #url;
-  #token;
-  #channel;
-  #handlers;
-  #socket = null;
-  #position = null; // {epoch, offset} of what was seen last
-  #failures = 0;
-  #pingMs = 25_000;
-  #retryTimer;
-  #silenceTimer;
+const { Centrifuge } = globalThis;
+const PAUSES = { minReconnectDelay: 500, maxReconnectDelay: 20_000 };
+const NOT_ASKED_AGAIN = 3_500; // close codes from 3500 to 3999, and those below 3000, mean: do not come back
+
+export class Live extends EventTarget {
+  #clock;
+  #session;
+  #api;
+  #client = null;
+  #late = new Set(); // what is not caught up yet
+  #channels = new Map(); // channel → {subscription, handlers}
+
+  state = { name: "reconnecting", since: 0, heard: null, reason: "" };
+  /** Whether a connection was ever there. */
+  known = false;
+
+  constructor(clock, session, api) {
+    super();
+    this.#clock = clock;
+    this.#session = session;
+    this.#api = api;
+    this.state.since = clock.now();
+  }
+
+  /** Connect, and stay connected until the signal. */
+  start(signal) {
+    const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`;
+    const client = new Centrifuge(url, { ...PAUSES, getToken: () => this.#token(), websocket: this.#hearing() });
+    this.#client = client;
+    client.on("connected", () => this.#show());
+    client.on("connecting", () => this.#show());
+    client.on("disconnected", ({ code, reason }) => {
+      this.#show(reason);
+      if (code >= NOT_ASKED_AGAIN || code === 1) this.#session.renew(); // it says so where the key is revoked
+    });
+    client.on("error", () => this.#show());
+    addEventListener("offline", () => this.#show(), { signal });
+    addEventListener("online", () => this.retry(), { signal });
+    signal.addEventListener("abort", () => this.#stop(client), { once: true });
+    client.connect();
+  }
+
+  /** Try now, without waiting for the pause to end. */
+  retry() {
+    if (!this.#client || this.#client.state === "connected") return;
+    this.#client.disconnect();
+    this.#client.connect();
+  }
+
+  /** Call back with the state, now and whenever it changes. */
+  watch(callback, signal) {
+    if (signal.aborted) return;
+    this.addEventListener("state", () => callback(this.state), { signal });
+    callback(this.state);
+  }
+
+  /** Until `release()` is called, something on the page is behind. */
+  hold() {
+    const hold = {};
+    this.#late.add(hold);
+    this.#show();
+    return () => this.#late.delete(hold) && this.#show();
+  }
 
   /**
-   * Calls `onState(state)`, `onPublication(data)` and, before the publications that were missed,
-   * `onSubscribed(recovered)`: false means that something may be missing for ever, so load anew.
+   * A channel, until the signal.
+   * @param {{onData: Function, onSubscribed?: Function, onRefused?: Function, data?: object}} handlers
+   *   `onData(data, offset)`; `onSubscribed(recovered)` comes before what was missed, with false where something may be
+   *   missing for ever, so load anew; `onRefused(code, reason)` where the channel is not to be had
    */
-  constructor({ token, channel, ...handlers }) {
-    this.#url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`;
-    this.#token = token;
-    this.#channel = channel;
-    this.#handlers = handlers;
+  subscribe(channel, handlers, signal) {
+    if (signal.aborted || !this.#client) return;
+    const { subscription, listeners } = this.#channel(channel, handlers.data);
+    listeners.add(handlers);
+    signal.addEventListener("abort", () => this.#leave(channel, handlers), { once: true });
+    if (subscription.state === "subscribed") handlers.onSubscribed?.(false);
   }
 
-  /** Connect now: for the first time, or without waiting for the pause to end. */
-  connect() {
-    clearTimeout(this.#retryTimer);
-    if (this.#socket) return;
-    this.#handlers.onState({ name: "connecting" });
-    const socket = new WebSocket(this.#url);
-    this.#socket = socket;
-    socket.addEventListener("open", () => this.#send({ id: CONNECT_ID, connect: { token: this.#token } }));
-    socket.addEventListener("message", (message) => this.#receive(socket, message.data));
-    socket.addEventListener("close", (event) => this.#closed(socket, event.code, event.reason));
-    this.#watch();
+  /**
+   * A device's newest values as they come: `onReadings([{metric, labels, ts, value}])`, at most `maxRate` times a second.
+   * The first that asks for a device decides which metrics and how often.
+   */
+  readings(device, { maxRate = 5, metrics, ...handlers }, signal) {
+    const data = { max_rate: maxRate, ...(metrics ? { metrics } : {}) };
+    const onData = ({ readings }) => handlers.onReadings(readings);
+    this.subscribe(`readings:${device}`, { ...handlers, onData, data }, signal);
   }
 
-  /** Close for good. */
-  close() {
-    clearTimeout(this.#retryTimer);
-    this.#drop()?.close(1_000);
+  #channel(channel, data) {
+    const known = this.#channels.get(channel);
+    if (known) return known;
+    const subscription = this.#client.newSubscription(channel, data ? { data } : {});
+    const opened = { subscription, listeners: new Set(), release: null };
+    this.#channels.set(channel, opened);
+    const tell = (name, ...details) => opened.listeners.forEach((handlers) => handlers[name]?.(...details));
+    subscription.on("subscribing", () => (opened.release ??= this.hold()));
+    subscription.on("subscribed", ({ recovered }) => {
+      opened.release?.();
+      opened.release = null;
+      tell("onSubscribed", recovered);
+    });
+    subscription.on("unsubscribed", ({ code, reason }) => {
+      opened.release?.();
+      opened.release = null;
+      if (code > 0) tell("onRefused", code, reason);
+    });
+    subscription.on("publication", ({ data: published, offset }) => tell("onData", published, offset));
+    subscription.subscribe();
+    return opened;
   }
 
-  #send(command) {
-    this.#socket.send(JSON.stringify(command));
+  #leave(channel, handlers) {
+    const opened = this.#channels.get(channel);
+    if (!opened?.listeners.delete(handlers) || opened.listeners.size) return;
+    this.#channels.delete(channel);
+    opened.subscription.unsubscribe();
+    this.#client?.removeSubscription(opened.subscription);
   }
 
-  #receive(socket, frame) {
-    if (socket !== this.#socket) return;
-    this.#watch();
-    for (const line of frame.split("\n")) {
-      if (line && socket === this.#socket) this.#handle(JSON.parse(line));
+  async #token() {
+    try {
+      return (await this.#api.post("/v1/tokens")).token;
+    } catch (error) {
+      if (error.status === 401 || error.status === 403) throw new Centrifuge.UnauthorizedError(error.message);
+      throw error;
     }
   }
 
-  #handle(reply) {
-    if (reply.error) this.#refuse(reply.error);
-    else if (reply.connect) this.#connected(reply.connect);
-    else if (reply.subscribe) this.#subscribed(reply.subscribe);
-    else if (reply.push?.pub) this.#publish(reply.push.pub);
-    else if (reply.push?.unsubscribe) this.#lose();
-    else if (!reply.id && !reply.push) this.#socket.send("{}"); // a ping is an empty reply, a pong an empty command
+  /** The browser's socket, which also tells when anything came: the client keeps the server's pings to itself. */
+  #hearing() {
+    const heard = () => (this.state.heard = this.#clock.now());
+    return class extends WebSocket {
+      constructor(...details) {
+        super(...details);
+        this.addEventListener("message", heard);
+      }
+    };
   }
 
-  #connected({ ping }) {
-    if (ping) this.#pingMs = ping * 1_000;
-    const recovery = this.#position ? { recover: true, ...this.#position } : {};
-    this.#send({ id: SUBSCRIBE_ID, subscribe: { channel: this.#channel, ...recovery } });
+  #show(reason = "") {
+    const name = this.#name();
+    if (name === "live" || name === "behind") this.known = true;
+    if (name === this.state.name && reason === this.state.reason) return;
+    const since = name === this.state.name ? this.state.since : this.#clock.now();
+    this.state = { ...this.state, name, since, reason };
+    this.dispatchEvent(new Event("state"));
   }
 
-  #subscribed({ epoch, offset = 0, recovered = false, publications = [] }) {
-    this.#failures = 0;
-    this.#position = { epoch, offset };
-    this.#handlers.onState({ name: "live" });
-    this.#handlers.onSubscribed(recovered);
-    publications.forEach((publication) => this.#publish(publication));
+  #name() {
+    const connection = this.#client?.state;
+    if (connection === "connected") return this.#late.size ? "behind" : "live";
+    return connection === "connecting" && navigator.onLine ? "reconnecting" : "offline";
   }
 
-  #publish({ offset, data }) {
-    if (offset) this.#position.offset = offset;
-    this.#handlers.onPublication(data);
-  }
-
-  #refuse({ code, message, temporary }) {
-    if (temporary) {
-      this.#lose();
-      return;
-    }
-    this.#drop()?.close(1_000);
-    const reason = code === FORBIDDEN ? "this key is bound to some devices, this channel is of all" : message;
-    this.#handlers.onState({ name: "closed", reason });
-  }
-
-  #closed(socket, code, reason) {
-    if (socket !== this.#socket) return;
-    this.#drop();
-    if (code === BAD_TOKEN) this.#handlers.onState({ name: "refused", reason });
-    else if (code > BAD_TOKEN && code < 4_000) this.#handlers.onState({ name: "closed", reason });
-    else this.#wait();
-  }
-
-  #wait() {
-    const longest = Math.min(PAUSE_MS.most, PAUSE_MS.first * 2 ** this.#failures++);
-    const pause = longest * (0.5 + Math.random() / 2); // jitter: a restart must not bring all viewers back at once
-    this.#retryTimer = setTimeout(() => this.connect(), pause);
-    this.#handlers.onState({ name: "waiting", until: Date.now() + pause });
-  }
-
-  /** Give up this connection, not the wish for one. */
-  #lose() {
-    this.#drop()?.close();
-    this.#wait();
-  }
-
-  /** Forget the socket, so that whatever it still says is ignored. */
-  #drop() {
-    clearTimeout(this.#silenceTimer);
-    const socket = this.#socket;
-    this.#socket = null;
-    return socket;
-  }
-
-  #watch() {
-    clearTimeout(this.#silenceTimer);
-    this.#silenceTimer = setTimeout(() => this.#lose(), this.#pingMs + ANSWER_MS);
+  #stop(client) {
+    this.#client = null;
+    this.#channels.clear();
+    this.#late.clear();
+    client.removeAllListeners();
+    client.disconnect();
   }
 }

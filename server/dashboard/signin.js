@@ -15,7 +15,7 @@ const ADVICE = {
   0: () => `${REASONS[0]} Is it still running? Try again in a moment.`,
   401: () => "This key is not accepted: it is wrong, expired or revoked. Copy the whole line from the file below, "
     + "or make a new key with “sluice key create”.",
-  403: () => "This key is valid but may not read. Use one with the scope read or admin.",
+  403: ({ message }) => message || "This key is valid but may not read. Use one with the scope read or admin.",
   429: ({ retryAfterMs }) => `Too many keys were tried from here. Try again in ${(retryAfterMs || 60_000) / 1_000} s.`,
   503: () => `${REASONS[503]} Try again in a moment.`,
 };
@@ -30,7 +30,7 @@ export function reasonFor(error) {
   return REASONS[error.status] ?? error.message;
 }
 
-/** Ask for a key. `onKey(key)` may throw an ApiError, which is then explained. */
+/** Ask for a key whenever the form is shown. `onKey(key)` may throw an ApiError, which is then explained. */
 export function askForKey(onKey) {
   const view = byId("sign-in");
   const button = view.querySelector("button");
@@ -44,8 +44,6 @@ export function askForKey(onKey) {
     button.disabled = true;
     try {
       await onKey(key);
-      byId("key").value = "";
-      showProblem("");
     } catch (error) {
       showProblem(adviceFor(error));
     } finally {
@@ -54,8 +52,21 @@ export function askForKey(onKey) {
   });
 }
 
-/** Show the form again, and why. */
-export function showProblem(problem) {
+/** Show the form, and why. */
+export function showSignIn(problem) {
+  byId("sign-in").hidden = false;
+  showProblem(problem);
+  byId("key").focus();
+}
+
+/** Take the form away, and the key out of it. */
+export function hideSignIn() {
+  byId("key").value = "";
+  showProblem("");
+  byId("sign-in").hidden = true;
+}
+
+function showProblem(problem) {
   setText(byId("key-problem"), problem);
   byId("key").setAttribute("aria-invalid", String(problem !== ""));
   if (problem) byId("key").focus();

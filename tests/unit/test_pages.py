@@ -1,36 +1,82 @@
 """The dashboard's files: what they may not contain, whatever they show."""
 
 import re
-from importlib import resources
+from pathlib import Path, PurePosixPath
 
 import pytest
 from starlette.routing import Route
 
-from server.pages import CONTENT_TYPES, routes
+from server.pages import CONTENT_TYPES, read_pages, routes
 
-FILES = {entry.name: entry.read_text("utf-8") for entry in resources.files("server").joinpath("dashboard").iterdir()}
+FOLDER = Path(__file__).parents[2] / "server" / "dashboard"
+FILES = {str(path.relative_to(FOLDER)): path.read_text("utf-8") for path in FOLDER.rglob("*") if path.is_file()}
+OWN = {name: text for name, text in FILES.items() if not name.startswith("vendor/")}
+MAX_OWN_BYTES = 150 << 10
+MAX_LINES = 250
 FORBIDDEN = {
     "text that becomes HTML": r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function",
     "an inline script or style": r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=|javascript:",
     "another host": r"(?:https?:)?//(?!www\.w3\.org/2000/svg)[\w-]+\.[\w.-]+",
-    "a place where a key would outlive the tab": r"localStorage|sessionStorage|indexedDB|document\.cookie",
+    "a place where a key would outlive the tab": r"sessionStorage|indexedDB|document\.cookie|caches\b",
 }
+STORING = {"early.js", "theme.js", "session.js"}  # the theme, and whether to ask for a session: see there
+IMPORT = re.compile(r'^(?:import|export)\b[^;]*?"(\.[^"]+)";', re.MULTILINE)
 
 
 @pytest.mark.parametrize("what", FORBIDDEN)
 def test_no_file_contains(what: str) -> None:
-    assert [name for name, text in FILES.items() if re.search(FORBIDDEN[what], text)] == []
+    assert [name for name, text in OWN.items() if re.search(FORBIDDEN[what], text)] == []
 
 
-def test_every_file_is_short_and_of_a_kind_that_is_served() -> None:
-    assert [name for name, text in FILES.items() if text.count("\n") > 250] == []
-    assert [name for name in FILES if not name.endswith(tuple(CONTENT_TYPES))] == []
+def test_nothing_but_the_theme_and_a_hint_is_stored() -> None:
+    assert {name for name, text in OWN.items() if "localStorage" in text} == STORING
+    stored = {key for name in STORING for key in re.findall(r'"(sluice\.\w+)"', OWN[name])}
+    assert stored == {"sluice.theme", "sluice.session"}
 
 
-def test_page_loads_every_module_ahead() -> None:
-    ahead = set(re.findall(r'modulepreload" href="/dashboard/([\w.]+)"', FILES["index.html"]))
-    assert ahead == {name for name in FILES if name.endswith(".js")}
+def test_every_file_is_short_and_all_of_them_are_light() -> None:
+    assert [name for name, text in OWN.items() if text.count("\n") > MAX_LINES] == []
+    assert sum(len(text.encode()) for text in OWN.values()) <= MAX_OWN_BYTES
+    assert [name for name in OWN if not name.endswith(tuple(CONTENT_TYPES))] == []
+
+
+def test_what_is_served_is_what_is_there_but_for_papers() -> None:
+    papers = {name for name in FILES if PurePosixPath(name).name in {"LICENSE", "README.md"}}
+    assert set(read_pages()) == FILES.keys() - papers
+    vendored = {PurePosixPath(name).parent for name in FILES.keys() - OWN.keys()}
+    assert all({f"{folder}/LICENSE", f"{folder}/README.md"} <= papers for folder in vendored)
+
+
+def test_page_loads_every_module_of_its_frame_ahead() -> None:
+    """Views are loaded when they are wanted; whatever comes with the frame must not be found out step by step."""
+    ahead = set(re.findall(r'modulepreload" href="/dashboard/([\w./]+)"', OWN["index.html"]))
+    frame, unread = {"main.js"}, ["main.js"]
+    while unread:
+        name = unread.pop()
+        if name.startswith("vendor/"):
+            continue
+        found = {str(resolved(name, path)) for path in IMPORT.findall(OWN[name])}
+        unread.extend(found - frame)
+        frame |= found
+    assert ahead == frame
+
+
+def test_every_import_and_every_style_is_there() -> None:
+    for name, text in OWN.items():
+        if name.endswith(".js"):
+            wanted = [*IMPORT.findall(text), *re.findall(r'import\("(\.[^"]+)"\)', text)]
+            assert [path for path in wanted if str(resolved(name, path)) not in FILES] == [], name
+    styles = {each for group in re.findall(r"styles: \[(.*?)\]", OWN["views/index.js"]) for each in group.split(", ")}
+    assert {f"views/{name[1:-1]}.css" for name in styles} <= OWN.keys()
+
+
+def resolved(name: str, path: str) -> PurePosixPath:
+    """What `path` means in the file `name`."""
+    parts = list(PurePosixPath(name).parent.parts)
+    for step in PurePosixPath(path).parts:
+        parts = parts[:-1] if step == ".." else [*parts, step]
+    return PurePosixPath(*parts)
 
 
 def test_routes() -> None:
-    assert [route.path for route in routes() if isinstance(route, Route)] == ["/", "/dashboard/{file}"]
+    assert [route.path for route in routes() if isinstance(route, Route)] == ["/", "/dashboard/{file:path}"]

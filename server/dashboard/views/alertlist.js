@@ -1,31 +1,24 @@
 /** The alerts, drawn: a list of what fires, a list of what is over. */
 
-import { arrange, byId, clone, part, setAttribute, setShape, setText } from "./dom.js";
-import { formatDuration, formatLabels, formatValue, showMoment } from "./format.js";
-
-const SPOKEN = { firing: "fires", escalated: "escalated", deescalated: "went down", resolved: "is resolved" };
+import { arrange, byId, h, part, setAttribute, setShape, setText, svg } from "../dom.js";
+import { formatDuration, formatLabels, formatValue, showMoment } from "../format.js";
 
 export class AlertList {
   #alerts;
   #now;
-  #onDevice;
   #rows = { firing: new Map(), resolved: new Map() };
 
-  /** @param {Function} now the server's time  @param {Function} onDevice called with the device that was chosen */
-  constructor(alerts, now, onDevice) {
+  /** @param {Function} now the server's time */
+  constructor(alerts, now) {
     this.#alerts = alerts;
     this.#now = now;
-    this.#onDevice = onDevice;
-    // On a phone the devices matter more than what is over.
-    byId("history").open = matchMedia("(min-width: 60rem)").matches;
   }
 
   /** Draw what changed. */
   draw() {
     this.#drawList("firing", this.#alerts.firingInOrder());
     this.#drawList("resolved", this.#alerts.resolvedInOrder());
-    const count = this.#alerts.firing.size;
-    document.title = count ? `(${count}) Sluice` : "Sluice";
+    this.#showSure(this.#alerts.sure);
   }
 
   /** Let time pass. */
@@ -33,14 +26,7 @@ export class AlertList {
     for (const [id, row] of this.#rows.firing) showLasting(row, this.#alerts.firing.get(id), this.#now());
   }
 
-  /** Say an event to those who do not see the page. */
-  announce({ event, alert }) {
-    const spoken = SPOKEN[event];
-    if (spoken) setText(byId("announcer"), `${alert.severity}: ${alert.rule.name} on ${alert.device} ${spoken}.`);
-  }
-
-  /** Say whether what the list shows is known to be so. */
-  showSure(sure) {
+  #showSure(sure) {
     byId("firing-unsure").hidden = sure;
     setText(byId("firing-empty").querySelector("b"), sure ? "Nothing is firing." : "Nothing was firing.");
     byId("firing-empty").querySelector("svg").classList.toggle("ok", sure);
@@ -57,22 +43,23 @@ export class AlertList {
     const kept = new Set(alerts.map((alert) => alert.id));
     for (const id of rows.keys()) if (!kept.has(id)) rows.delete(id);
     for (const alert of alerts) {
-      if (!rows.has(alert.id)) rows.set(alert.id, this.#makeRow());
+      if (!rows.has(alert.id)) rows.set(alert.id, makeRow());
       drawRow(rows.get(alert.id), alert, this.#now());
     }
     arrange(byId(state), alerts.map((alert) => rows.get(alert.id)));
     setText(document.querySelector(`[data-count="${state}"]`), String(alerts.length));
     byId(`${state}-empty`).hidden = alerts.length > 0;
   }
+}
 
-  #makeRow() {
-    const row = clone("alert-template");
-    part(row, "where").addEventListener("click", (event) => {
-      event.preventDefault();
-      this.#onDevice(row.dataset.device);
-    });
-    return row;
-  }
+function makeRow() {
+  const title = svg("title", { "data-part": "severity" });
+  return h("li", { class: "alert" },
+    svg("svg", { class: "shape", role: "img" }, title, svg("use")),
+    h("div", { class: "what" }, h("b", { "data-part": "rule" }), h("span", { "data-part": "note" })),
+    h("p", { class: "where", "data-part": "where" }),
+    h("div", { class: "when muted small" },
+      h("span", { "data-part": "verb" }), " ", h("time", { "data-part": "at" }), h("span", { "data-part": "lasting" })));
 }
 
 function drawRow(row, alert, now) {

@@ -1,8 +1,8 @@
 /** The fleet, drawn: one card a device, with its newest values. Only cards within sight are kept up to date. */
 
-import { arrange, byId, clone, part, setAttribute, setShape, setText } from "./dom.js";
-import { STALE_MS } from "./fleet.js";
-import { formatDuration, formatLabels, formatValue, showAge } from "./format.js";
+import { arrange, byId, h, part, setAttribute, setShape, setText, shape } from "../dom.js";
+import { formatDuration, formatLabels, formatValue, showAge } from "../format.js";
+import { STALE_MS } from "./poll.js";
 
 const FIRST_VALUES = 6; // of a device with more, the rest is one click away
 const BY_NAME = new Intl.Collator(undefined, { numeric: true });
@@ -16,7 +16,7 @@ export class DeviceCards {
   #search = "";
   #sight;
 
-  /** @param {Function} now the server's time  @param {AbortSignal} signal ends it all when the key is forgotten */
+  /** @param {Function} now the server's time  @param {AbortSignal} signal ends it all with the view */
   constructor(fleet, now, signal) {
     this.#fleet = fleet;
     this.#now = now;
@@ -47,15 +47,6 @@ export class DeviceCards {
   mark(severities) {
     this.#severities = severities;
     this.draw();
-  }
-
-  /** Bring one device into view. */
-  reveal(name) {
-    const card = this.#cards.get(name);
-    if (!card) return;
-    if (card.root.hidden) this.#showAll();
-    card.root.scrollIntoView({ block: "center" });
-    card.root.focus({ preventScroll: true });
   }
 
   #choose(filter) {
@@ -101,7 +92,7 @@ export class DeviceCards {
   }
 
   #makeCard(name) {
-    const root = clone("card-template");
+    const root = makeCardElement();
     root.dataset.device = name;
     setText(part(root, "device"), name);
     part(root, "device").title = name;
@@ -120,7 +111,7 @@ export class DeviceCards {
     if (!card || !values) return;
     part(card.root, "waiting").hidden = true;
     card.shown = card.all ? values : values.slice(0, FIRST_VALUES);
-    while (card.rows.length < card.shown.length) card.rows.push(clone("value-template"));
+    while (card.rows.length < card.shown.length) card.rows.push(makeValueElement());
     card.rows.length = card.shown.length;
     card.shown.forEach((value, place) => drawValue(card.rows[place], value));
     arrange(part(card.root, "values"), card.rows);
@@ -162,6 +153,23 @@ export class DeviceCards {
     byId("devices-empty").hidden = counts.all > 0;
     byId("devices-none").hidden = shown > 0 || counts.all === 0;
   }
+}
+
+function makeCardElement() {
+  const text = h("span", { "data-part": "tag-text" });
+  const tag = h("span", { class: "tag", "data-part": "tag", hidden: true }, shape("stale"), text);
+  return h("li", { class: "card", tabindex: "-1" },
+    h("h2", {}, h("span", { "data-part": "device" }), tag),
+    h("ul", { class: "values", "data-part": "values" }),
+    h("p", { class: "muted small waiting", "data-part": "waiting" }, "Waiting for values …"),
+    h("button", { type: "button", class: "quiet more", "data-part": "more", hidden: true }));
+}
+
+function makeValueElement() {
+  return h("li", { class: "value" },
+    h("span", { class: "metric", "data-part": "metric" }),
+    h("b", { "data-part": "value" }),
+    h("time", { class: "age", "data-part": "age" }));
 }
 
 function drawValue(row, { name, labels, value }) {

@@ -1,7 +1,7 @@
 /** What is known of the fleet: which devices there are, and the newest values of those that somebody looks at. */
 
-import { ApiError } from "./api.js";
-import { formatLabels } from "./format.js";
+import { ApiError } from "../api.js";
+import { formatLabels } from "../format.js";
 
 const POLL_MS = 2_000;
 const LEAST_PAUSE_MS = 100;
@@ -13,6 +13,7 @@ export const STALE_MS = 60_000;
 
 export class Fleet {
   #api;
+  #clock;
   #signal;
   #cursor = null;
   #walked = new Set(); // seen in the walk through the pages that is going on
@@ -26,16 +27,17 @@ export class Fleet {
   /** When the last round of polling succeeded, in the server's time; null before. */
   updatedAt = null;
 
-  constructor(api, signal) {
+  constructor(api, clock, signal) {
     this.#api = api;
+    this.#clock = clock;
     this.#signal = signal;
   }
 
-  /** Load the whole list once. Throws what the first request throws: this is where a wrong key shows. */
+  /** Load the whole list once. Throws what a request throws. */
   async load() {
     do await this.#walk();
     while (this.#cursor);
-    this.updatedAt = this.#api.now();
+    this.updatedAt = this.#clock.now();
   }
 
   /** Somebody looks at this device now: poll it from here on, and at once where nothing is known of it yet. */
@@ -48,10 +50,10 @@ export class Fleet {
 
   /** Whether nothing has come from this device for too long. */
   isStale(device) {
-    return this.#api.now() - device.seen > STALE_MS;
+    return this.#clock.now() - device.seen > STALE_MS;
   }
 
-  /** Poll while the tab is seen, until the key is forgotten. `onRound(error | null)` follows every round. */
+  /** Poll while the tab is seen, until the view ends. `onRound(error | null)` follows every round. */
   async poll(onRound) {
     while (!this.#signal.aborted) {
       await untilSeen();
@@ -65,7 +67,7 @@ export class Fleet {
     }
   }
 
-  /** Rest until the time is over, the key is forgotten or, where all is well, somebody looks at something new. */
+  /** Rest until the time is over, the view ends or, where all is well, somebody looks at something new. */
   #rest(ms, wakeable) {
     return new Promise((resolve) => {
       const end = () => {
@@ -84,7 +86,7 @@ export class Fleet {
       await this.#walk();
       this.#eager = false;
       await this.#refresh([...this.visible].filter((device) => this.devices.has(device)));
-      this.updatedAt = this.#api.now();
+      this.updatedAt = this.#clock.now();
       return null;
     } catch (error) {
       return error instanceof ApiError ? error : new ApiError(0, String(error));
@@ -93,7 +95,7 @@ export class Fleet {
 
   /** One page of the list a round: a small fleet is read whole each time, a large one piece by piece. */
   async #walk() {
-    const page = await this.#api.devices(PAGE_DEVICES, this.#cursor);
+    const page = await this.#api.get("/v1/devices", { limit: PAGE_DEVICES, cursor: this.#cursor });
     for (const { device, last_seen: lastSeen } of page.items) {
       this.#walked.add(device);
       const known = this.devices.get(device);
@@ -117,7 +119,7 @@ export class Fleet {
   async #refreshOne(name) {
     const device = this.devices.get(name);
     try {
-      device.values = valuesOf(await this.#api.latest(name));
+      device.values = valuesOf(await this.#api.get(`/v1/devices/${encodeURIComponent(name)}/latest`));
     } catch (error) {
       if (error.status !== 404) throw error; // deleted between the list and this: the next walk takes it away
     }

@@ -1,0 +1,39 @@
+/** The server's time, and one tick a second for everything that grows old. */
+
+const TICK_MS = 1_000;
+const SKEW_NOTICED_MS = 2_000; // the Date header is in whole seconds: a smaller difference is none
+
+export class Clock {
+  #skewMs = 0;
+  #ticking = new Set();
+
+  constructor() {
+    setInterval(() => this.#tick(), TICK_MS);
+    document.addEventListener("visibilitychange", () => this.#tick());
+  }
+
+  /** What time it is on the server, in milliseconds: ages must not depend on a viewer's wrong clock. */
+  now() {
+    return Date.now() + this.#skewMs;
+  }
+
+  /** Call back once a second while the tab is seen, until the signal. */
+  tick(callback, signal) {
+    if (signal.aborted) return;
+    this.#ticking.add(callback);
+    signal.addEventListener("abort", () => this.#ticking.delete(callback), { once: true });
+  }
+
+  /** Learn from an answer's Date header; `asked` is when the request was sent, in milliseconds. */
+  learn(date, asked) {
+    if (!date) return;
+    const skew = Date.parse(date) + 500 - (asked + Date.now()) / 2; // +500: Date is cut to whole seconds
+    this.#skewMs = Math.abs(skew) > SKEW_NOTICED_MS ? skew : 0;
+  }
+
+  #tick() {
+    if (document.hidden) return;
+    const now = this.now();
+    for (const callback of this.#ticking) callback(now);
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * Who is signed in. The browser holds an HttpOnly cookie that no script can read; all this knows is whose it is, and the
+ * CSRF token, which it asks for again when the page is loaded anew. The key itself is sent once and kept nowhere.
+ */
+
+const KEPT_AS = "sluice.session"; // whether there may be one: without it nobody is asked, and no 401 looks like an attack
+
+export class Session extends EventTarget {
+  #api = null;
+
+  /** `{id, name, scopes, device_glob}` of the key behind the session; null when nobody is signed in. */
+  key = null;
+  /** What goes with every request that changes something. */
+  csrf = "";
+  /** When the session ends by itself, RFC 3339. */
+  expiresAt = null;
+
+  /** The session and the interface need each other: this closes the circle. */
+  attach(api) {
+    this.#api = api;
+  }
+
+  /** Take up the session that the cookie stands for. False where there is none; throws where that is not known. */
+  async restore() {
+    if (!hinted()) return false;
+    try {
+      this.#take(await this.#api.get("/v1/session", {}, { quiet: true }));
+      return true;
+    } catch (error) {
+      if (error.status !== 401) throw error;
+      hint(false);
+      return false;
+    }
+  }
+
+  /** Exchange a key for a session. Throws what the server refuses it with, and 403 for a key that may not read. */
+  async logIn(key) {
+    const begun = await this.#api.request("POST", "/v1/session", { key, quiet: true });
+    if (has(begun.key, "read")) {
+      this.#take(begun);
+      return;
+    }
+    this.csrf = begun.csrf;
+    await this.#api.request("DELETE", "/v1/session", { quiet: true });
+    this.csrf = "";
+    throw Object.assign(new Error(""), { status: 403 });
+  }
+
+  /** End the session, here and on the server. */
+  async logOut() {
+    try {
+      await this.#api.request("DELETE", "/v1/session", { quiet: true });
+    } catch (error) {
+      if (error.status !== 401) throw error; // then it has ended already
+    }
+    this.#end("");
+  }
+
+  /** Ask whether the session still is. Whether its token is another now. */
+  async renew() {
+    const before = this.csrf;
+    const alive = await this.restore().catch(() => true);
+    if (!alive) this.lost();
+    return alive && this.csrf !== before;
+  }
+
+  /** The server does not know the session any more. */
+  lost() {
+    if (this.key) this.#end("You were signed out: the key or the session has expired, or was revoked.");
+  }
+
+  /** Whether the key has a scope; `admin` includes the others. */
+  has(scope) {
+    return Boolean(this.key && has(this.key, scope));
+  }
+
+  #take({ csrf, expires_at: expiresAt, key }) {
+    const changed = this.key?.id !== key.id;
+    Object.assign(this, { csrf, expiresAt, key });
+    hint(true);
+    if (changed) this.dispatchEvent(new Event("change"));
+  }
+
+  #end(reason) {
+    hint(false);
+    Object.assign(this, { csrf: "", expiresAt: null, key: null });
+    this.dispatchEvent(Object.assign(new Event("end"), { reason }));
+  }
+}
+
+const has = (key, scope) => key.scopes.includes(scope) || key.scopes.includes("admin");
+
+function hinted() {
+  try {
+    return localStorage.getItem(KEPT_AS) !== null;
+  } catch {
+    return true; // storage is closed to us: ask
+  }
+}
+
+function hint(present) {
+  try {
+    if (present) localStorage.setItem(KEPT_AS, "yes");
+    else localStorage.removeItem(KEPT_AS);
+  } catch {
+    // storage is closed to us: the server will be asked
+  }
+}
