@@ -30,6 +30,7 @@ function open() {
   const alerts = new Alerts(api, live);
   const deskFor = (ends) => ({ api: api.within(ends), live, clock, alerts, session });
   const router = new Router(byId("view"), session, deskFor);
+  const entered = !byId("sign-in").hidden; // by the form, which held the focus: the view takes it over
   hideSignIn();
   showFrame(true);
   showAccount(session, clock, signal);
@@ -38,7 +39,7 @@ function open() {
   alerts.onEvent(speak, signal);
   live.start(signal);
   alerts.start(clock, signal);
-  router.start(signal);
+  router.start(signal, entered);
   prefetch(session);
 }
 

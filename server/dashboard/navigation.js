@@ -25,7 +25,7 @@ export function showNavigation({ session, router, alerts }, signal) {
     }
     setText(document.querySelector("title"), `${count ? `(${count}) ` : ""}${title} · ${PRODUCT}`);
     if (!badge) return;
-    setText(badge, String(count));
+    setText(badge, count ? String(count) : "");
     badge.hidden = count === 0;
     setAttribute(badge, "data-severity", alerts.firingInOrder()[0]?.severity ?? "");
     setAttribute(badge, "aria-label", `${count} firing`);

@@ -60,9 +60,9 @@ export class Router extends EventTarget {
     history.scrollRestoration = "manual";
   }
 
-  /** Show what the address says, and follow it until the signal. */
-  start(signal) {
-    this.#moved = false;
+  /** Show what the address says, and follow it until the signal. `focus`: the first view takes it too. */
+  start(signal, focus = false) {
+    this.#moved = focus;
     addEventListener("popstate", ({ state }) => this.#follow(state?.y ?? 0), { signal });
     addEventListener("scroll", debounced(() => this.#keepPlace()), { signal });
     signal.addEventListener("abort", () => this.#leave(), { once: true });

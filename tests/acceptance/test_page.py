@@ -155,7 +155,9 @@ async def test_menus_open_and_close_by_keyboard_and_the_theme_is_kept(desk: Desk
 
 async def test_skip_link_leads_past_the_navigation(desk: Desk) -> None:
     tab = await desk.enter(path="#/alerts")
-    await tab.evaluate("document.activeElement.blur()")
+    await expect(tab.get_by_role("heading", level=1)).to_be_focused()
+    await tab.reload()
+    await expect(tab.locator("#connection")).to_have_attribute("data-state", "live")
     await tab.keyboard.press("Tab")
     await expect(tab.get_by_text("Skip to the content")).to_be_focused()
     await tab.keyboard.press("Enter")
