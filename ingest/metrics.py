@@ -35,6 +35,9 @@ class WriteMetrics:
         self._decode_seconds = counter("decode_seconds", "Seconds spent decoding bodies.")
         self._wait = histogram("queue_seconds", "What the oldest batch of a group waited for its flush.", _SECONDS)
         self._flush = histogram("flush_seconds", "One flush, from arranging its group to COMMIT.", _SECONDS)
+        self._stored = histogram(
+            "stored_seconds", "What the oldest batch of a group took, from its arrival to COMMIT.", _SECONDS
+        )
         self._group_rows = histogram("group_rows", "Rows of one group.", _ROWS)
         self._group_batches = histogram("group_batches", "Batches of one group.", _ROWS[:6])
         self._reclaims = counter("reclaims", "Groups run again, because somebody else had passed by the table newest.")
@@ -61,6 +64,7 @@ class WriteMetrics:
         """A group was stored."""
         self._wait.observe(wait_s)
         self._flush.observe(flush_s)
+        self._stored.observe(wait_s + flush_s)
         self._group_rows.observe(rows)
         self._group_batches.observe(len(receipts))
         self._batches.inc(len(receipts))

@@ -62,6 +62,7 @@ from server.metrics import LiveMetrics
 from server.reading import open_reading_room
 from server.sessions_api import SessionDesk
 from server.settings import Settings
+from server.system import Room, System
 from server.tasks import Tasks
 
 VERSION = version("sluice")
@@ -171,7 +172,8 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
         )
 
         await stack.enter_async_context(tasks)
-        health = Health(pool, tasks, gate, registry, lambda: engine.ready)
+        room = Room(settings.queue_rows, settings.queue_bytes, settings.intake_bytes)
+        health = Health(pool, tasks, gate, registry, System(registry, room, VERSION), lambda: engine.ready)
         for name, work in (
             ("bus", bus.run()),
             ("feed", feed.run()),

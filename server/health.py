@@ -1,9 +1,10 @@
-"""``/healthz``, ``/readyz`` and ``/metrics``."""
+"""``/healthz``, ``/readyz``, ``/metrics`` and, for the page, ``/v1/system``."""
 
 import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import asyncpg
 from fastapi import APIRouter, Request, Response
@@ -14,6 +15,7 @@ from schemas.keys import Scope
 from server.auth import Gate
 from server.database import AWAY
 from server.migrations import schema_gap
+from server.system import System
 from server.tasks import Tasks
 
 CHECK_S = 1.0  # for the database to answer
@@ -30,6 +32,7 @@ class Health:
     tasks: Tasks
     gate: Gate
     registry: CollectorRegistry
+    system: System
     rules_loaded: Callable[[], bool]
     draining: bool = False
     _checking: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -88,3 +91,14 @@ async def metrics(request: Request) -> Response:
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/v1/system")
+async def get_system(request: Request) -> dict[str, Any]:
+    """The figures of `/metrics` that a person wants, of all workers of this node together, as one object.
+
+    Counters are totals since the start; who asks twice has what happened between. A sample is up to 1 s old (`at`).
+    """
+    health: Health = request.state.health
+    await health.gate(request, Scope.READ, cookies=True)
+    return await health.system.sample(health.trouble)

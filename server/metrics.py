@@ -1,6 +1,9 @@
-"""Gauges of the live side and the caches, read from their owners every second."""
+"""Gauges of the live side, the caches and the workers themselves, read from their owners every second."""
 
 import asyncio
+import os
+import resource
+import time
 from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -12,6 +15,8 @@ from ingest.intake import Intake
 from ingest.series import SeriesTable
 
 EVERY_S = 1.0
+_PAGE_BYTES = resource.getpagesize()
+_STATM = "/proc/self/statm"  # its second number: resident pages; not there on every system
 
 
 class LiveMetrics:
@@ -29,6 +34,11 @@ class LiveMetrics:
         def gauge(name: str, text: str) -> Gauge:
             return Gauge(f"sluice_{name}", text, registry=registry, multiprocess_mode="livesum")
 
+        def of_worker(name: str, text: str) -> Gauge:
+            return Gauge(f"sluice_worker_{name}", text, registry=registry, multiprocess_mode="liveall")
+
+        self._lag_s = 0.0
+        started = time.time()
         self._sources: dict[Gauge, Callable[[], float]] = {
             gauge("connections", "Open WebSocket connections."): lambda: len(connections.connections),
             gauge("subscriptions", "Subscriptions of those."): lambda: connections.subscriptions,
@@ -39,6 +49,10 @@ class LiveMetrics:
             gauge("event_reads", "Reads of the event log, since the start."): lambda: feed.reads,
             gauge("series_cached", "Series in the cache."): lambda: len(series),
             gauge("intake_bytes", "Bodies on their way in, that are not decoded yet."): lambda: intake.bytes,
+            of_worker("started_seconds", "When this worker started, since the Unix epoch."): lambda: started,
+            of_worker("resident_bytes", "Memory of this worker."): _resident_bytes,
+            of_worker("cpu_seconds", "Processor time that this worker has used."): time.process_time,
+            of_worker("lag_seconds", "What its event loop was late by, when it last looked."): lambda: self._lag_s,
         }
 
     async def run(self) -> None:
@@ -46,4 +60,13 @@ class LiveMetrics:
         while True:
             for gauge, read in self._sources.items():
                 gauge.set(read())
+            due = time.monotonic() + EVERY_S
             await asyncio.sleep(EVERY_S)
+            self._lag_s = max(0.0, time.monotonic() - due)
+
+
+def _resident_bytes() -> float:
+    if not os.path.exists(_STATM):
+        return 0.0
+    with open(_STATM, "rb") as statm:
+        return int(statm.read().split()[1]) * _PAGE_BYTES

@@ -28,6 +28,7 @@ INGEST, READ, ADMIN = "ingest", "read", "admin"
 SCOPES = {
     ("post", "/v1/readings"): INGEST,
     ("get", "/metrics"): READ,
+    ("get", "/v1/system"): READ,
     ("get", "/v1/devices"): READ,
     ("get", "/v1/devices/{device}"): READ,
     ("get", "/v1/devices/{device}/latest"): READ,
