@@ -81,11 +81,22 @@ def main(arguments: Sequence[str]) -> int:
         return check()
     if command == "lock":
         return lock()
+    if command in NEEDS_TEST:
+        keep_byte_code()
     if command == "test":
         return check() or replace(PYTHON, "-m", "pytest", *pytest_arguments(rest))
     if command in MODULES:
         replace(PYTHON, "-m", *MODULES[command], *rest)
     replace(VENV / "bin" / "sluice", *arguments)
+
+
+def keep_byte_code() -> None:
+    """Where the environment asks for no byte code, keep ours in `.venv`: the folder it is meant to spare stays clean.
+
+    The tests start hundreds of workers, and to compile what each imports is half of what its start costs.
+    """
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        os.environ["PYTHONPYCACHEPREFIX"] = str(VENV / "bytecode")
 
 
 def pytest_arguments(rest: Sequence[str]) -> list[str]:

@@ -74,7 +74,7 @@ class Dashboard:
                 elif not reply:
                     await self.socket.send_str("{}")
 
-    async def has(self, count: int, patience_s: float = 10.0) -> None:
+    async def has(self, count: int, patience_s: float = 30.0) -> None:
         """Wait until so many publications came."""
         async with asyncio.timeout(patience_s):
             while len(self.publications) < count:
@@ -86,10 +86,10 @@ async def subscribe(session: aiohttp.ClientSession, url: str, key: str, worker: 
     """Connect and subscribe, in the two lines of the contract."""
     socket = await session.ws_connect(f"{url}/ws")
     await socket.send_str(json.dumps({"id": 1, "connect": {"token": key}}))
-    answer = json.loads(await socket.receive_str(timeout=10))
+    answer = json.loads(await socket.receive_str(timeout=30))
     assert answer["connect"]["client"], answer
     await socket.send_str(json.dumps({"id": 2, "subscribe": {"channel": "alerts"}}))
-    answer = json.loads(await socket.receive_str(timeout=10))
+    answer = json.loads(await socket.receive_str(timeout=30))
     return Dashboard(socket, worker, answer["subscribe"]["offset"])
 
 

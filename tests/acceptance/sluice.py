@@ -13,8 +13,8 @@ from typing import NamedTuple, Self
 
 from server.leash import until
 
-READY_S = 30.0
-COMMAND_S = 30.0
+READY_S = 90.0
+COMMAND_S = 90.0
 READY = re.compile(r"ready\s+(?P<url>http://\S+) \((?P<workers>\d+) workers, PID (?P<pid>\d+)\)")
 
 

@@ -96,7 +96,7 @@ async def valkey(tmp_path: Path) -> AsyncIterator[LocalValkey]:
 
 @pytest.mark.parametrize("away", [False, True])
 async def test_workers_share_a_quota(start_server: StartServer, valkey: LocalValkey, away: bool) -> None:
-    rate, over_s = 200, 3.0
+    rate, over_s = 200, 2.0
     server = await start_server(redis_url=valkey.url, quota_readings_per_s=rate)
     key = await server.key("ingest")
     if away:

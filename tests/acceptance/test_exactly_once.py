@@ -16,7 +16,7 @@ TWICE = 10  # every tenth batch
 
 
 @pytest.mark.parametrize(
-    "total", [5_000, pytest.param(50_000, marks=[pytest.mark.long, pytest.mark.timeout(600)])], ids=lambda n: f"{n:,}"
+    "total", [2_000, pytest.param(50_000, marks=[pytest.mark.long, pytest.mark.timeout(600)])], ids=lambda n: f"{n:,}"
 )
 async def test_every_reading_is_stored_once_bit_by_bit(running_server: Server, total: int) -> None:
     key = await running_server.key("ingest")

@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 
-from tests.conftest import Server, StartServer
+import aiohttp
 
 HANGING = """
 import asyncio
@@ -22,11 +22,11 @@ worker.main()
 """
 
 
-async def test_a_worker_that_hangs_while_it_stops_is_gone_in_time(start_server: StartServer) -> None:
-    sane: Server = await start_server(workers=1)
+async def test_a_worker_that_hangs_while_it_stops_is_gone_in_time(database: str, redis_url: str) -> None:
     environment = {
-        "SLUICE_DATABASE_URL": sane.database_url,
-        "SLUICE_REDIS_URL": sane.redis_url,
+        "SLUICE_DATABASE_URL": database,
+        "SLUICE_REDIS_URL": redis_url,
+        "SLUICE_REDIS_PREFIX": "hang",
         "SLUICE_DRAIN_S": "1",
         "SLUICE_FAREWELL_S": "0",
     }
@@ -37,13 +37,14 @@ async def test_a_worker_that_hangs_while_it_stops_is_gone_in_time(start_server: 
             sys.executable, "-c", HANGING, *words, env=os.environ | environment, pass_fds=descriptors, stderr=-1
         )
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/readyz"
-        async with asyncio.timeout(60), sane.http.get(url) as response:  # waits in the socket until the worker listens
+        # It waits in the socket until the worker listens.
+        async with asyncio.timeout(60), aiohttp.ClientSession() as http, http.get(url) as response:
             assert response.status in (200, 503)
         process.send_signal(signal.SIGTERM)
         began = time.monotonic()
         async with asyncio.timeout(30):
             _, said = await process.communicate()
     assert process.returncode != 0
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 20  # 2.5 s, on a machine that does nothing else
     assert b"Timeout" in said
     assert b"in run" in said

@@ -28,7 +28,7 @@ Oracle = dict[tuple[str, int], float]
 """What is stored, by device and microseconds."""
 
 
-async def until(condition: Callable[[], Awaitable[Any]], patience_s: float = 30.0) -> None:
+async def until(condition: Callable[[], Awaitable[Any]], patience_s: float = 60.0) -> None:
     """Wait until something holds."""
     async with asyncio.timeout(patience_s):
         while not await condition():  # noqa: ASYNC110 - nobody tells
@@ -109,7 +109,7 @@ async def kill(server: Server, end: float) -> int:
 async def test_nothing_is_lost_or_doubled_while_old_days_are_packed(start_server: StartServer) -> None:
     server = await start_server(**QUICK)
     stored: Oracle = {}
-    end = time.monotonic() + 6
+    end = time.monotonic() + 4.5
     async with asyncio.TaskGroup() as tasks:
         for number in range(DEVICES):
             tasks.create_task(hammer(server, f"pump-{number}", end, stored))
@@ -123,7 +123,7 @@ async def test_nothing_is_lost_or_doubled_while_old_days_are_packed(start_server
     found = await server.fetch("SELECT device, (extract(epoch FROM ts) * 1000000)::bigint AS us, value FROM telemetry")
     assert len(found) == len(stored), "lost or doubled"
     assert {(record["device"], record["us"]): record["value"] for record in found} == stored
-    assert len(stored) > 500
+    assert len(stored) > 200
     assert killing.result() > 0, "no backend was killed while packing"
 
 

@@ -21,7 +21,8 @@ from tests.acceptance.sluice import Up, descendants, eventually, lives, matching
 from tests.acceptance.traffic import Traffic
 from tests.conftest import Server
 
-START_S = 10  # for a worker that was started to serve, on a machine that is busy
+START_S = 30  # for a worker that was started to serve, on a machine that is busy
+BUSY = 3  # times longer than promised may it take here, beside other tests; `dev.py faults` measures the promise
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -47,7 +48,7 @@ async def test_postgres_is_killed(running_server: Server, postgres: LocalPostgre
             await traffic.flows()
             postgres.kill()
             before = traffic.answers.copy()
-            await eventually(lambda: not postgres.processes(), 5, postgres.processes)
+            await eventually(lambda: not postgres.processes(), 30, postgres.processes)
             await asyncio.sleep(away_s)
             if away_s:
                 told = traffic.answers - before
@@ -60,13 +61,12 @@ async def test_postgres_is_killed(running_server: Server, postgres: LocalPostgre
     assert findings.exact, findings
 
 
-@pytest.mark.alone
 async def test_a_worker_is_killed(running_server: Server) -> None:
     before = running_server.supervisor.pids
     async with Traffic(running_server.url, running_server.admin_key) as traffic:
         await traffic.flows()
         os.kill(before[0], signal.SIGKILL)
-        await replaced(running_server, before, before[0], within_s=2)
+        await replaced(running_server, before, before[0], within_s=2 * BUSY)
         await traffic.flows()
     assert traffic.answers[0], "no connection broke, so nothing was killed in the middle of it"
     traffic.check_answers()
@@ -74,13 +74,12 @@ async def test_a_worker_is_killed(running_server: Server) -> None:
     assert findings.exact, findings
 
 
-@pytest.mark.alone
 async def test_a_worker_freezes(running_server: Server) -> None:
     before = running_server.supervisor.pids
     async with Traffic(running_server.url, running_server.admin_key) as traffic:
         await traffic.flows()
         os.kill(before[1], signal.SIGSTOP)
-        await replaced(running_server, before, before[1], within_s=6)
+        await replaced(running_server, before, before[1], within_s=6 * BUSY)
         await traffic.flows()
     traffic.check_answers()
     findings = await traffic.findings(running_server.database_url)
@@ -120,9 +119,9 @@ async def test_up_itself_is_killed(tmp_path: Path, port: str) -> None:
         for kind, count in (("server.worker", 2), ("load.simulate", 1), ("postgres", 2), ("valkey", 1)):
             assert len(matching(family, kind)) >= count, (kind, family)
         up.signal(signal.SIGKILL)
-        assert await up.ended(1) == -signal.SIGKILL
+        assert await up.ended(30) == -signal.SIGKILL
         await eventually(
-            lambda: not any(map(lives, family)), 5, lambda: [process for process in family if lives(process)]
+            lambda: not any(map(lives, family)), 30, lambda: [process for process in family if lives(process)]
         )
         assert sum(traffic.answers.values()) > traffic.answers[200] > 0
         async with Up(data_dir, "--port", port) as again:
@@ -152,7 +151,7 @@ async def test_up_is_asked_to_stop(tmp_path: Path, port: str) -> None:
             took = time.monotonic() - began
             assert [process for process in family if lives(process)] == []
             for dashboard in watching:
-                async with asyncio.timeout(2):
+                async with asyncio.timeout(30):
                     while not dashboard.socket.closed:  # noqa: ASYNC110 - it sets no event
                         await asyncio.sleep(0.01)
                 assert dashboard.socket.close_code == 3001

@@ -37,7 +37,7 @@ async def test_408_of_a_slow_body(impatient: Server, kind: str) -> None:
     beginning = b"5\r\n[    \r\n" if "chunked" in kind else b'{"device":"pump-7",'
     status, problem, took = await raw(server, f"Content-Type: application/json\r\n{kind}\r\n", beginning)
     assert (status, problem["code"]) == (408, "body_too_slow")
-    assert 0.4 < took < 3
+    assert 0.4 < took < 9  # not the ten seconds of production
     assert await stored(server) == before
     await assert_life_goes_on(server)
 

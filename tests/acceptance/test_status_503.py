@@ -29,6 +29,9 @@ from tests.acceptance.posting import (
 from tests.conftest import Server, _start
 from tests.proxy import COMMIT, Proxy, through
 
+BUSY = 3
+"""How many times longer than promised an answer may take beside other tests; `dev.py faults` measures the promise."""
+
 
 @pytest.fixture
 async def own_postgres(tmp_path: Path) -> AsyncIterator[LocalPostgres]:
@@ -38,7 +41,6 @@ async def own_postgres(tmp_path: Path) -> AsyncIterator[LocalPostgres]:
         yield postgres
 
 
-@pytest.mark.alone
 async def test_503_while_the_database_is_away(own_postgres: LocalPostgres, services: LocalServices) -> None:
     async with AsyncExitStack() as stack:
         server = await _start(stack, services, own_postgres.url, 2, {"redis_prefix": "away", "log_level": "critical"})
@@ -51,7 +53,7 @@ async def test_503_while_the_database_is_away(own_postgres: LocalPostgres, servi
             began = time.monotonic()
             sent = batch(3)
             assert_retryable(*await post(server, sent, **params), code="database_away")
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < BUSY
             refused.append(sent)
         async with server.http.get(f"{server.url}/healthz") as response:
             assert response.status == 200
@@ -60,7 +62,7 @@ async def test_503_while_the_database_is_away(own_postgres: LocalPostgres, servi
         await own_postgres.start()
         returned = time.monotonic()
         while (await post(server, refused[0]))[0] != 200:
-            assert time.monotonic() - returned < 1, "the first 200 took more than a second"
+            assert time.monotonic() - returned < BUSY, "the first 200 took more than a second, thrice"
             await asyncio.sleep(0.02)
         assert await stored(server) == before + 3, "a refused batch was stored"
         for sent in refused[1:]:
@@ -68,7 +70,7 @@ async def test_503_while_the_database_is_away(own_postgres: LocalPostgres, servi
                 status, answer, _ = await post(server, sent)
                 if status == 200:
                     break
-                assert time.monotonic() - returned < 2
+                assert time.monotonic() - returned < 2 * BUSY
             assert answer == {"accepted": 3, "duplicates": 0}
         await assert_life_goes_on(server)
 
@@ -87,7 +89,7 @@ async def test_504_where_the_answer_to_commit_is_lost(services: LocalServices, d
             began = time.monotonic()
             status, problem, headers = await post(server, sent, **params)
             assert (status, problem["code"]) == (504, "commit_unknown"), problem
-            assert time.monotonic() - began < 5.5
+            assert time.monotonic() - began < 5.5 * BUSY
             assert proxy.triggered.is_set()
             assert "retry-after" not in headers
             status, answer, _ = await post(server, sent, **params)
@@ -115,7 +117,7 @@ async def test_500_is_a_defect_of_ours_and_the_worker_lives_on(services: LocalSe
             stack.callback(process.kill)
             port = listening.getsockname()[1]
         defective = Server(f"http://127.0.0.1:{port}", database, "", sane.admin_key, sane.supervisor, sane.http)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 with contextlib.suppress(aiohttp.ClientError):
                     async with sane.http.get(f"{defective.url}/readyz") as response:

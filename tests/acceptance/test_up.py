@@ -19,7 +19,7 @@ from tests.acceptance.sluice import Up, descendants, sluice
 KEY = re.compile(r"slk_(?P<id>[0-9a-z]+)_[0-9A-Za-z_-]{22,}")
 DEMO_ALERT_S = 120  # the demo's fleet has a fault every minute or so
 SECOND_START_S = 3
-MOST_STARTS = 4  # of which the quickest counts: others use the machine, too
+MOST_STARTS = 4  # of which the quickest counts
 UNKNOWN_KEY = "slk_000000000000_00000000000000000000000000000000"
 
 
@@ -33,11 +33,10 @@ async def demo(tmp_path: Path) -> AsyncIterator[Up]:
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
     """A client."""
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
         yield session
 
 
-@pytest.mark.alone
 async def test_up_on_an_empty_folder(demo: Up, http: aiohttp.ClientSession) -> None:
     """One long story, because a first start costs seconds."""
     await it_says_what_to_do_next(demo, http)
@@ -80,7 +79,7 @@ async def paste(line: str) -> str:
     pasted = await asyncio.create_subprocess_exec(
         "bash", "-c", line, cwd="/", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
-    out, err = await asyncio.wait_for(pasted.communicate(), 10)
+    out, err = await asyncio.wait_for(pasted.communicate(), 60)
     assert (pasted.returncode, err) == (0, b"")
     return out.decode()
 
@@ -131,21 +130,30 @@ async def keys_are_made_beside_it(up: Up, http: aiohttp.ClientSession) -> None:
 
 
 async def it_starts_again(up: Up, http: aiohttp.ClientSession) -> None:
-    """Quickly, with the same key, which is not shown again, and with what was stored."""
+    """With the same key, which is not shown again, and with what was stored."""
     key = up.key
     up.signal(signal.SIGTERM)
-    assert await up.ended(10) == 0
+    assert await up.ended(30) == 0
     assert secret_of(key) not in up.log.read_text()
+    async with Up(up.data_dir, "--port", "0") as again:
+        assert again.key == key
+        assert not any(KEY.search(line) for line in again.lines)
+        async with http.get(f"{again.url}/v1/devices/pump-7/latest", headers=again.headers) as response:
+            assert (await response.json())["metrics"]["temperature"]["value"] == 21.5
+        again.signal(signal.SIGINT)
+        assert await again.ended(30) == 0
+
+
+@pytest.mark.alone
+@pytest.mark.long  # that it starts again is in the story above; how quickly, only a machine at rest can tell
+async def test_a_second_start_takes_three_seconds(tmp_path: Path) -> None:
     times: list[float] = []
-    while len(times) < MOST_STARTS and min(times, default=math.inf) > SECOND_START_S:
-        async with Up(up.data_dir, "--port", "0") as again:
-            times.append(again.ready_after_s)
-            assert again.key == key
-            assert not any(KEY.search(line) for line in again.lines)
-            async with http.get(f"{again.url}/v1/devices/pump-7/latest", headers=again.headers) as response:
-                assert (await response.json())["metrics"]["temperature"]["value"] == 21.5
-            again.signal(signal.SIGINT)
-            assert await again.ended(10) == 0
+    while len(times) <= MOST_STARTS and min(times[1:], default=math.inf) > SECOND_START_S:
+        async with Up(tmp_path / "data", "--port", "0") as up:
+            times.append(up.ready_after_s)
+            up.signal(signal.SIGINT)
+            assert await up.ended(10) == 0
+    del times[0]
     sys.stdout.write(f'{{"up": {{"second_start_s": {min(times):.2f}}}}}\n')
     assert min(times) <= SECOND_START_S
 

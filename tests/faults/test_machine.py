@@ -34,15 +34,17 @@ from tests.faults.sender import sending
 WATCHES = 60
 """Sets of rules for one server."""
 SHARE = 17
-"""Examples on each of the servers: 51 in all, then 1,020."""
+"""Examples on each of the servers: 34 in all, then 1,020."""
 ROUNDS = 20
 PROGRESS_EVERY = 10
 
 
-@pytest.mark.parametrize("workers", [2, 3, 4])
+LONG = [pytest.mark.long, pytest.mark.timeout(3_600)]
+
+
 @pytest.mark.parametrize(
-    "examples",
-    [SHARE, pytest.param(SHARE * ROUNDS, marks=[pytest.mark.long, pytest.mark.timeout(3_600)])],
+    ("workers", "examples"),
+    [(2, SHARE), (4, SHARE), *(pytest.param(workers, SHARE * ROUNDS, marks=LONG) for workers in (2, 3, 4))],
 )
 async def test_alerts_are_those_of_the_machine(start_server: StartServer, workers: int, examples: int) -> None:
     seed = int(os.environ.get("SLUICE_FAULTS_SEED", secrets.randbits(32)))

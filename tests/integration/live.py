@@ -27,6 +27,9 @@ from schemas.errors import DatabaseAway, TokenExpired, Unauthorized
 from schemas.events import Event
 from schemas.keys import Admission, Holder, Principal, Scope
 
+PATIENCE_S = 30.0
+"""For what must come: a busy machine is slow, and who waits for a condition waits no longer than that takes."""
+
 INSERT = """
 WITH n AS (UPDATE alert_offset SET last_offset = last_offset + cardinality($1::text[])
            RETURNING last_offset - cardinality($1::text[]) AS base)
@@ -131,10 +134,10 @@ class Node:
     async def stop(self) -> None:
         """Advise the clients, then stop; a task that had died by itself makes the test fail."""
         self.manager.close_all()
-        await asyncio.wait_for(self.manager.drained(), 10)
+        await asyncio.wait_for(self.manager.drained(), PATIENCE_S)
         if self._server is not None:
             self._server.should_exit = True
-            await asyncio.wait_for(self._tasks[-1], 10)
+            await asyncio.wait_for(self._tasks[-1], PATIENCE_S)
         while pending := [task for task in self._tasks[:-1] if not task.done()]:
             for task in pending:
                 task.cancel()
@@ -148,7 +151,7 @@ class Node:
         """Wait until `feed.ready` or `bus.healthy` (or not, with a leading `not `)."""
         what = {"feed.ready": lambda: self.feed.ready, "bus.healthy": lambda: self.bus.healthy}
         negated, name = condition.startswith("not "), condition.removeprefix("not ")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while what[name]() is negated:  # noqa: ASYNC110 - what is watched sets no event, and needs none
                 await asyncio.sleep(0.01)
 
@@ -200,7 +203,7 @@ class Client:
         assert "connect" in await client.ask("connect", {"token": token})
         return client
 
-    async def next(self, timeout_s: float = 5.0) -> dict[str, Any]:
+    async def next(self, timeout_s: float = PATIENCE_S) -> dict[str, Any]:
         """The next reply or push; pings are answered on the way."""
         async with asyncio.timeout(timeout_s):
             while True:
@@ -228,7 +231,7 @@ class Client:
         """Send a command that must fail; return the code of its error."""
         return (await self.ask(name, body))["error"]["code"]  # type: ignore[no-any-return]
 
-    async def offsets(self, count: int, timeout_s: float = 5.0) -> list[int]:
+    async def offsets(self, count: int, timeout_s: float = PATIENCE_S) -> list[int]:
         """The offsets of the next pushes."""
         return [(await self.next(timeout_s))["push"]["pub"]["offset"] for _ in range(count)]
 
@@ -240,7 +243,7 @@ class Client:
             return True
         return False
 
-    async def closed(self, timeout_s: float = 5.0) -> tuple[int | None, str | None]:
+    async def closed(self, timeout_s: float = PATIENCE_S) -> tuple[int | None, str | None]:
         """Read until the server closes; return its code and reason."""
         with contextlib.suppress(ConnectionClosed):
             async with asyncio.timeout(timeout_s):

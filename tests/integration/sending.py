@@ -11,7 +11,9 @@ from alerts.webhooks.webhooks import Patience, WebhookMetrics, Webhooks
 from tests.integration.receiver import KEY
 from tests.integration.writing import T, Workshop
 
-DEADLINE_S = 0.5
+HASTY_S = 1.0
+"""Where a receiver hangs and the sender has to give up; otherwise it has the time of production."""
+
 QUICK = Patience(first_s=0.01, longest_s=0.05)
 
 
@@ -24,7 +26,7 @@ class Senders:
 
     def __call__(self, key: str | None = KEY, *, patience: Patience = QUICK, **settings: Any) -> Webhooks:
         self.registry = CollectorRegistry()
-        courier = Courier(CourierSettings(deadline_s=DEADLINE_S, **settings))
+        courier = Courier(CourierSettings(**settings))
         self.made.append(Webhooks(self.pool, courier, WebhookMetrics(self.registry), key, patience=patience))
         return self.made[-1]
 

@@ -13,7 +13,7 @@ from alerts.matching import ready
 from schemas.columns import Int64s, Receipt, Rows
 from schemas.events import EventType
 from schemas.rules import Rule, RuleRequest
-from tests.integration.writing import NOW, PLAIN, SECOND, T, Workshop, rule_request
+from tests.integration.writing import NOW, PLAIN, SECOND, T, Workshop, rule_request, until_locked
 
 
 class Failing:
@@ -123,7 +123,7 @@ async def test_an_event_knows_of_an_acknowledgement_of_a_moment_ago(shop: Worksh
     async with shop.pool.acquire() as other, other.transaction():
         await other.execute("UPDATE alerts SET acknowledged_at = now(), acknowledged_by = 'anna'")
         writing = asyncio.create_task(shop.write((T, 1, 10)))
-        await asyncio.sleep(0.2)  # it has read the alert, and waits for its row
+        await until_locked(shop.pool)  # it has read the alert, and waits for its row
     await writing
     by = "SELECT data->'alert'->>'acknowledged_by' FROM alert_events ORDER BY \"offset\" DESC LIMIT 1"
     assert await shop.pool.fetchval(by) == "anna"

@@ -111,7 +111,7 @@ async def test_one_of_many_series_goes_in_several_transactions(shop: Workshop, m
 async def waits(shop: Workshop, deleting: "asyncio.Task[None]") -> None:
     """Return when the deletion waits for a lock."""
     query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    for _ in range(500):
+    for _ in range(3_000):
         if deleting.done() or await shop.pool.fetchval(query):
             break
         await asyncio.sleep(0.01)

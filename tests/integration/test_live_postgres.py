@@ -11,7 +11,7 @@ import pytest
 from alerts.live.feed import FeedTimes
 from alerts.live.tail import BLOCK
 from tests.integration.faults import pair, subscribers
-from tests.integration.live import Client, Node, offsets, running
+from tests.integration.live import PATIENCE_S, Client, Node, offsets, running
 from tests.proxy import Proxy, through
 
 NEVER_LOOKS = FeedTimes(check_s=60)
@@ -51,9 +51,9 @@ async def test_postgresql_frozen(database: str, redis_url: str) -> None:
                 began = time.monotonic()
                 errors = [await client.error("subscribe", wanted) for _ in range(10)]
                 assert errors == [100] * 10
-                assert time.monotonic() - began < 4, "one deadline, not ten"
+                assert time.monotonic() - began < 8, "one deadline, not ten"
                 assert (await client.subscribe("alerts:pump-1"))["offset"] == 3, "nothing to read for this"
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 while "error" in (reply := await client.ask("subscribe", wanted)):  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
             assert offsets(reply["subscribe"]["publications"]) == [2, 3]
@@ -72,7 +72,7 @@ async def test_what_is_in_memory_is_not_served_while_postgresql_is_away(database
             assert offsets((await client.subscribe(**wanted))["publications"]) == [1]
             assert node.feed.reads - reads <= 1, "the look at the head every second"
             await client.ask("unsubscribe", {"channel": "alerts"})
-            async with proxy.stalled(), asyncio.timeout(5):
+            async with proxy.stalled(), asyncio.timeout(PATIENCE_S):
                 while "error" not in (reply := await client.ask("subscribe", wanted)):
                     await client.ask("unsubscribe", {"channel": "alerts"})
                     await asyncio.sleep(0.1)
@@ -91,7 +91,7 @@ async def test_a_restored_database_makes_everybody_start_over(
         await one.pool.execute("TRUNCATE alert_events")
         row = "UPDATE alert_offset SET epoch = coalesce($1, epoch), last_offset = $2"
         await one.pool.execute(row, restored, offset)
-        assert {(await client.closed(3))[0] for client in clients} == {3010}
+        assert {(await client.closed())[0] for client in clients} == {3010}
         client = await Client.connected(two)
         result = await client.subscribe(recover=True, epoch=epoch, offset=2)
         assert (result["recovered"], result["offset"]) == (False, offset)
@@ -105,7 +105,7 @@ async def test_many_who_come_back_soon_cost_no_read(database: str, redis_url: st
     async with running(node):
         await node.commit(*["pump-1", "pump-2"] * 500)
         reads = node.feed.reads
-        await all_recover(node, [offset % 1_000 for offset in range(500, 3_500, 10)], 1_000)
+        await all_recover(node, [offset % 1_000 for offset in range(500, 3_500, 20)], 1_000)
         client = await Client.connected(node)
         device = await client.subscribe("alerts:pump-2", recover=True, epoch=node.feed.epoch, offset=900)
         assert offsets(device["publications"]) == list(range(902, 1_001, 2))
@@ -113,7 +113,7 @@ async def test_many_who_come_back_soon_cost_no_read(database: str, redis_url: st
 
 
 async def test_many_who_come_back_from_everywhere_share_the_reads(database: str, redis_url: str) -> None:
-    """To a worker that was started after all of it happened, at 300 different offsets, while it goes on happening."""
+    """To a worker that was started after all of it happened, at 150 different offsets, while it goes on happening."""
     early = Node(database, redis_url, database)
     async with running(early):
         for _ in range(3):
@@ -127,7 +127,7 @@ async def test_many_who_come_back_from_everywhere_share_the_reads(database: str,
                 await asyncio.sleep(0.01)
 
         reads = node.feed.reads
-        await asyncio.gather(commit(), all_recover(node, list(range(0, 1_200, 4)), 1_250))
+        await asyncio.gather(commit(), all_recover(node, list(range(0, 1_200, 8)), 1_250))
         assert node.feed.reads - reads <= -(-1_200 // BLOCK), "each block once"
 
 
@@ -137,10 +137,10 @@ async def all_recover(node: Node, places: list[int], last: int) -> None:
     async def recover(client: Client, place: int) -> None:
         wanted = {"channel": "alerts", "recover": True, "epoch": node.feed.epoch, "offset": place}
         await client.socket.send(json.dumps({"id": 2, "subscribe": wanted}))
-        result = (await client.next(30))["subscribe"]
+        result = (await client.next())["subscribe"]
         assert result["recovered"]
         got = offsets(result.get("publications", []))
-        got += await client.offsets(last - place - len(got), 30)
+        got += await client.offsets(last - place - len(got))
         assert got == list(range(place + 1, last + 1))
 
     clients = await asyncio.gather(*(Client.connected(node) for _ in places))
@@ -155,7 +155,7 @@ async def test_a_restored_database_empties_the_memory(database: str, redis_url: 
         await node.commit("pump-1", "pump-1")
         await node.pool.execute("TRUNCATE alert_events")
         await node.pool.execute("UPDATE alert_offset SET epoch = 'new', last_offset = 0")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while not node.feed.epoch.startswith("new-"):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         await node.commit("pump-9")

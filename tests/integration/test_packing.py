@@ -14,7 +14,7 @@ from query.packer import Packer
 from query.partitions import FORMS, make, name_of
 from schemas.columns import Receipt
 from schemas.times import to_datetime
-from tests.integration.writing import DAY, NOW, Workshop, workshop
+from tests.integration.writing import DAY, NOW, Workshop, until_locked, workshop
 
 TODAY = NOW // DAY
 HALF_DAY_S = 43_200  # `NOW` is noon
@@ -172,7 +172,7 @@ async def test_a_replacement_that_meets_packing_is_not_lost(shop: Workshop, form
         await shop.write(("a", 0.5, 2.0))  # so that there is something to pack again
     async with packing_meanwhile(shop):
         late = asyncio.create_task(shop.write(("a", 0, 9.0), replace=True))
-        await until_locked(shop)
+        await until_locked(shop.pool)
     assert await late == Receipt(0, 1)
     assert (await shop.values())["a", 0] == 9.0
     assert (await forms(shop))[form] == (1 if form == "packed" else 0) + (form == "packed")
@@ -188,14 +188,6 @@ async def packing_meanwhile(shop: Workshop) -> AsyncIterator[None]:
             assert chunk is not None
             assert await packing.pack(connection, TODAY, chunk)
             yield
-
-
-async def until_locked(shop: Workshop) -> None:
-    """Wait until somebody waits for a lock."""
-    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    async with asyncio.timeout(5):
-        while not await shop.pool.fetchval(query):  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.01)
 
 
 async def test_nobody_waits_for_packing_who_writes_what_is_new(shop: Workshop) -> None:

@@ -13,7 +13,7 @@ from alerts.silences import MAX_DURATION, Silences
 from schemas.alert_errors import TooManySilences
 from schemas.errors import Invalid, NotFound
 from schemas.silences import SilenceRequest
-from tests.integration.writing import Workshop
+from tests.integration.writing import Workshop, until_locked
 
 T = "temperature"
 
@@ -186,7 +186,7 @@ async def test_what_resolves_at_the_same_moment_is_not_told_of(shop: Workshop, s
     async with shop.pool.acquire() as other, other.transaction():
         await other.execute("UPDATE alerts SET state = 'resolved'")
         making = asyncio.create_task(silences.create(wanted(), "ops"))
-        await asyncio.sleep(0.2)
+        await until_locked(shop.pool)
         assert not making.done()
     await making
     assert await told(shop) == [("firing", "pump-1")]

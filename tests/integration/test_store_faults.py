@@ -11,7 +11,7 @@ import pytest
 
 from schemas.columns import Int64s, Receipt, Rows
 from schemas.errors import DatabaseAway, Invalid, Unavailable
-from tests.integration.writing import NoRules, Workshop, outcomes, writer
+from tests.integration.writing import NoRules, Workshop, outcomes, until_locked, writer
 
 POISON = 666.0
 REFUSE = f"""
@@ -51,7 +51,7 @@ async def test_a_deadlock_is_retried_unseen(shop: Workshop) -> None:
             await other.execute(lock, max(first, second))
             lane = shop.lane()
             flushing = asyncio.create_task(shop.flush(batch, lane=lane))
-            await asyncio.sleep(0.3)  # the lane holds the first row and waits for the second
+            await until_locked(shop.pool)  # the lane holds the first row and waits for the second
             await other.execute(lock, min(first, second))
     assert await flushing == [Receipt(2, 0)]
     assert set((await shop.values()).values()) == {0.0, 1.0}

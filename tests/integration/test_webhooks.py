@@ -11,7 +11,7 @@ from alerts.webhooks.notification import NEVER
 from alerts.webhooks.webhooks import Patience
 from schemas.errors import NotFound
 from tests.integration.receiver import Receiver
-from tests.integration.sending import Senders, states, turn, until_rest, write
+from tests.integration.sending import HASTY_S, Senders, states, turn, until_rest, write
 from tests.integration.writing import T, Workshop
 
 
@@ -67,7 +67,7 @@ async def test_what_may_pass_is_tried_again(
     await shop.rule(webhooks=[receiver.url()])
     await write(shop, 71, 60)
     receiver.answers = [answer, answer]
-    await until_rest(shop, sender())
+    await until_rest(shop, sender(deadline_s=HASTY_S) if answer == "hang" else sender())
     assert receiver.events == [1, 1, 1, 2]
     assert await states(shop) == [(1, "delivered", False), (2, "delivered", False)]
     assert await shop.pool.fetchval('SELECT attempts FROM webhook_deliveries WHERE "offset" = 1') == 3
@@ -168,7 +168,7 @@ async def test_an_answer_is_read_to_its_bound_and_no_further(
         return response
 
     receiver.answers = [flood]
-    await turn(sender())
+    await turn(sender() if endless else sender(deadline_s=HASTY_S))
     assert await states(shop) == [(1, "delivered", False)]
     assert sent < 200  # what fits into the sockets' buffers
 

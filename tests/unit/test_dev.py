@@ -1,6 +1,7 @@
 """dev.py: what it installs when, what it passes on, what it says."""
 
 import importlib.util
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -124,10 +125,27 @@ def test_words_that_are_modules(command: list[str], words: list[str], monkeypatc
 
     monkeypatch.setattr(dev, "prepare", done.append)
     monkeypatch.setattr(dev, "replace", replace)
+    monkeypatch.setattr(dev, "keep_byte_code", lambda: None)  # this process's own environment stays as it is
     monkeypatch.chdir(Path(dev.__file__).parent)
     with pytest.raises(Replaced):
         dev.main(command)
     assert done == ["test", dev.PYTHON, *words]
+
+
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        ({}, {}),
+        ({"PYTHONDONTWRITEBYTECODE": "1"}, {"PYTHONPYCACHEPREFIX": str(dev.VENV / "bytecode")}),
+        ({"PYTHONPYCACHEPREFIX": "/elsewhere"}, {"PYTHONPYCACHEPREFIX": "/elsewhere"}),
+    ],
+)
+def test_byte_code_is_kept_for_the_workers_of_the_tests(
+    given: dict[str, str], left: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", given.copy())
+    dev.keep_byte_code()
+    assert os.environ == left
 
 
 @pytest.mark.parametrize("word", ["up", "test", "faults", "check", "bench", "lock"])
