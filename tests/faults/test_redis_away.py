@@ -1,7 +1,7 @@
 """Redis goes away under load: nobody who writes notices, and who watches is served within two seconds.
 
 In the ordinary run it is away for half a minute, killed for half of it and frozen for the other half, under a load so
-light that other tests can run beside it, though these may make it late; in the long one for ten minutes under much more.
+light that other tests can run beside it (and make it late); in the long one for ten minutes under much more.
 """
 
 import asyncio
