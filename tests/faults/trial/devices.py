@@ -115,6 +115,7 @@ class Pulse:
     device: str
     stopping: asyncio.Event
     _count: int = 0
+    _us: int = 0
 
     async def run(self) -> None:
         """Until it is to stop; waits for the answers that are still to come."""
@@ -129,7 +130,8 @@ class Pulse:
 
     async def _beat(self) -> None:
         self._count += 1
-        request = single(self.device, self._count, time.time_ns() // 1_000_000 * 1_000, self._count)
+        self._us = max(self._us + 1_000, time.time_ns() // 1_000_000 * 1_000)  # two may begin in one millisecond
+        request = single(self.device, self._count, self._us, self._count)
         self.account.open(request)
         await self.courier.post(request)
 

@@ -29,7 +29,7 @@ UNSERIAL = """
 CREATE SEQUENCE trial_statements;
 CREATE FUNCTION trial_serial() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF nextval('trial_statements') IN (5, 25, 45, 65, 85) THEN
+    IF nextval('trial_statements') IN (5, 45) THEN  -- one less than a group is tried, whichever groups these are
         RAISE EXCEPTION 'injected' USING ERRCODE = '40001';
     END IF;
     RETURN NULL;
@@ -84,7 +84,7 @@ async def victims(stage: Stage) -> None:
     stage.note("statements fail to serialize")
     try:
         async with asyncio.timeout(10):
-            while (await cluster.fetch("SELECT last_value FROM trial_statements"))[0][0] < 90:
+            while (await cluster.fetch("SELECT last_value FROM trial_statements"))[0][0] < 50:
                 await asyncio.sleep(0.05)
     finally:
         await cluster.execute(SERIAL)
