@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from playwright.async_api import async_playwright
 
-from tests.acceptance.test_page import FLAGS
+from tests.acceptance.browsing import FLAGS
 from tests.acceptance.test_scopes import FILES, OPEN, OPEN_PAGES, SCOPES, elsewhere, example
 from tests.conftest import Server
 
@@ -21,7 +21,7 @@ EVERYWHERE = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 CLOSED = "default-src 'none'; frame-ancestors 'none'"
-PAGES = {"/", "/docs", "/redoc", "/dashboard/main.js", "/dashboard/style.css"}
+PAGES = {"/", "/docs", "/redoc", "/dashboard/main.js", "/dashboard/shell.css"}
 
 
 def policy(headers: Mapping[str, str]) -> dict[str, list[str]]:
