@@ -142,7 +142,11 @@ export class Alerts extends EventTarget {
     return alerts;
   }
 
-  #move({ alert }) {
+  #move({ event, alert }) {
+    const before = this.firing.get(alert.id);
+    // What an event does not carry: whether it is silenced, and what was said when it was acknowledged.
+    alert.silenced ??= event === "silenced" || (event !== "unsilenced" && Boolean(before?.silenced));
+    alert.acknowledged_comment ??= before?.acknowledged_comment ?? "";
     this.firing.delete(alert.id);
     this.resolved.delete(alert.id);
     (alert.state === "firing" ? this.firing : this.resolved).set(alert.id, alert);

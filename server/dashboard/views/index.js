@@ -26,4 +26,13 @@ export const VIEWS = [
     styles: ["alerts"],
     load: () => import("./alerts.js"),
   },
+  {
+    name: "silences",
+    paths: ["/silences"],
+    label: "Silences",
+    scope: "read",
+    unbound: true,
+    styles: ["alerts"],
+    load: () => import("./silences.js"),
+  },
 ];

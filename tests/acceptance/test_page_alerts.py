@@ -1,0 +1,106 @@
+"""The alerts and the silences, in a real browser: what fires is acknowledged and silenced, and what is over is found."""
+
+from uuid import uuid4
+
+from playwright.async_api import Page, expect
+
+from tests.acceptance.browsing import ARTIFACTS, PHONE, Desk, browser, desk, needs_chromium, overflow
+
+__all__ = ("browser", "desk")
+
+pytestmark = needs_chromium
+
+
+async def fire(desk: Desk, device: str, tab: Page, severity: str = "warning") -> None:
+    """Make a rule, and readings until the alert is on the page: the rule has to be known to every worker first."""
+    condition = {"type": "threshold", "levels": [{"severity": severity, "above": 70}]}
+    rule = {"name": f"Hot {device}", "device": device, "metric": "temperature", "condition": condition}
+    await desk.post("/v1/rules", rule)
+    firing = tab.locator(f'#firing .alert[data-device="{device}"]')
+    for step in range(60):
+        if await firing.count():
+            break
+        await desk.send(device, 71 + step / 8)
+        await tab.wait_for_timeout(300)
+    await expect(firing).to_be_visible()
+
+
+async def test_an_alert_is_acknowledged_and_silenced(desk: Desk) -> None:
+    tab = await desk.enter(path="#/alerts")
+    device = f"oven-{uuid4().hex[:8]}"
+    await fire(desk, device, tab)
+    row = tab.locator(f'#firing .alert[data-device="{device}"]')
+    await row.get_by_role("button", name="Acknowledge").click()
+    dialog = tab.get_by_role("dialog")
+    await tab.keyboard.press("Escape")
+    await expect(dialog).to_have_count(0)
+    await expect(row.get_by_role("button", name="Acknowledge")).to_be_focused()
+    await tab.keyboard.press("Enter")
+    await dialog.get_by_label("Comment").fill("<b>fan</b> replaced")
+    await dialog.get_by_role("button", name="Acknowledge").click()
+    await expect(row.locator("[data-part=said]")).to_contain_text(": “<b>fan</b> replaced”")
+    await expect(row.get_by_role("button", name="Acknowledge")).to_be_hidden()
+    await row.get_by_role("button", name="Silence").click()
+    await tab.screenshot(path=ARTIFACTS / "page-silence.png")
+    await dialog.get_by_label("For").select_option("4 hours")
+    await dialog.get_by_role("button", name="Silence").click()
+    await expect(row.locator("[data-part=said]")).to_contain_text("Silenced")
+    await desk.send(device, 90)  # an event that says nothing of silences must not lift it on the page
+    await tab.get_by_role("link", name="Silences").click()
+    silence = tab.locator(".silence").filter(has_text=device)
+    await expect(silence).to_contain_text("3 h left")
+    await silence.get_by_role("button", name="End now").click()
+    await dialog.get_by_role("button", name="End it").click()
+    await expect(silence.get_by_role("button")).to_have_count(0)
+    await tab.go_back()
+    await expect(row.locator("[data-part=said]")).not_to_contain_text("Silenced")
+
+
+async def test_alerts_are_chosen_by_an_address_and_older_ones_are_read(desk: Desk) -> None:
+    tab = await desk.enter(path="#/alerts")
+    hot, warm = f"kiln-{uuid4().hex[:8]}", f"belt-{uuid4().hex[:8]}"
+    await fire(desk, hot, tab, "critical")
+    await fire(desk, warm, tab)
+    firing, resolved = tab.locator("#firing .alert"), tab.locator("#resolved .alert")
+    await expect(firing.first).to_have_attribute("data-device", hot)
+    await tab.get_by_label("Device").fill(f"{warm[:8]}*")
+    await expect(firing).to_have_count(1)
+    await expect(firing).to_have_attribute("data-device", warm)
+    await tab.get_by_label("Severity").select_option("critical")
+    await expect(tab.get_by_text("Nothing that you chose is firing.")).to_be_visible()
+    assert tab.url.endswith(f"#/alerts?severity=critical&device={warm[:8]}*")
+    await tab.reload()
+    await expect(tab.get_by_label("Device")).to_have_value(f"{warm[:8]}*")
+    await tab.get_by_label("Device").fill(hot)
+    await expect(firing).to_have_attribute("data-device", hot)
+    await desk.send(hot, 20)
+    await expect(firing).to_have_count(0)
+    await expect(resolved).to_have_attribute("data-device", hot)
+
+
+async def test_who_may_only_read_is_offered_nothing_to_press(desk: Desk) -> None:
+    tab = await desk.enter(viewport=PHONE, path="#/alerts", key=await desk.server.key("read"))
+    device = f"mill-{uuid4().hex[:8]}"
+    await fire(desk, device, tab)
+    row = tab.locator(f'#firing .alert[data-device="{device}"]')
+    await expect(row.get_by_role("button")).to_have_count(0)
+    assert await overflow(tab) == 0
+    await tab.get_by_role("link", name="Silences").click()
+    await expect(tab.get_by_role("button", name="New silence")).to_have_count(0)
+
+
+async def test_a_silence_is_begun_for_what_is_known_and_refused_for_nonsense(desk: Desk) -> None:
+    tab = await desk.enter(viewport=PHONE, scheme="dark", path="#/silences")
+    device = f"pump-{uuid4().hex[:8]}-*"
+    await tab.get_by_role("button", name="New silence").click()
+    dialog = tab.get_by_role("dialog")
+    await dialog.get_by_label("Device").fill(" no name ")
+    with desk.tolerating("422"):
+        await dialog.get_by_role("button", name="Silence").click()
+        await expect(dialog.get_by_role("alert")).to_contain_text("device")
+    await dialog.get_by_label("Device").fill(device)
+    await dialog.get_by_label("Comment").fill("maintenance")
+    await dialog.get_by_role("button", name="Silence").click()
+    await expect(tab.locator(".silence").filter(has_text=device)).to_contain_text("maintenance")
+    assert await overflow(tab) == 0
+    await tab.screenshot(path=ARTIFACTS / "page-silences-phone-dark.png")
