@@ -25,11 +25,12 @@ export async function mount(root, desk) {
     lists.replaceChildren(
       section("In force", rows(active, true), "Nothing is silenced. Every alert that has a webhook pages."),
       ...(ended.items.length ? [section("Over", rows(ended, false), "")] : []));
+    tick();
   };
   begin.addEventListener("click", async () => {
     if (await ask(desk)) await load();
   }, { signal });
-  clock.tick(() => {
+  const tick = () => {
     for (const left of lists.querySelectorAll("[data-until]")) {
       left.textContent = `${formatDuration(Number(left.dataset.until) - clock.now())} left`;
       if (Number(left.dataset.until) < clock.now() && !lists.ariaBusy) {
@@ -37,7 +38,8 @@ export async function mount(root, desk) {
         load().finally(() => (lists.ariaBusy = null));
       }
     }
-  }, signal);
+  };
+  clock.tick(tick, signal);
   await load();
 }
 
@@ -64,7 +66,7 @@ function drawRow(silence, inForce, desk, reload) {
   }, { signal: desk.signal });
   return h("li", { class: "silence", "data-silence": silence.id },
     h("div", {}, h("b", {}, covered(silence)), silence.comment && h("p", {}, silence.comment),
-      h("p", { class: "muted small" }, inForce ? "until " : "ended by ", until, inForce && " · ", left,
+      h("p", { class: "muted small" }, inForce ? "until " : "ended ", until, inForce && " · ", left,
         silence.created_by && ` · by ${silence.created_by}`)),
     inForce && desk.session.has("admin") && h("div", { class: "actions" }, end));
 }
