@@ -16,6 +16,7 @@ from alerts.live.readings import READINGS
 from schemas.keys import Scope
 from server.app import create_app
 from server.settings import Settings
+from tests.acceptance.login import Login
 from tests.acceptance.wire import Socket
 from tests.conftest import Server, StartServer
 
@@ -54,7 +55,12 @@ SCOPES = {
     ("get", "/v1/keys"): ADMIN,
     ("post", "/v1/keys"): ADMIN,
     ("delete", "/v1/keys/{key_id}"): ADMIN,
+    ("post", "/v1/tokens"): READ,
 }
+SESSION = {("post", "/v1/session"), ("get", "/v1/session"), ("delete", "/v1/session")}
+"""For every key: what it begins may do no more than the key."""
+KEYS_ONLY = {("post", "/v1/readings")}
+"""Where the cookie of a session does not count: devices have none."""
 OF_ALL_DEVICES = ("/rules", "/keys", "/silences", "/webhooks", "/audit")
 BOUND_REFUSED = {route for route in SCOPES if any(part in route[1] for part in OF_ALL_DEVICES)}
 CHANNELS = {ALERTS: "every device", DEVICE_ALERTS: "its device", READINGS: "its device"}
@@ -109,7 +115,7 @@ async def server(start_shared_server: StartServer) -> Server:
 
 def test_every_route_is_in_the_table() -> None:
     documentation = {("get", path) for path in OPEN | OPEN_PAGES}
-    assert table() == set(SCOPES) | documentation | FILES | SOCKETS, "a route nobody listed"
+    assert table() == set(SCOPES) | SESSION | documentation | FILES | SOCKETS, "a route nobody listed"
 
 
 async def wrong_credentials(server: Server) -> dict[str, dict[str, str]]:
@@ -128,13 +134,24 @@ async def wrong_credentials(server: Server) -> dict[str, dict[str, str]]:
     }
     headers = {name: server.headers(key) for name, key in keys.items()}
     others = {"none": {}, "basic": {"Authorization": "Basic !"}, "another scheme": {"Authorization": f"Digest {good}"}}
-    return headers | others | {"other header": {"X-API-Key": "nonsense"}}
+    ended = await Login.begin(server, good)
+    assert (await ended.ask("DELETE", "/v1/session", ended.csrf))[0] == 204
+    of_revoked = await Login.begin(server, revoked_later := await server.key("admin"))
+    assert (await server.call("DELETE", f"/v1/keys/{revoked_later.split('_')[1]}"))[0] == 204
+    cookies = {
+        "a cookie that is none": {"Cookie": "sluice_session=nonsense"},
+        "an unknown cookie": {"Cookie": "sluice_session=" + "A" * 43},
+        "an ended session": ended.cookie | ended.csrf,
+        "a session of a revoked key": of_revoked.cookie | of_revoked.csrf,
+        "another cookie": {"Cookie": "session=1"},
+    }
+    return headers | others | cookies | {"other header": {"X-API-Key": "nonsense"}}
 
 
 async def test_whoever_is_wrong_hears_the_same(server: Server) -> None:
     wrong = await wrong_credentials(server)
     answers = set()
-    for method, path in SCOPES:
+    for method, path in SCOPES.keys() | SESSION:
         async with elsewhere() as http:
             for name, headers in wrong.items():
                 async with http.request(method, server.url + example(path), headers=headers, json={}) as response:
@@ -158,6 +175,21 @@ async def test_every_route_wants_its_scope(server: Server) -> None:
     for path in OPEN:
         assert await ask(server, "get", path, None) == 200
         assert not document[path]["get"].get("security")
+
+
+async def test_a_cookie_is_as_good_as_its_key_but_no_change_is_made_without_the_page_knowing(server: Server) -> None:
+    logins = {scope.value: await Login.begin(server, await server.key(scope.value)) for scope in Scope}
+    for (method, path), needed in SCOPES.items():
+        for scope, login in logins.items():
+            status, problem = await login.ask(method, example(path))
+            if (method, path) in KEYS_ONLY:
+                assert status == 401, f"{method} {path} by cookie"
+                continue
+            if method != "get":
+                assert (status, problem["code"]) == (403, "csrf"), f"{method} {path} by cookie alone"
+                status, _ = await login.ask(method, example(path), login.csrf)
+            assert (status == 403) is (scope not in (needed, ADMIN)), f"{method} {path} for {scope}: {status}"
+            assert status not in (401, 500)
 
 
 async def test_the_pages_are_open_and_everything_else_is_404(server: Server) -> None:

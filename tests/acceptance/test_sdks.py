@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,10 +84,15 @@ async def acceptance(nodes: tuple[Node, Node], heard: Heard) -> None:
     assert (end["code"], end["reason"]) == (3500, "invalid token")
 
 
-async def test_python(nodes: tuple[Node, Node]) -> None:
+@asynccontextmanager
+async def python(url: str, **options: Any) -> AsyncIterator[Heard]:
+    """The client from PyPI, subscribed to `alerts`."""
     heard = Heard()
 
     class ClientEvents(centrifuge.ClientEventHandler):  # type: ignore[misc]
+        async def on_connected(self, ctx: centrifuge.ConnectedContext) -> None:
+            await heard.add("connected", client=ctx.client)
+
         async def on_disconnected(self, ctx: centrifuge.DisconnectedContext) -> None:
             await heard.add("disconnected", code=ctx.code, reason=ctx.reason)
 
@@ -103,13 +109,18 @@ async def test_python(nodes: tuple[Node, Node]) -> None:
         async def on_publication(self, ctx: centrifuge.PublicationContext) -> None:
             await heard.add("publication", offset=ctx.pub.offset, data=ctx.pub.data)
 
-    client = centrifuge.Client(nodes[0].url, ClientEvents(), token="reader", min_reconnect_delay=0.05, proxy=None)
+    client = centrifuge.Client(url, ClientEvents(), min_reconnect_delay=0.05, proxy=None, **options)
     await client.new_subscription("alerts", Events()).subscribe()
     await client.connect()
     try:
-        await acceptance(nodes, heard)
+        yield heard
     finally:
         await client.disconnect()
+
+
+async def test_python(nodes: tuple[Node, Node]) -> None:
+    async with python(nodes[0].url, token="reader") as heard:
+        await acceptance(nodes, heard)
 
 
 @pytest.fixture(scope="session")
@@ -127,9 +138,16 @@ def node_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def test_javascript(nodes: tuple[Node, Node], node_folder: Path) -> None:
+    async with javascript(node_folder, nodes[0].url, "reader", "alerts") as heard:
+        await acceptance(nodes, heard)
+
+
+@asynccontextmanager
+async def javascript(node_folder: Path, *arguments: str) -> AsyncIterator[Heard]:
+    """The npm client; see subscriber.js for its arguments."""
     heard = Heard()
     process = await asyncio.create_subprocess_exec(
-        *("node", "subscriber.js", nodes[0].url, "reader", "alerts"),
+        *("node", "subscriber.js", *arguments),
         cwd=node_folder,
         env={name: value for name, value in os.environ.items() if "proxy" not in name.lower()},
         stdin=asyncio.subprocess.PIPE,
@@ -139,7 +157,7 @@ async def test_javascript(nodes: tuple[Node, Node], node_folder: Path) -> None:
     assert process.stdout
     listening = asyncio.create_task(_listen(process.stdout, heard.add))
     try:
-        await acceptance(nodes, heard)
+        yield heard
     finally:
         process.stdin.close()
         await asyncio.wait_for(process.wait(), 10)

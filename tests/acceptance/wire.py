@@ -17,9 +17,15 @@ class Socket:
         self._ids = itertools.count(2)
 
     @classmethod
-    async def open(cls, server: Server, key: str, http: aiohttp.ClientSession | None = None) -> Self:
+    async def open(
+        cls,
+        server: Server,
+        key: str,
+        http: aiohttp.ClientSession | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Self:
         """Connect with a key, which need not be a good one."""
-        opened = cls(await (http or server.http).ws_connect(f"{server.url}/ws"))
+        opened = cls(await (http or server.http).ws_connect(f"{server.url}/ws", headers=headers))
         await opened._socket.send_str(json.dumps({"id": 1, "connect": {"token": key}}))
         return opened
 
@@ -38,6 +44,10 @@ class Socket:
                 reply: dict[str, Any] = json.loads(line)
                 if reply.get("id") == number:
                     return reply["error"]["code"] if "error" in reply else None
+
+    async def close(self) -> None:
+        """Leave."""
+        await self._socket.close()
 
     async def closed(self, patience_s: float = 10.0) -> int:
         """Wait for the server to close; gives the code."""

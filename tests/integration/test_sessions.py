@@ -13,9 +13,11 @@ from schemas.audit import SLUICE
 from schemas.errors import DatabaseAway, TooManySessions, Unauthorized
 from schemas.keys import Holder, KeyRequest, NewKey, Principal, Scope
 from server import sessions as module
+from server.entrance import Entrance
 from server.keys import KeyRing
 from server.recall import AWAY_S, CACHED_S
 from server.sessions import BEGIN_EVERY_S, BEGINS, Sessions
+from server.settings import Settings
 from server.tokens import RELOAD_AGAIN_S, TokenKeys, Tokens
 
 HOUR_S = 3_600
@@ -127,6 +129,14 @@ async def test_one_key_has_so_many_sessions_and_the_one_unused_longest_goes(
     together = await asyncio.gather(*(worker.cookie(key) for _ in range(8)))
     assert [await worker.holds(each) for each in together].count(True) == 3
     assert await worker.holds(of_other)
+
+
+@pytest.mark.parametrize(("url", "secure"), [("https://sluice.example.com", True), ("http://sluice", False)])
+async def test_the_cookie_is_for_https_alone_where_people_are_told_to_come_so(
+    pool: asyncpg.Pool, url: str, secure: bool
+) -> None:
+    settings = Settings(external_url=url)
+    assert Entrance(pool, CollectorRegistry(), settings, Clock().us).desk.secure is secure
 
 
 async def test_sessions_are_begun_at_a_bounded_rate(pool: asyncpg.Pool) -> None:
