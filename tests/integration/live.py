@@ -30,6 +30,9 @@ from schemas.keys import Admission, Holder, Principal, Scope
 PATIENCE_S = 30.0
 """For what must come: a busy machine is slow, and who waits for a condition waits no longer than that takes."""
 
+PATIENCE_S = 30.0
+"""For what must come: a busy machine is slow, and who waits for a condition waits no longer than that takes."""
+
 INSERT = """
 WITH n AS (UPDATE alert_offset SET last_offset = last_offset + cardinality($1::text[])
            RETURNING last_offset - cardinality($1::text[]) AS base)
