@@ -36,7 +36,9 @@ _numbers = itertools.count()
 @pytest_asyncio.fixture(scope="session")
 async def services(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalServices]:
     """The session's PostgreSQL and Valkey."""
-    async with local_services(tmp_path_factory.mktemp("services")) as running:
+    # To log a cloned database's pages compressed takes a tenth of a second of a processor, and there are hundreds.
+    settings = {"wal_compression": "off"}
+    async with local_services(tmp_path_factory.mktemp("services"), postgres_settings=settings) as running:
         yield running
 
 

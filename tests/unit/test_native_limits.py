@@ -55,7 +55,7 @@ def test_a_large_body_with_many_colons_is_read_as_any_other(*, many: bool) -> No
     assert table(decode(padded, BOUNDS)) == table(decode(body, BOUNDS))
 
 
-MOST_S = 1.0
+MOST_S = 0.35
 
 
 def keys(count: int, value: str = "1") -> bytes:
@@ -64,16 +64,16 @@ def keys(count: int, value: str = "1") -> bytes:
 
 
 CROWDED = {
-    "fields of a reading": b'{"device":"d","readings":[{%b}]}' % keys(300_000),
-    "one field of a reading, again and again": b'{"device":"d","readings":[{%b}]}' % b",".join([b'"x":1'] * 300_000),
-    "fields of a batch": b'{"device":"d","readings":[],%b}' % keys(300_000),
-    "labels": b'{"device":"d","readings":[],"labels":{%b}}' % keys(300_000),
-    "one label, again and again": b'{"device":"d","readings":[],"labels":{%b}}' % b",".join([b'"x":1'] * 300_000),
-    "columns that are no lists": b'{"device":"d","ts":[],"values":{%b}}' % keys(300_000),
-    "columns without cells": b'{"device":"d","ts":[],"values":{%b}}' % keys(300_000, "[]"),
-    "fields of all readings": b'{"device":"d","readings":[%b]}' % b",".join([b"{%b}" % keys(40)] * 9_000),
-    "fields of all batches": b"[%b]" % b",".join([b"{%b}" % keys(40)] * 5_000),
-    "labels of all batches": b"[%b]" % b",".join([b'{"device":"d","labels":{%b}}' % keys(32)] * 9_000),
+    "fields of a reading": b'{"device":"d","readings":[{%b}]}' % keys(100_000),
+    "one field of a reading, again and again": b'{"device":"d","readings":[{%b}]}' % b",".join([b'"x":1'] * 100_000),
+    "fields of a batch": b'{"device":"d","readings":[],%b}' % keys(100_000),
+    "labels": b'{"device":"d","readings":[],"labels":{%b}}' % keys(100_000),
+    "one label, again and again": b'{"device":"d","readings":[],"labels":{%b}}' % b",".join([b'"x":1'] * 100_000),
+    "columns that are no lists": b'{"device":"d","ts":[],"values":{%b}}' % keys(100_000),
+    "columns without cells": b'{"device":"d","ts":[],"values":{%b}}' % keys(100_000, "[]"),
+    "fields of all readings": b'{"device":"d","readings":[%b]}' % b",".join([b"{%b}" % keys(40)] * 3_000),
+    "fields of all batches": b"[%b]" % b",".join([b"{%b}" % keys(40)] * 1_700),
+    "labels of all batches": b"[%b]" % b",".join([b'{"device":"d","labels":{%b}}' % keys(32)] * 3_000),
 }
 
 
@@ -101,6 +101,6 @@ def test_wrong_keys_cost_no_more_than_the_bytes_they_are(kind: str, *, partial: 
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    # An error for every key took two seconds, and 70 bytes for each of the body.
+    # An error for every key took twice as long, and 70 bytes for each of the body.
     assert spent < MOST_S
-    assert peak < 20 * len(body)
+    assert peak < 40 * len(body)
