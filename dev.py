@@ -42,7 +42,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS = {"run": ROOT / "requirements.txt", "test": ROOT / "requirements-test.txt"}  # the second contains the first
 NEEDS_TEST = {"test", "faults", "check", "bench", "load", "lock"}  # every other command does with less
 MODULES = {"bench": ("load.bench",), "faults": ("tests.faults",)}
-PARALLEL = ("-n", "3", "--dist", "worksteal")  # a third of the tests for each process, in order; who is done first, helps
+PARALLEL = ("-n", "3", "--dist", "worksteal")  # a third of the tests each, in order; who is done first, helps
 CHECKS = {"lint": ("ruff", "check", "."), "formatting": ("ruff", "format", "--check", "."), "types": ("mypy",)}
 # --no-compile: byte code is made when a module is first imported; to compile all of it costs seconds, most never runs.
 PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--no-compile", "--progress-bar", "off")
@@ -102,7 +102,7 @@ def keep_byte_code() -> None:
 def pytest_arguments(rest: Sequence[str]) -> list[str]:
     """Leave out what takes minutes unless `--all` is there; ours comes first, so that a caller's own `-m` or `-n` wins.
 
-    Three processes (`-n 0`: none but this one) share the tests, since most of these wait: for a start, a timeout, a disk.
+    Three processes (`-n 0`: none but this one) share the tests, since most of them wait for a start, a timeout, a disk.
     """
     selection = [] if "--all" in rest else ["-m", "not long"]
     return [*PARALLEL, *selection, *(word for word in rest if word != "--all")]
