@@ -67,7 +67,7 @@ async def assert_life_goes_on(server: Server, key: str | None = None) -> None:
         assert (status, answer["accepted"], answer["duplicates"]) == (200, 2, 0), answer
 
 
-async def raw(server: Server, head: str, body: bytes, patience_s: float = 10) -> tuple[int, dict[str, Any], float]:
+async def raw(server: Server, head: str, body: bytes, patience_s: float = 30) -> tuple[int, dict[str, Any], float]:
     """Send a head and some of a body, and then nothing; gives status, problem, and the seconds it took."""
     parts = urlsplit(server.url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)

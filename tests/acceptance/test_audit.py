@@ -75,7 +75,7 @@ async def do_everything(server: Server, key: str) -> list[tuple[str, str]]:
 
 async def fire(server: Server) -> int:
     """Send too hot a reading until somebody noticed; gives the alert."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         reading = {"ts": time.time_ns() // 1_000_000, "metric": "t", "value": 99}
         assert (await server.write({"device": "p", "readings": [reading]}))[0] == 200
@@ -168,7 +168,7 @@ async def test_an_act_that_cannot_be_written_down_does_not_happen(running_server
 async def fire_again(server: Server) -> int:
     """Make a rule without webhooks, and have it fire."""
     assert (await server.call("POST", "/v1/rules", RULE | {"webhooks": []}))[0] == 201
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         await fire(server)
         if items := (await server.call("GET", "/v1/alerts?state=firing"))[1]["items"]:

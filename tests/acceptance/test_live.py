@@ -102,12 +102,12 @@ async def test_clients_that_vanish_are_freed(start_server: StartServer) -> None:
     key = await server.key("read")
     idle, busy, stays = [await dial(server.url, key, channel) for channel in ("alerts", *["readings:pump-1"] * 2)]
     try:
-        await until_connections(server, 3, 5)
+        await until_connections(server, 3, 30)
         for client in (idle, busy):
             lose_packets(client)
         began = time.monotonic()
         await server.write({"device": "pump-1", "readings": [{"ts": now_ms(), "metric": "t", "value": 1}]})
-        await until_connections(server, 1, GONE_S)
+        await until_connections(server, 1, GONE_S + 15)  # on a machine that is busy
         assert time.monotonic() - began > 3, "not because they were reset"
         assert not far_end_exists(idle)
         assert not far_end_exists(busy)
@@ -172,15 +172,15 @@ async def view(session: aiohttp.ClientSession, url: str, key: str) -> aiohttp.Cl
     """Subscribe to the readings of `pump-1`, as often as it may be."""
     viewer = await session.ws_connect(f"{url}/ws")
     await viewer.send_str(json.dumps({"id": 1, "connect": {"token": key}}))
-    assert "connect" in json.loads(await viewer.receive_str(timeout=10))
+    assert "connect" in json.loads(await viewer.receive_str(timeout=30))
     await viewer.send_str(
         json.dumps({"id": 2, "subscribe": {"channel": "readings:pump-1", "data": {"max_rate": 20, "metrics": ["t"]}}})
     )
-    assert json.loads(await viewer.receive_str(timeout=10)) == {"id": 2, "subscribe": {}}
+    assert json.loads(await viewer.receive_str(timeout=30)) == {"id": 2, "subscribe": {}}
     return viewer
 
 
-async def publication(viewer: aiohttp.ClientWebSocketResponse, timeout_s: float = 5.0) -> list[dict[str, Any]]:
+async def publication(viewer: aiohttp.ClientWebSocketResponse, timeout_s: float = 30.0) -> list[dict[str, Any]]:
     """The readings of the next publication."""
     push = json.loads(await viewer.receive_str(timeout=timeout_s))["push"]
     assert (push["channel"], push["pub"].keys()) == ("readings:pump-1", {"data"})

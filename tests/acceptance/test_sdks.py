@@ -50,7 +50,7 @@ class Heard:
     async def until(self, what: str, count: int) -> list[dict[str, Any]]:
         """Wait until this has happened so many times."""
         try:
-            async with asyncio.timeout(10), self._more:
+            async with asyncio.timeout(30), self._more:
                 await self._more.wait_for(lambda: len(self.of(what)) >= count)
         except TimeoutError:
             pytest.fail(f"{what} happened {len(self.of(what))} times of {count}: {self.all[-10:]}")
@@ -160,7 +160,7 @@ async def javascript(node_folder: Path, *arguments: str) -> AsyncIterator[Heard]
         yield heard
     finally:
         process.stdin.close()
-        await asyncio.wait_for(process.wait(), 10)
+        await asyncio.wait_for(process.wait(), 30)
         await listening
 
 

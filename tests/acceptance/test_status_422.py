@@ -124,7 +124,7 @@ async def test_413_by_its_length_unread(server: Server) -> None:
     head = f"Content-Type: application/json\r\nContent-Length: {(8 << 20) + 1}\r\n"
     status, problem, took = await raw(server, head, b"")
     assert (status, problem["limit"], problem["value"]) == (413, "body_bytes", 8 << 20)
-    assert took < 2
+    assert took < 5  # and not after the ten seconds that a body may take
     assert await stored(server) == before
     await assert_life_goes_on(server)
 

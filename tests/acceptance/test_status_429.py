@@ -21,6 +21,8 @@ from tests.conftest import Server, StartServer
 
 UNREAD = "Content-Type: application/json\r\nContent-Length: 500\r\n"
 """Of a request whose body does not come: whoever waits for it answers 408, ten seconds later."""
+SOON_S = 5
+"""Not after those, on whatever machine."""
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -70,7 +72,7 @@ async def test_429_of_a_quota_of_this_key(start_server: StartServer, policy: str
         await post(server, batch(40))
         status, problem, took = await raw(server, UNREAD, b"[")
         assert (status, problem["code"]) == (429, "quota_exceeded"), "refused by its head"
-        assert took < 1
+        assert took < SOON_S
     assert (await post(server, batch(1, "other"), key=modest))[0] == 200, "another key pays for it"
     await asyncio.sleep(wait)
     assert (await post(server, batch(1), key=greedy))[0] == 200
@@ -92,10 +94,10 @@ async def test_503_when_too_much_is_waiting(start_server: StartServer) -> None:
         for params in BOTH_DOORS:
             began = time.monotonic()
             assert_retryable(*await post(server, batch(2), **params), code="overloaded")
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < SOON_S
         status, problem, took = await raw(server, UNREAD, b"[")
         assert (status, problem["code"]) == (503, "overloaded"), "refused by its head"
-        assert took < 1
+        assert took < SOON_S
         await held.rollback()
     finally:
         await blocking.close()

@@ -25,7 +25,7 @@ RULE = {
     "metric": "*",
     "condition": {"type": "threshold", "levels": [{"severity": "critical", "above": 80}]},
 }
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 BUCKET = re.compile(r'^sluice_group_rows_bucket\{.*le="([^"]+)".*\} (\S+)$', re.MULTILINE)
 
 

@@ -186,7 +186,7 @@ async def test_nobody_there_is_waited_for(script: Script) -> None:
     async with aiohttp.ClientSession() as session:
         device = Device(session, "http://127.0.0.1:9", "slk_id_secret", backoff=Backoff(first_s=0.001, most_s=0.01))
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.2):
+            async with asyncio.timeout(1):
                 await device.send([BATCH])
         assert device.tally.retried > 3
         assert device.trouble is not None

@@ -122,7 +122,7 @@ async def test_one_more_lane_helps_when_much_waits_or_the_others_are_stuck() -> 
         assert not second.begun.is_set(), "few wait, and the first lane may come back at once"
         if rows == 3:
             writer.submit(batch(3), now(), outcomes.append)
-        await asyncio.wait_for(second.begun.wait(), 1)
+        await asyncio.wait_for(second.begun.wait(), 30)
         first.go.set()
         second.go.set()
         await writer.drain()
@@ -139,7 +139,7 @@ async def test_what_arrives_while_the_sockets_are_read_makes_one_group() -> None
         writer.submit(batch(number), now(), outcomes.append)
         await asyncio.sleep(0)
     assert not lane.begun.is_set()
-    await asyncio.wait_for(lane.begun.wait(), 1)
+    await asyncio.wait_for(lane.begun.wait(), 30)
     assert writer.rows_waiting == 0
     lane.go.set()
     await writer.drain()

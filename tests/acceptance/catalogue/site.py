@@ -53,7 +53,7 @@ class Line:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
 
-    async def answer(self, timeout_s: float = 5.0) -> Answer | None:
+    async def answer(self, timeout_s: float = 30.0) -> Answer | None:
         """The next answer; None where the connection ended without one."""
         async with asyncio.timeout(timeout_s):
             try:
@@ -65,7 +65,7 @@ class Line:
                 return None
         return Answer(int(first.split()[1]), headers, body)
 
-    async def ended(self, timeout_s: float = 5.0) -> bool:
+    async def ended(self, timeout_s: float = 30.0) -> bool:
         """Whether the other side ends the connection in time; what it still says is dropped."""
         try:
             async with asyncio.timeout(timeout_s):
@@ -165,12 +165,12 @@ async def site(folder: Path, database_url: str, redis_url: str, **settings: str)
         yield running
     finally:
         process.send_signal(signal.SIGTERM)
-        await asyncio.to_thread(process.wait, 15)
+        await asyncio.to_thread(process.wait, 60)
         await database.close()
 
 
 async def _serving_port(process: subprocess.Popen[bytes], out: Path) -> int:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while (found := SERVING.search(await asyncio.to_thread(out.read_text))) is None:
             assert process.poll() is None, "see the log beside"
             await asyncio.sleep(0.05)
@@ -197,7 +197,7 @@ async def _keys(database_url: str) -> dict[bytes, bytes]:
 
 async def _meet_workers(running: Site) -> None:
     """Learn who they are, and have each know the key and the series of a good request."""
-    async with asyncio.timeout(40):  # a connection waits where a worker has not started yet
+    async with asyncio.timeout(90):  # a connection waits where a worker has not started yet
         while len(running.pids) < WORKERS:
             async with running.line() as line:
                 await running.send(line, b"GET /readyz HTTP/1.1\r\nHost: sluice\r\n\r\n")
