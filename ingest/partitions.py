@@ -11,10 +11,7 @@ from ingest.series import ACQUIRE_S
 from ingest.trouble import AWAY
 
 DAYS_AHEAD = 2  # made before they are needed, so that midnight costs no request anything
-_IS_ATTACHED = """
-SELECT EXISTS (SELECT FROM pg_inherits WHERE inhparent = to_regclass($1) AND inhrelid = to_regclass($2))
-"""
-_LOCK = 0x51_1C_E0_01  # advisory: one maker at a time
+_ENSURE = "SELECT ensure_partition($1::text::regclass, $2, $3, $4)"
 
 
 class Partitions:
@@ -52,16 +49,8 @@ class Partitions:
 
 
 async def _make(connection: asyncpg.pool.PoolConnectionProxy, day: int) -> None:
-    """Attach, never PARTITION OF: that would lock the parent against every writer."""
     start = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)
-    until = start + timedelta(days=1)
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
         for table in ("readings", "runs"):
-            name = f"{table}_{start:%Y%m%d}"
-            if await connection.fetchval(_IS_ATTACHED, table, name):
-                continue
-            # Names and bounds cannot be parameters of DDL; both are made here from constants and an integer.
-            await connection.execute(f"CREATE TABLE IF NOT EXISTS {name} (LIKE {table} INCLUDING ALL)")
-            bounds = f"FROM ('{start:%F} 00:00+00') TO ('{until:%F} 00:00+00')"
-            await connection.execute(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES {bounds}")
+            name, until = f"{table}_{start:%Y%m%d}", start + timedelta(days=1)
+            await connection.execute(_ENSURE, table, name, start, until)

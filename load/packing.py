@@ -13,9 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import asyncpg
-
 from load.bench.sluice import Sluice, started
+from load.bench.stock import ensure_partitions
 
 DAYS_AGO = 10
 PATIENCE_S = 1_800.0
@@ -53,8 +52,7 @@ async def _measure(sluice: Sluice, series: int, each: int) -> dict[str, Any]:
     database = sluice.database
     ids = await database.fetchval(_SERIES, series)
     async with database.transaction():
-        await _make(database, "readings", plain, day)
-        await _make(database, "runs", f"runs_{day:%Y%m%d}", day)
+        await ensure_partitions(database, day)
         await database.execute(_LAY_IN.format(table=plain), day, each, ids)
         before = await database.fetchval(_SIZE, plain)
         await sluice.settle()
@@ -81,12 +79,6 @@ async def _measure(sluice: Sluice, series: int, each: int) -> dict[str, Any]:
             name: round(cpu / readings * 1e6, 3) for name, cpu in used.roles.items() if cpu > 0
         },
     }
-
-
-async def _make(database: "asyncpg.Connection[asyncpg.Record]", parent: str, name: str, day: datetime) -> None:
-    bounds = f"FROM ('{day:%FT%TZ}') TO ('{day + timedelta(days=1):%FT%TZ}')"
-    await database.execute(f"CREATE TABLE {name} (LIKE {parent} INCLUDING ALL)")
-    await database.execute(f"ALTER TABLE {parent} ATTACH PARTITION {name} FOR VALUES {bounds}")
 
 
 def main() -> None:

@@ -8,7 +8,8 @@ import asyncio
 
 import asyncpg
 
-from query.partitions import Connection, name_of, start_of
+from query.final import finish_day
+from query.partitions import FORMS, Connection, name_of, start_of
 
 TRIES = 20  # of one table, without waiting
 PAUSE_S = 0.02
@@ -46,18 +47,22 @@ async def empty(connection: Connection, day: int) -> bool:
     return False
 
 
-async def drop(connection: Connection, form: str, day: int) -> bool:
-    """Drop a partition; whether that was done."""
-    for attempt in range(TRIES + 1):
-        try:
-            async with connection.transaction():
-                await _lock(connection, form, patient=attempt == TRIES)  # the parent: DROP changes its list
-                await connection.execute(f"DROP TABLE IF EXISTS {name_of(form, day)}")
-                if form == "packed":
+async def drop(connection: Connection, day: int) -> bool:
+    """Drop a day, all its forms at once, and say that its rollups are final; whether that was done."""
+    names = ", ".join(name_of(form, day) for form in FORMS)
+    async with connection.transaction():
+        await connection.execute(f"SET LOCAL lock_timeout = '{WAIT_MS}ms'")
+        await finish_day(connection, day)  # before the tables are ours: it may take a while
+        for attempt in range(TRIES + 1):
+            try:
+                async with connection.transaction():
+                    # The parents, as DROP changes their lists.
+                    await _lock(connection, ", ".join(FORMS), patient=attempt == TRIES)
+                    await connection.execute(f"DROP TABLE IF EXISTS {names}")
                     await connection.execute("DELETE FROM packing WHERE day = $1", start_of(day).date())
-                return True
-        except asyncpg.LockNotAvailableError:
-            await asyncio.sleep(PAUSE_S)
+                    return True
+            except asyncpg.LockNotAvailableError:
+                await asyncio.sleep(PAUSE_S)
     return False
 
 

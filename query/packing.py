@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from query import final
 from query.partitions import Connection, name_of, start_of
+from schemas.times import to_micros
 
 LONGEST = 160  # readings of a piece: four fit on a page
 AT_ONCE = 20_000  # readings of one statement; of a series with more a day, as many half hours as have about so many
@@ -57,9 +59,9 @@ SELECT least((SELECT min(ts) FROM {readings} WHERE series_id = $1 AND ts >= $2),
               WHERE count > $3 ORDER BY ts LIMIT 1)) AS last
 """
 # Readings of series $1 with $2 <= ts < $3, and the pieces that reach into that time as wholes; $4 is where the day
-# begins, $5 whether pieces must end with their half hour, $6 series whose readings are left out. The sort has read all
-# that is deleted before the first piece is put in. A worker of an older version, which sees no pieces, may have stored
-# again what is in one: the first value stays.
+# begins, $5 whether pieces must end with their half hour, $6 series whose readings are left out, so that their rollups
+# are final until $7, where the day ends. The sort has read all that is deleted before the first piece is put in. A
+# worker of an older version, which sees no pieces, may have stored again what is in one: the first value stays.
 _PACK = """
 WITH plain AS (
     DELETE FROM {readings} WHERE series_id = ANY($1::int[]) AND ts >= $2 AND ts < $3
@@ -102,12 +104,16 @@ WITH plain AS (
     WHERE before IS DISTINCT FROM us
     GROUP BY series_id, unit_us, half_hour, place / {longest}
     RETURNING cardinality(offsets) AS readings
+), final AS (
+    {finish}
 ), moved AS (
     INSERT INTO packing (day, moved_by) VALUES (($4 AT TIME ZONE 'UTC')::date, pg_current_xact_id())
     ON CONFLICT (day) DO UPDATE SET moved_by = excluded.moved_by, packed_at = now()
 )
 SELECT coalesce(sum(readings), 0) FROM made
 """
+# What of these is still there: the others were deleted, and have no rollups.
+_GONE = "SELECT id, $7::bigint FROM series WHERE id = ANY($6::int[]) ORDER BY id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +146,10 @@ def choose(waiting: Sequence[tuple[int, int, bool]]) -> tuple[list[int], bool]:
 
 
 async def find(connection: Connection, day: int, last: Chunk | None, age_days: int) -> Chunk | None:
-    """The chunk after `last` (None: the first) of a day that ended `age_days` ago; None where nothing is left."""
+    """The chunk after `last` (None: the first) of a day that ended `age_days` ago; None where nothing is left.
+
+    Of metrics that are kept for no longer than `age_days` everything is left out: -1 keeps all there is.
+    """
     if last is not None and last.sliced and (chunk := await _window(connection, day, last)):
         return chunk
     after = last.series[-1] if last else 0
@@ -174,8 +183,9 @@ async def pack(connection: Connection, day: int, chunk: Chunk) -> int | None:
 
     Raises asyncpg.LockNotAvailableError where a reading was just being replaced.
     """
-    query = _PACK.format(**_names(day), longest=LONGEST)
-    arguments = chunk.series, chunk.since, chunk.until, start_of(day), chunk.sliced, chunk.gone
+    query = _PACK.format(**_names(day), longest=LONGEST, finish=final.put(_GONE))
+    end_us = to_micros(start_of(day + 1))
+    arguments = chunk.series, chunk.since, chunk.until, start_of(day), chunk.sliced, chunk.gone, end_us
     async with connection.transaction():
         await connection.execute(_SETTINGS)
         # A statement of its own, so that the next one sees what the last holder of the lock committed.

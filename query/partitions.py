@@ -19,6 +19,7 @@ JOIN pg_class c ON c.oid = i.inhrelid
 WHERE i.inhparent = ANY($1::text[]::regclass[])
 ORDER BY right(c.relname, 8), c.relname
 """
+ENSURE = "SELECT ensure_partition($1::text::regclass, $2, $3, $4)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +61,5 @@ async def partitions(connection: Connection) -> list[Partition]:
 
 
 async def make(connection: Connection, form: str, day: int) -> None:
-    """Make a partition if there is none. Attached, never PARTITION OF: that would lock the parent against everybody."""
-    name, start = name_of(form, day), start_of(day)
-    if await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", name):
-        return
-    async with connection.transaction():
-        # Names and bounds cannot be parameters of DDL; both are made here from constants and an integer.
-        await connection.execute(f"CREATE TABLE {name} (LIKE {form} INCLUDING ALL)")
-        bounds = f"FROM ('{start:%F} 00:00+00') TO ('{start + timedelta(days=1):%F} 00:00+00')"
-        await connection.execute(f"ALTER TABLE {form} ATTACH PARTITION {name} FOR VALUES {bounds}")
+    """Make a partition if there is none."""
+    await connection.execute(ENSURE, form, name_of(form, day), start_of(day), start_of(day + 1))

@@ -12,11 +12,15 @@ from query.reads import Connection
 from query.rollups import HOUR_US, LEVELS, MINUTES, Level, read
 from schemas.times import to_datetime
 
-# In the snapshot of the whole answer: what is marked is read from the readings, whether it was rolled up again or not.
+# In the snapshot of the whole answer: what is marked is read from the readings, whether it was rolled up again or not;
+# but not what is final, as readings of it have gone.
 _STATE = """
 SELECT rolled_us, minutes_since_us, hours_since_us,
        (SELECT array_agg(DISTINCT (extract(epoch FROM hour) * 1000000)::bigint)
-        FROM rollup_dirty WHERE series_id = $1 AND hour > $2 AND hour < $3) AS dirty
+        FROM rollup_dirty
+        WHERE series_id = $1 AND hour > $2 AND hour < $3
+          AND extract(epoch FROM hour) * 1000000
+              >= coalesce((SELECT until_us FROM rollup_final WHERE series_id = $1), 0)) AS dirty
 FROM rollup_progress
 """
 

@@ -59,15 +59,12 @@ _SETTINGS = "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_sor
 _TAKE = "UPDATE rollup_progress SET turns = turns + 1 RETURNING *"
 _PUT = "UPDATE rollup_progress SET rolled_us = $1, until_us = $2, after_series = $3"
 _ALIVE = "SELECT series_id FROM newest WHERE series_id > $1 AND ts_us >= $2 ORDER BY series_id LIMIT $3"
-# Who deletes them waits for us: what we write is there to be removed with the rest. Metrics that are kept for no longer
-# than $2 days are left out: of their readings only a late one may be there, and what was rolled up tells more.
+# Who deletes them waits for us: what we write is there to be removed with the rest. What is final stays as it is.
 _HOLD = """
 SELECT s.id
 FROM series s
-LEFT JOIN LATERAL (
-    SELECT days FROM retention WHERE s.metric LIKE metric_like ORDER BY literals DESC, metric LIMIT 1
-) k ON true
-WHERE s.id = ANY($1::int[]) AND coalesce(k.days > $2, true)
+LEFT JOIN rollup_final f ON f.series_id = s.id
+WHERE s.id = ANY($1::int[]) AND coalesce(f.until_us, 0) <= $2
 ORDER BY s.id
 FOR KEY SHARE OF s
 """
@@ -146,7 +143,7 @@ class Roller:
             if clock() > until:
                 return
         if clock() >= self._look_at:
-            if await self._again(connection, now, until):
+            if await self._again(connection, until):
                 return
             self._look_at = clock() + self._settings.every_s
         await self._expire(connection, now)
@@ -169,8 +166,7 @@ class Roller:
             if until <= first:
                 until, after = min(self._closed, first // DAY_US * DAY_US + DAY_US), 0
             series = [found[0] for found in await connection.fetch(_ALIVE, after, first, self._series_at_once)]
-            age_days = (now - first // DAY_US * DAY_US) // DAY_US - 1  # since its end
-            await self._roll(connection, series, first, until, progress, age_days)
+            await self._roll(connection, series, first, until, progress)
             if len(series) < self._series_at_once:
                 await connection.execute(_PUT, until, 0, 0)
             else:
@@ -184,10 +180,8 @@ class Roller:
         found = await partitions(connection)
         return min([self._closed, *(each.day * DAY_US for each in found)])
 
-    async def _roll(
-        self, connection: Connection, series: list[int], since: int, until: int, progress: Any, age_days: int
-    ) -> None:
-        held = [found[0] for found in await connection.fetch(_HOLD, series, age_days)] if series else []
+    async def _roll(self, connection: Connection, series: list[int], since: int, until: int, progress: Any) -> None:
+        held = [found[0] for found in await connection.fetch(_HOLD, series, since // DAY_US * DAY_US)] if series else []
         if held:
             await roll(connection, held, since, until, progress["minutes_since_us"], progress["hours_since_us"])
 
@@ -197,7 +191,7 @@ class Roller:
         elif took_s < SHORT_S:
             self._series_at_once = min(MOST_SERIES, self._series_at_once * 2)
 
-    async def _again(self, connection: Connection, now: int, until: float) -> bool:
+    async def _again(self, connection: Connection, until: float) -> bool:
         """Roll up again what is marked, a day at a time; whether there is more."""
         settled = timedelta(seconds=self._settings.settle_s)
         found = await connection.fetch(_MARKS, settled, MARKS_AT_ONCE)
@@ -211,10 +205,10 @@ class Roller:
                 if asyncio.get_running_loop().time() > until:
                     return True
                 chosen, series = series[: self._series_at_once], series[self._series_at_once :]
-                await self._mend(connection, now, day, chosen)
+                await self._mend(connection, day, chosen)
         return len(found) == MARKS_AT_ONCE
 
-    async def _mend(self, connection: Connection, now: int, day: int, series: list[int]) -> None:
+    async def _mend(self, connection: Connection, day: int, series: list[int]) -> None:
         """Roll up the marked hours of a day again, and those between them."""
         began = asyncio.get_running_loop().time()
         async with connection.transaction(isolation="repeatable_read"):
@@ -224,8 +218,7 @@ class Roller:
             if marked["first"] is not None:
                 until = min(to_micros(marked["last"]) + HOUR_US, progress["rolled_us"])
                 if to_micros(marked["first"]) < until:  # else it will be rolled up in its turn
-                    age_days = (now - day) // DAY_US - 1  # since its end
-                    await self._roll(connection, series, to_micros(marked["first"]), until, progress, age_days)
+                    await self._roll(connection, series, to_micros(marked["first"]), until, progress)
         self._pace(asyncio.get_running_loop().time() - began)
         self._rolled.labels("marked").inc()
 

@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 
 from query.emptying import WAIT_MS
-from query.partitions import Connection
+from query.partitions import ENSURE, Connection
 from query.rollups import DAY_US, DAYS, HOURS, LEVELS, MINUTES, Level
 from schemas.times import to_datetime, to_micros
 
@@ -46,17 +46,9 @@ def kept_since(level: Level, now: int, days: int) -> int:
 
 
 async def make(connection: Connection, day: int) -> None:
-    """Make what the rollups of a day (that begins there, microseconds) need. Attached, which locks nobody out."""
+    """Make what the rollups of a day (that begins there, microseconds) need."""
     for level, moment in ((MINUTES, day), (HOURS, day), (DAYS, day // DAYS.tuple_us * DAYS.tuple_us)):
-        name = name_of(level, moment)
-        if await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", name):
-            continue
-        begin, end = bounds_of(level, moment)
-        async with connection.transaction():
-            # Names and bounds cannot be parameters of DDL; both are made here from constants and an integer.
-            await connection.execute(f"CREATE TABLE {name} (LIKE {level.table} INCLUDING ALL)")
-            bounds = f"FROM ('{begin:%F} 00:00+00') TO ('{end:%F} 00:00+00')"
-            await connection.execute(f"ALTER TABLE {level.table} ATTACH PARTITION {name} FOR VALUES {bounds}")
+        await connection.execute(ENSURE, level.table, name_of(level, moment), *bounds_of(level, moment))
 
 
 async def drop_expired(connection: Connection, level: Level, since: int) -> bool:

@@ -117,11 +117,9 @@ async def _insert(database: "asyncpg.Connection[asyncpg.Record]", query: str, sh
 
 async def ensure_partitions(database: "asyncpg.Connection[asyncpg.Record]", start: datetime) -> None:
     """Make a day's partitions of `readings` and `runs` as the server makes them."""
-    bounds = f"FROM ('{start:%FT%TZ}') TO ('{start + timedelta(days=1):%FT%TZ}')"
     for parent, name in _partitions(start):
-        if not await database.fetchval("SELECT to_regclass($1) IS NOT NULL", name):
-            await database.execute(f"CREATE TABLE {name} (LIKE {parent} INCLUDING ALL)")
-            await database.execute(f"ALTER TABLE {parent} ATTACH PARTITION {name} FOR VALUES {bounds}")
+        until = start + timedelta(days=1)
+        await database.execute("SELECT ensure_partition($1::text::regclass, $2, $3, $4)", parent, name, start, until)
 
 
 def _partitions(start: datetime) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,7 @@ from query.partitions import Partition, make, name_of, partitions, start_of
 from query.retention import MARGIN_DAYS, Retention
 from query.storage import Stored, days
 from schemas.columns import Receipt
+from tests.integration.rolling import roll_up
 from tests.integration.writing import DAY, Workshop, workshop
 
 TODAY = time.time_ns() // 1_000 // DAY
@@ -89,6 +90,7 @@ async def test_metrics_may_be_kept_for_a_shorter_time(shop: Workshop) -> None:
     keep = "INSERT INTO retention (metric, days) VALUES ($1, $2) ON CONFLICT (metric) DO UPDATE SET days = $2"
     await shop.pool.execute(keep, "debug_*", 9)
     await shop.pool.execute(keep, "debug_b", 20)
+    await roll_up(shop.pool, old + 86_400)
     await pack(shop)
     assert await metrics(shop) == {"debug_b": 6, "debug": 6, "temperature": 6}, "left out when packed"
     await shop.pool.execute(keep, "t?mp*", 8)
@@ -99,6 +101,20 @@ async def test_metrics_may_be_kept_for_a_shorter_time(shop: Workshop) -> None:
     await retention.turn()
     assert await metrics(shop) == {"debug": 6}, "a rule that changed counts at once"
     assert set(await shop.newest()) == set(wanted), "the newest value stays"
+
+
+async def test_what_is_not_rolled_up_yet_stays_until_it_is(shop: Workshop) -> None:
+    old = -10 * 86_400.0 + (TODAY * DAY - (20_780 * DAY)) / 1e6
+    await shop.write(*[("debug_a", old + place, 1.0) for place in range(6)])
+    await shop.pool.execute("INSERT INTO retention (metric, days) VALUES ('debug_*', 1)")
+    await pack(shop)
+    retention = Retention(shop.pool, days=KEPT, every_s=1e-9)
+    await retention.turn()
+    assert await metrics(shop) == {"debug_a": 6}
+    await roll_up(shop.pool, old + 86_400)
+    await retention.turn()
+    assert await metrics(shop) == {}
+    assert await shop.pool.fetchval("SELECT counts[1] FROM rollup_days") == 6
 
 
 async def test_what_deleted_series_left_is_not_packed(shop: Workshop) -> None:

@@ -132,7 +132,8 @@ class Workshop:
     async def clear(self) -> None:
         """Forget every reading."""
         await self.pool.execute("""
-            TRUNCATE readings, runs, packed, rollup_minutes, rollup_hours, rollup_days, rollup_dirty;
+            TRUNCATE readings, runs, packed, rollup_minutes, rollup_hours, rollup_days, rollup_dirty,
+                rollup_final;
             UPDATE newest SET ts_us = 0, before_us = 0;
             UPDATE rollup_gate SET closed_us = 0;
             UPDATE rollup_progress SET rolled_us = 0, until_us = 0, after_series = 0
