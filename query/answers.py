@@ -55,6 +55,56 @@ LATEST = _answer(
     ),
     {"device": "pump-7", "metrics": {"temperature": {"ts": _SEEN, "value": 21.5}}},
 )
+FLEET = _answer(
+    "A page of the fleet",
+    _object(
+        items=_list(
+            _object(
+                device={"type": "string"},
+                first_seen=_TS,
+                last_seen=_TS,
+                metrics={"type": "integer", "description": "How many it has."},
+                latest=_list(
+                    {
+                        "type": "object",
+                        "required": ["metric", "ts", "value"],
+                        "properties": {
+                            "metric": {"type": "string"},
+                            "ts": _TS,
+                            "value": {"type": "number"},
+                            "labels": _LABELS,
+                            "spark": _list(
+                                {"type": ["number", "null"], "description": "A mean; null where there is no reading."}
+                            ),
+                        },
+                    }
+                ),
+            )
+        ),
+        next=_NEXT,
+    ),
+    {
+        "items": [
+            {
+                "device": "pump-7",
+                "first_seen": _SEEN,
+                "last_seen": _SEEN,
+                "metrics": 3,
+                "latest": [{"metric": "temperature", "ts": _SEEN, "value": 21.5, "spark": [21.25, None, 21.5]}],
+            }
+        ],
+        "next": None,
+        "spark": {"from": "2026-11-20T09:02:00.000Z", "step_s": 120, "points": 30},
+    },
+)
+_SPARK = _object(
+    **{
+        "from": _TS | {"description": "Where the first point begins."},
+        "step_s": {"type": "integer", "description": "What one point is the mean of, in seconds."},
+        "points": {"type": "integer"},
+    }
+)
+FLEET[200]["content"]["application/json"]["schema"]["properties"]["spark"] = _SPARK  # not required
 READINGS = _answer(
     "Readings: a page of JSON, or a stream of them; with `labels` where there are several label sets",
     _object(items=_list(_READING), next=_NEXT),

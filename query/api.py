@@ -10,12 +10,26 @@ from query.buckets import Grid, buckets
 from query.desk import Admin, Cursor, Limit, Reader, admit, room_of
 from query.devices import device_series, latest, list_devices
 from query.export import Export
+from query.fleet import Glance, glance
 from query.lines import CSV, NDJSON
-from query.negotiation import LEAST_BYTES, coding, compressed, preferred
+from query.negotiation import coding, preferred
 from query.selection import select
 from schemas.cursor import decode_cursor
 from schemas.errors import Fault, Invalid
-from schemas.queries import AGGREGATES, FIRST, LAST, MAX_BUCKET_S, MAX_ITEMS, Order, QueryMoment, parse_aggregates
+from schemas.names import name_fault
+from schemas.queries import (
+    AGGREGATES,
+    FIRST,
+    LAST,
+    MAX_BUCKET_S,
+    MAX_FLEET,
+    MAX_ITEMS,
+    MAX_LATEST,
+    Order,
+    QueryMoment,
+    Spark,
+    parse_aggregates,
+)
 from schemas.times import to_micros
 
 router = APIRouter(prefix="/v1", tags=["reading back"])
@@ -24,6 +38,7 @@ STREAMS = {layout.media_type: layout for layout in (CSV, NDJSON)}
 PAGE = 1_000  # readings of a page of which nobody said how long it shall be
 
 Device = Annotated[str, Query(description="Its name.", examples=["pump-7"])]
+Prefix = Annotated[str, Query(max_length=128, pattern=r"^[^\x00]*$", description="Of their names.")]
 Metric = Annotated[str, Query(examples=["temperature"])]
 FROM = Query(alias="from", description="The first moment that counts.")
 TO = Query(alias="to", description="The first that does not.")
@@ -33,13 +48,39 @@ TO = Query(alias="to", description="The first that does not.")
 async def get_devices(
     request: Request,
     by: Reader,
-    prefix: Annotated[str, Query(max_length=128, pattern=r"^[^\x00]*$")] = "",
+    prefix: Prefix = "",
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> dict[str, Any]:
     """Devices by name, with when they were first and last heard of."""
     after = str(decode_cursor(cursor, str)) if cursor else None
     return await list_devices(room_of(request).reads, prefix, after, by.device_glob, limit)
+
+
+@router.get("/fleet", responses=answers.FLEET, response_class=Response)
+async def get_fleet(
+    request: Request,
+    by: Reader,
+    prefix: Prefix = "",
+    limit: Annotated[int, Query(ge=1, le=MAX_FLEET)] = 1_000,
+    cursor: Cursor = None,
+    latest: Annotated[int, Query(ge=0, le=MAX_LATEST, description="Newest values of a device, at most.")] = 3,
+    metric: Annotated[
+        list[str] | None, Query(max_length=MAX_LATEST, description="These, not the first by name.")
+    ] = None,
+    spark: Annotated[Spark | None, Query(description="With the course of each value, as a few means.")] = None,
+) -> Response:
+    """The fleet at a glance: devices by name, their newest values and, where asked, sparklines.
+
+    One value a metric: of several label sets the one that was heard of last. Of sparklines an answer has 500 at most:
+    ask for a page of devices at a time.
+    """
+    faults = [Fault(("query", "metric"), "name", fault) for name in metric or () if (fault := name_fault(name))]
+    if faults:
+        raise Invalid(faults)
+    after = str(decode_cursor(cursor, str)) if cursor else None
+    wanted = Glance(prefix, after, limit, latest, metric, spark)
+    return _json(await glance(room_of(request).reads, wanted, by.device_glob))
 
 
 @router.get("/devices/{device:path}/latest", responses=answers.LATEST)
@@ -88,11 +129,13 @@ async def get_readings(
     selection = select(device, metric, request.query_params.multi_items())
     span = to_micros(since), to_micros(until)
     wanted = readings.Wanted(selection, *span, order is Order.DESC, behind, limit)
-    reads, accepted = room_of(request).reads, coding(request.headers.get("accept-encoding"))
+    reads = room_of(request).reads
     kind = preferred(request.headers.get("accept"), ("application/json", *STREAMS))
     if kind in STREAMS:
-        return Export(reads, wanted, STREAMS[kind], accepted)
-    return _json(await readings.page(reads, wanted, limit or PAGE), accepted)
+        return Export(reads, wanted, STREAMS[kind], coding(request.headers.get("accept-encoding")))
+    answer = _json(await readings.page(reads, wanted, limit or PAGE))
+    answer.headers["Vary"] = "Accept"
+    return answer
 
 
 @router.get("/series", responses=answers.BUCKETS, response_class=Response)
@@ -118,7 +161,7 @@ async def get_series(
     grid = Grid(to_micros(since), to_micros(until), bucket_s * 1_000_000)
     room = room_of(request)
     answer = await buckets(room.reads, room.source, selection, grid, parse_aggregates(agg))
-    return _json(answer, coding(request.headers.get("accept-encoding")))
+    return _json(answer)
 
 
 def _forwards(since: datetime, until: datetime) -> None:
@@ -126,8 +169,5 @@ def _forwards(since: datetime, until: datetime) -> None:
         raise Invalid([Fault(("query", "from"), "span", "'from' is after 'to'")])
 
 
-def _json(answer: bytes, accepted: str | None) -> Response:
-    headers = {"Vary": "Accept, Accept-Encoding"}
-    if accepted and len(answer) >= LEAST_BYTES:
-        headers["Content-Encoding"], answer = accepted, compressed(accepted, answer)
-    return Response(answer, 200, headers, "application/json")
+def _json(answer: bytes) -> Response:
+    return Response(answer, media_type="application/json")

@@ -17,6 +17,12 @@ MAX_ITEMS = 10_000
 """Readings of one page of JSON, and the `limit` of a stream that has one."""
 MAX_BUCKETS = 10_000
 MAX_BUCKET_S = 366 * 86_400
+MAX_FLEET = 5_000
+"""Devices of one page of the fleet."""
+MAX_LATEST = 10
+"""Newest values of each of them."""
+MAX_COURSES = 500
+"""Sparklines of one answer."""
 
 _EXAMPLE = "2026-11-20T00:00:00Z"
 _INTEGER = re.compile(r"-?\d{1,19}", re.ASCII)
@@ -40,6 +46,24 @@ class Aggregate(StrEnum):
     SUM = "sum"
     FIRST = "first"
     LAST = "last"
+
+
+class Spark(StrEnum):
+    """How far back the points of a sparkline go."""
+
+    HOUR = "1h"
+    DAY = "24h"
+    WEEK = "7d"
+
+    @property
+    def step_s(self) -> int:
+        """What one point is the mean of."""
+        return {"1h": 120, "24h": 3_600, "7d": 21_600}[self]
+
+    @property
+    def points(self) -> int:
+        """How many there are."""
+        return {"1h": 30, "24h": 24, "7d": 28}[self]
 
 
 def parse_query_moment(text: Any) -> datetime:

@@ -60,6 +60,7 @@ from server.keys_api import KeyDesk
 from server.machine import Machine
 from server.metrics import LiveMetrics
 from server.reading import open_reading_room
+from server.sealing import sealed
 from server.sessions_api import SessionDesk
 from server.settings import Settings
 from server.system import Room, System
@@ -238,6 +239,7 @@ def create_app(settings: Settings) -> FastAPI:
     ):
         app.include_router(router, max_body_size=MAX_JSON_BYTES)
         guarded(app.router.routes[-1], cookies=True)
+        sealed(app.router.routes[-1])
     app.include_router(health_api.router, max_body_size=MAX_JSON_BYTES)
     app.router.routes.extend([WebSocketRoute("/ws", live), *pages.routes()])
     app.add_middleware(Edge)

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from schemas.errors import NotFound
+from server.sealing import is_fresh
 
 CONTENT_TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -64,7 +65,7 @@ class Page:
     def answer(self, request: Request) -> Response:
         """Send it, or say that what the browser holds is still good."""
         headers = HEADERS | {"ETag": self.etag}
-        if _is_fresh(request.headers.get("If-None-Match", ""), self.etag):
+        if is_fresh(request.headers.get("If-None-Match", ""), self.etag):
             return Response(status_code=304, headers=headers)
         headers |= {"Content-Type": self.content_type}
         if _takes_gzip(request.headers.get("Accept-Encoding", "")):
@@ -113,8 +114,3 @@ def _takes_gzip(accept_encoding: str) -> bool:
         if name == "gzip":
             return weight not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
     return False
-
-
-def _is_fresh(if_none_match: str, etag: str) -> bool:
-    known = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
-    return etag in known or "*" in known
