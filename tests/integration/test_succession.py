@@ -94,3 +94,30 @@ async def test_a_change_whose_worker_died_is_finished_by_the_elected_one(
     await shop.write(("m34", 3, 85))
     assert (await shop.told())[70:] == (["firing warning"] if becomes == "another" else [])
     assert await shop.pool.fetchval("SELECT count(*) FROM rules WHERE ending") == 0
+
+
+@pytest.mark.parametrize("becomes", ["another", "nothing"])
+async def test_what_flaps_while_its_rule_ends_is_told_as_it_ended(shop: Workshop, becomes: str) -> None:
+    rule_id = await shop.rule(**PLAIN, metric="m*", webhooks=["https://example.org/hook"])
+    for second in range(13):
+        high, low = (71, 10) if second % 2 == 0 else (10, 71)
+        await shop.write(("m-fires", second, high), ("m-rests", second, low))
+    before = len(await shop.events())
+    assert await shop.pool.fetchval("SELECT count(*) FROM alert_states WHERE flapping") == 2
+    if becomes == "nothing":
+        assert await shop.rulebook.delete(rule_id)
+    else:
+        assert await shop.rulebook.replace(rule_id, rule_request(**PLAIN, metric="m*", name="other"))
+    found = await shop.pool.fetch(
+        """SELECT data->'alert'->>'metric' AS metric, data->>'event' AS event, data->'alert'->>'state' AS state,
+                  data->'alert'->>'resolved_at' IS NOT NULL AS over
+           FROM alert_events WHERE "offset" > $1 ORDER BY "offset" """,
+        before,
+    )
+    assert sorted(map(tuple, found)) == [
+        ("m-fires", "flapping_stopped", "resolved", True),
+        ("m-fires", "resolved", "resolved", True),
+        ("m-rests", "flapping_stopped", "resolved", True),
+    ]
+    assert found[0]["event"] == "resolved", "an alert ends before its mark does"
+    assert await shop.pool.fetchval("SELECT count(*) FROM alerts WHERE state = 'firing'") == 0
