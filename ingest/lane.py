@@ -99,6 +99,11 @@ class Lane:
         timer = loop.call_at(deadline, self._cut)
         try:
             return await self.store.flush(connection, group)
+        except AttributeError as error:
+            # A connection that is cut has no protocol any more, which asyncpg finds out by using it.
+            if self._is_connected():
+                raise
+            raise asyncpg.InterfaceError("the connection was cut at the deadline") from error
         finally:
             timer.cancel()
 

@@ -107,3 +107,22 @@ async def test_a_commit_that_is_answered_with_rollback_is_no_success(shop: Works
     with pytest.raises(Unavailable):
         await shop.flush(await shop.batch(("a", 0, 1.0)), lane=shop.lane(Swallowing()))
     assert await shop.values() == {}
+
+
+async def test_a_deadline_between_preparing_a_statement_and_using_it_is_one_like_any(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await shop.write(("a", 0, 1.0))
+    lane, batch = shop.lanes[0], await shop.batch(("a", 1, 1.0))
+    prepare = asyncpg.Connection._get_statement
+
+    async def too_late(self: asyncpg.Connection, *arguments: Any, **named: Any) -> Any:
+        statement = await prepare(self, *arguments, **named)
+        lane._cut()  # asyncpg takes the protocol away, and uses it next
+        return statement
+
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncpg.Connection, "_get_statement", too_late)
+        with pytest.raises(DatabaseAway):
+            await shop.flush(batch)
+    assert await shop.flush(batch) == [Receipt(1, 0)]

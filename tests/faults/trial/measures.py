@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Iterable
 
+from load.bench import proc
 from tests.faults.trial.account import Account
 from tests.faults.trial.trial import Stage
 
@@ -16,6 +18,12 @@ def p99_ms(account: Account, start: float, end: float) -> float:
     """Of what was sent between two moments and acknowledged; 0 where there was nothing."""
     took = sorted(a.answered - a.sent for _, a in account.attempts() if start <= a.sent < end and a.status == 200)
     return took[int(len(took) * 0.99)] * 1_000 if took else 0.0
+
+
+def cpu_s(pids: Iterable[int]) -> float:
+    """CPU that these processes used so far."""
+    stats = [proc.parse_stat((proc.PROC / str(pid) / "stat").read_text()) for pid in pids]
+    return sum(stat.ticks for stat in stats) / proc.TICKS_PER_S
 
 
 async def delivery_s(stage: Stage, start: float, end: float, patience_s: float = 6.0) -> float:

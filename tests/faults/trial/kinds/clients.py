@@ -15,7 +15,7 @@ from alerts.live.eventlog import HEAD
 from schemas.columns import SeriesKey
 from tests.faults.trial.account import Reading, Request
 from tests.faults.trial.dashboards import Dashboard, ended
-from tests.faults.trial.measures import p99_ms
+from tests.faults.trial.measures import cpu_s, p99_ms
 from tests.faults.trial.scripts import ALERTING
 from tests.faults.trial.trial import Kind, Stage
 
@@ -125,7 +125,8 @@ async def all_come_back(stage: Stage) -> None:
     await storm(stage, 1, MISSED_EVENTS)
     await asyncio.sleep(GAUGE_S + 0.2)
     reads = await cluster.metric("sluice_event_reads")
-    at = stage.note("all of them come back")
+    pids = cluster.supervisor.pids
+    at, spent, ours = stage.note("all of them come back"), cpu_s(pids), time.process_time()
     for each in crowd:
         stage.traffic.watch(each)
     with contextlib.suppress(TimeoutError):
@@ -133,6 +134,8 @@ async def all_come_back(stage: Stage) -> None:
     late = sum(not each.resumed or each.resumed[-1] < at for each in crowd)
     stage.promise(not late, f"{late} of {size} are not back")
     stage.measured("all resumed", max(each.resumed[-1] for each in crowd if each.resumed) - at, RESUMED_S)
+    stage.measured("CPU of the workers, ms a socket", (cpu_s(pids) - spent) * 1_000 / size)
+    stage.measured("of this process, ms a socket", (time.process_time() - ours) * 1_000 / size)
     await asyncio.sleep(GAUGE_S + 0.2)
     seconds = time.monotonic() - at
     reads = await cluster.metric("sluice_event_reads") - reads
