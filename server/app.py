@@ -50,7 +50,7 @@ from server import audit_api, keys_api, manual, openapi, pages, problems, sessio
 from server import health as health_api
 from server.audit import AuditTrail
 from server.audit_api import AuditDesk
-from server.database import open_pool
+from server.database import open_asking_pool, open_pool
 from server.edge import MAX_JSON_BYTES, Edge
 from server.entrance import Entrance
 from server.guard import guarded
@@ -97,8 +97,10 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
     async with AsyncExitStack() as stack:
         pool = await open_pool(settings)
         stack.callback(pool.terminate)
+        asking_pool = await open_asking_pool(settings)
+        stack.callback(asking_pool.terminate)
         registry = CollectorRegistry()
-        entrance = Entrance(pool, registry, settings, now_us)
+        entrance = Entrance(pool, asking_pool, registry, settings, now_us)
         keys, gate = entrance.keys, entrance.gate
 
         # Events: from the engine to every dashboard of every node.

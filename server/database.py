@@ -9,6 +9,8 @@ AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, as
 
 CONNECT_S = 1.5
 COMMAND_S = 3.0  # for any one statement: with connecting, within the five seconds a request may take
+ASK_COMMAND_S = 2.0  # for a look at a key or a session
+ASKING_CONNECTIONS = 5  # at most: three for unknown names, one each to keep keys and sessions fresh
 READ_COMMAND_S = 4.5  # a little longer than the server's own limit, which ends a query without losing its connection
 
 
@@ -24,6 +26,7 @@ WRITING = SESSION | {
     "statement_timeout": "5s",
     "lock_timeout": "3s",
 }
+ASKING = SESSION | {"default_transaction_read_only": "on", "statement_timeout": "2s"}
 READING = SESSION | {
     "default_transaction_read_only": "on",
     "statement_timeout": "4s",
@@ -37,6 +40,11 @@ READING = SESSION | {
 async def open_pool(settings: Settings) -> asyncpg.Pool:
     """A pool that connects when it is first needed, so that a start-up survives a database that is away."""
     return await _open(settings, settings.pool_size, WRITING, COMMAND_S)
+
+
+async def open_asking_pool(settings: Settings) -> asyncpg.Pool:
+    """One for looking at keys and sessions: whether one was revoked must not wait for others' connections."""
+    return await _open(settings, ASKING_CONNECTIONS, ASKING, ASK_COMMAND_S)
 
 
 async def open_read_pool(settings: Settings) -> asyncpg.Pool:

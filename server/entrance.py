@@ -22,9 +22,14 @@ class Entrance:
     """Everything that lets somebody in."""
 
     def __init__(
-        self, pool: asyncpg.Pool, registry: CollectorRegistry, settings: Settings, clock_us: Callable[[], int]
+        self,
+        pool: asyncpg.Pool,
+        asking_pool: asyncpg.Pool,
+        registry: CollectorRegistry,
+        settings: Settings,
+        clock_us: Callable[[], int],
     ) -> None:
-        self.keys = KeyRing(pool, time.monotonic, clock_us)
+        self.keys = KeyRing(pool, time.monotonic, clock_us, asking_pool)
         idle_s, most_s = settings.session_idle_s, settings.session_max_s
         self.sessions = Sessions(pool, self.keys, time.monotonic, clock_us, registry, idle_s=idle_s, most_s=most_s)
         token_keys = TokenKeys(pool, time.monotonic, settings.token_keys)

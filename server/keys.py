@@ -49,10 +49,18 @@ class _Known:
 class KeyRing:
     """The keys in PostgreSQL, and those recently presented, in memory."""
 
-    def __init__(self, pool: asyncpg.Pool, monotonic: Callable[[], float], clock_us: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        monotonic: Callable[[], float],
+        clock_us: Callable[[], int],
+        asking_pool: asyncpg.Pool | None = None,
+    ) -> None:
         self._pool, self._clock_us = pool, clock_us
+        self.asking_pool = asking_pool or pool
+        """On which PostgreSQL is asked about credentials: best one of their own, where nobody else is waited for."""
         self.asking = asyncio.Semaphore(MAX_ASKING)
-        """Held by whoever asks PostgreSQL about a credential."""
+        """Held by whoever asks about a credential that nobody knows."""
         self._recall = Recall(self._find, monotonic, self.asking)
         self._used: set[str] = set()
 
@@ -88,7 +96,7 @@ class KeyRing:
         return known.principal
 
     async def _find(self, key_ids: list[str]) -> dict[str, _Known]:
-        async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
+        async with self.asking_pool.acquire(timeout=ACQUIRE_S) as connection:
             found = await connection.fetch(_FIND, key_ids)
         return {record["id"]: _known(record) for record in found}
 

@@ -161,7 +161,7 @@ class Sessions:
         log.info("session ended", key_id=session.key_id)
 
     async def _find(self, names: list[str]) -> dict[str, Session]:
-        async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
+        async with self._ring.asking_pool.acquire(timeout=ACQUIRE_S) as connection:
             return {record["id"]: _session(record) for record in await connection.fetch(_FIND, names)}
 
     async def keep_fresh(self) -> None:
