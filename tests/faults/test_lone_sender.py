@@ -70,7 +70,7 @@ async def test_every_answer_comes_in_time(own_postgres: LocalPostgres, services:
                 number += 1
         finally:
             own_postgres.thaw()
-        while (await send(server, known))[0] != 200:
+        while (await send(server, known))[0] != 200:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     slowest = max(took for _, took in answers)
     told = {"answers": dict(Counter(status for status, _ in answers)), "slowest_s": round(slowest, 2)}
