@@ -1,62 +1,29 @@
-/** A modal form: asks for what is needed, does it, and says what went wrong. Escape and Cancel close it. */
+/** Dialogs over the page: modal, closed by Escape, gone with their view, the focus given back by the browser. */
 
-import { h, setText } from "./dom.js";
+import { h } from "./dom.js";
 
-/**
- * Ask, and do. Gives what `submit` gave, or null where nothing was done.
- * @param {{title: string, lead?: string, fields?: Node[], action: string, danger?: boolean, submit: Function}} wanted
- *   `submit(values)` gets a FormData; while it is under way nothing else can be pressed, and what it throws is shown
- * @param {AbortSignal} signal closes it, too
- */
-export function openDialog({ title, lead, fields = [], action, danger = false, submit }, signal) {
-  const problem = h("p", { class: "problem", role: "alert" });
-  const act = h("button", { class: danger ? "quiet danger" : "main" }, action);
-  const cancel = h("button", { type: "button", class: "quiet" }, "Cancel");
-  const form = h("form", { method: "dialog" },
-    h("h2", { id: "dialog-title" }, title),
-    lead && h("p", { class: "muted" }, lead),
-    fields, problem,
-    h("div", { class: "actions" }, cancel, act));
-  const dialog = h("dialog", { class: "dialog", "aria-labelledby": "dialog-title" }, form);
+/** Show `children` under a title until it is closed or the signal; gives the <dialog>. */
+export function openDialog(title, children, signal) {
+  const heading = h("h2", { id: "dialog-title" }, title);
+  const dialog = h("dialog", { class: "dialog", "aria-labelledby": "dialog-title" }, heading, children);
+  const end = () => dialog.remove();
+  dialog.addEventListener("close", end);
+  signal.addEventListener("abort", end, { once: true });
   document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
+/** Ask before something that cannot be undone: true if they mean it. `text`: what will happen, in paragraphs. */
+export function confirmed({ title, text, action }, signal) {
   return new Promise((resolve) => {
-    const ends = new AbortController();
-    const close = (result) => {
-      ends.abort();
-      dialog.close();
-      dialog.remove();
-      resolve(result);
-    };
-    const wire = (node, event, callback) => node.addEventListener(event, callback, { signal: ends.signal });
-    wire(signal, "abort", () => close(null));
-    wire(cancel, "click", () => close(null));
-    wire(dialog, "cancel", (event) => {
-      event.preventDefault();
-      close(null);
-    });
-    wire(form, "submit", async (event) => {
-      event.preventDefault();
-      act.disabled = true;
-      setText(problem, "");
-      try {
-        close(await submit(new FormData(form)));
-      } catch (error) {
-        if (signal.aborted) return;
-        setText(problem, saidBy(error));
-        act.disabled = false;
-      }
-    });
-    dialog.showModal();
+    const no = h("button", { type: "button", class: "quiet", autofocus: true }, "Cancel");
+    const yes = h("button", { type: "button", class: "quiet danger" }, action);
+    const body = [...text.map((line) => h("p", {}, line)), h("div", { class: "actions" }, no, yes)];
+    const dialog = openDialog(title, body, signal);
+    no.addEventListener("click", () => dialog.close());
+    yes.addEventListener("click", () => dialog.close("yes"));
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"));
+    signal.addEventListener("abort", () => resolve(false), { once: true });
   });
-}
-
-/** A labelled control, with a word on what goes in. */
-export function field(label, control, hint = "") {
-  return h("label", { class: "field" }, h("span", {}, label), control, hint && h("span", { class: "muted small" }, hint));
-}
-
-/** What an error says, with what was wrong where. */
-export function saidBy(error) {
-  const places = (error.errors ?? []).map(({ loc, message }) => `${loc.slice(-2).join(" ")}: ${message}`);
-  return [error.message, ...places].join("\n");
 }

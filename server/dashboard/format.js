@@ -54,3 +54,22 @@ export function showAge(element, iso, now) {
   setAttribute(element, "datetime", iso);
   setAttribute(element, "title", formatUtc(iso));
 }
+
+const COUNT = new Intl.NumberFormat();
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
+
+/** A number of things. */
+export function formatCount(count) {
+  return COUNT.format(Math.round(count));
+}
+
+/** A size: "0 B", "12.3 MiB". */
+export function formatBytes(bytes) {
+  const step = bytes < 1 ? 0 : Math.min(UNITS.length - 1, Math.floor(Math.log2(bytes) / 10));
+  return `${SMALL.format(bytes / 1_024 ** step)} ${UNITS[step]}`;
+}
+
+/** Seconds as people speak of latencies: "0.4 ms", "12 ms", "1.5 s". */
+export function formatSeconds(seconds) {
+  return seconds < 1 ? `${SMALL.format(seconds * 1_000)} ms` : `${SMALL.format(seconds)} s`;
+}

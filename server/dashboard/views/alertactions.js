@@ -1,7 +1,7 @@
 /** What can be done about an alert: say that somebody looks at it, and have it page nobody for a while. */
 
-import { field, openDialog } from "../dialog.js";
 import { announce, h } from "../dom.js";
+import { askFor, field } from "../form.js";
 
 const MOST_COMMENT = 1_000; // characters
 const HOUR_MS = 3_600_000;
@@ -18,7 +18,7 @@ export const lastingField = () =>
 
 /** Acknowledge an alert. */
 export async function acknowledge(alert, { api, alerts, signal }) {
-  const done = await openDialog({
+  const done = await askFor({
     title: "Acknowledge the alert",
     lead: `Says to everybody that you look at “${alert.rule.name}” on ${alert.device}. It goes on firing until its condition is gone.`,
     fields: [commentField("Optional: what you found, what you do.")],
@@ -38,7 +38,7 @@ export async function silence(alert, { api, clock, alerts, signal }) {
     ["This rule on all devices", { rule: alert.rule.id }],
   ];
   const choice = h("select", { name: "covers" }, covers.map(([name], place) => h("option", { value: place }, name)));
-  const done = await openDialog({
+  const done = await askFor({
     title: "Silence",
     lead: "Its webhooks are held. The alert is still shown here, and still recorded.",
     fields: [field("What", choice), lastingField(), commentField("Optional: why.")],

@@ -93,7 +93,7 @@ function frame(chosen, signal) {
   const post = `curl -X POST ${location.origin}/v1/rules \\\n  -H "Authorization: Bearer $KEY" \\\n`
     + `  -H "Content-Type: application/json" \\\n  -d '${rule}'`;
   return [
-    h("div", { class: "heading" }, h("h1", {}, title), filters(chosen)),
+    h("div", { class: "view-head" }, h("h1", {}, title), filters(chosen)),
     h("section", { class: "panel", "aria-labelledby": "firing-title" },
       h("h2", { id: "firing-title" }, "Firing ", h("span", { class: "count", id: "firing-count" }, "0")),
       h("ul", { id: "firing", class: "alert-list" }),

@@ -35,4 +35,21 @@ export const VIEWS = [
     styles: ["alerts"],
     load: () => import("./silences.js"),
   },
+  {
+    name: "keys",
+    paths: ["/keys"],
+    label: "Keys",
+    scope: "admin",
+    unbound: true,
+    styles: ["keys"],
+    load: () => import("./keys.js"),
+  },
+  {
+    name: "system",
+    paths: ["/system"],
+    label: "System",
+    scope: "read",
+    styles: ["system"],
+    load: () => import("./system.js"),
+  },
 ];

@@ -1,7 +1,7 @@
 /** The silences: what pages nobody, until when, and by whom. */
 
-import { field, openDialog } from "../dialog.js";
 import { announce, h } from "../dom.js";
+import { askFor, field } from "../form.js";
 import { formatDuration, showMoment } from "../format.js";
 import { commentField, lastingField } from "./alertactions.js";
 
@@ -15,7 +15,7 @@ export async function mount(root, desk) {
   const begin = h("button", { type: "button", class: "main" }, "New silence");
   const lists = h("div", { class: "view" });
   root.append(
-    h("div", { class: "heading" }, h("h1", {}, title), session.has("admin") && begin),
+    h("div", { class: "view-head" }, h("h1", {}, title), h("div", { class: "actions" }, session.has("admin") && begin)),
     h("p", { class: "muted" }, "A silence holds webhooks: alerts still fire, are shown and recorded, but page nobody."),
     lists);
 
@@ -54,7 +54,7 @@ function drawRow(silence, inForce, desk, reload) {
   const left = h("span", inForce ? { "data-until": Date.parse(silence.until) } : {});
   const end = h("button", { type: "button", class: "quiet" }, "End now");
   end.addEventListener("click", async () => {
-    const done = await openDialog({
+    const done = await askFor({
       title: "End the silence now?",
       lead: "What fires and was held pages from now on.",
       action: "End it",
@@ -83,7 +83,7 @@ function covered({ device, metric, rule }) {
 
 function ask({ api, clock, signal }) {
   const glob = (name, hint) => h("input", { name, value: "*", required: true, maxlength: 128, autocomplete: "off", title: hint });
-  return openDialog({
+  return askFor({
     title: "New silence",
     lead: "For maintenance, or for what is known already.",
     fields: [
