@@ -32,7 +32,7 @@ class Entrance:
         self.keys = KeyRing(pool, time.monotonic, clock_us, asking_pool)
         idle_s, most_s = settings.session_idle_s, settings.session_max_s
         self.sessions = Sessions(pool, self.keys, time.monotonic, clock_us, registry, idle_s=idle_s, most_s=most_s)
-        token_keys = TokenKeys(pool, time.monotonic, settings.token_keys)
+        token_keys = TokenKeys(asking_pool, time.monotonic, settings.token_keys)
         self._tokens = Tokens(token_keys, clock_us, ttl_s=settings.token_ttl_s)
         self._failures = Failures(time.monotonic, registry)
         self.gate = Gate(self.keys.authenticate, self._failures, self.sessions.recognise)

@@ -104,7 +104,7 @@ class Tokens:
                 secret,
                 algorithms=[ALGORITHM],
                 audience=AUDIENCE,
-                # The clocks of nodes differ by moments: when it was made, we need not believe. When it ends, we ask ours.
+                # Clocks of nodes differ by moments: when it was made, we need not believe; when it ends, we ask ours.
                 options={"require": CLAIMS, "verify_iat": False, "verify_exp": False},
             )
         except jwt.InvalidTokenError:

@@ -1,4 +1,4 @@
-"""The alerts and the silences, in a real browser: what fires is acknowledged and silenced, and what is over is found."""
+"""The alerts and the silences, in a real browser: what fires is acknowledged and silenced, what is over is found."""
 
 from uuid import uuid4
 

@@ -34,6 +34,7 @@ SCOPES = {
     ("get", "/v1/devices/{device}"): READ,
     ("get", "/v1/devices/{device}/latest"): READ,
     ("delete", "/v1/devices/{device}"): ADMIN,
+    ("get", "/v1/fleet"): READ,
     ("get", "/v1/readings"): READ,
     ("get", "/v1/series"): READ,
     ("get", "/v1/rules"): READ,

@@ -136,7 +136,7 @@ async def test_the_cookie_is_for_https_alone_where_people_are_told_to_come_so(
     pool: asyncpg.Pool, url: str, secure: bool
 ) -> None:
     settings = Settings(external_url=url)
-    assert Entrance(pool, CollectorRegistry(), settings, Clock().us).desk.secure is secure
+    assert Entrance(pool, pool, CollectorRegistry(), settings, Clock().us).desk.secure is secure
 
 
 async def test_sessions_are_begun_at_a_bounded_rate(pool: asyncpg.Pool) -> None:

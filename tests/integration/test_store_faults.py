@@ -114,7 +114,7 @@ async def test_a_deadline_between_preparing_a_statement_and_using_it_is_one_like
 ) -> None:
     await shop.write(("a", 0, 1.0))
     lane, batch = shop.lanes[0], await shop.batch(("a", 1, 1.0))
-    prepare = asyncpg.Connection._get_statement
+    prepare = asyncpg.Connection._get_statement  # type: ignore[attr-defined]
 
     async def too_late(self: asyncpg.Connection, *arguments: Any, **named: Any) -> Any:
         statement = await prepare(self, *arguments, **named)
