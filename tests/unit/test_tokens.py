@@ -75,6 +75,7 @@ BAD = {
     "without an end": forged({name: value for name, value in GOOD.items() if name != "exp"}),
     "without a holder": forged({name: value for name, value in GOOD.items() if name != "sub"}),
     "another end": forged(GOOD)[:-2] + "AA",
+    "one that lives for a day": forged(GOOD | {"exp": NOW_S + 86_400}),
     "too long": forged(GOOD | {"x": "y" * MAX_CHARS}),
 }
 
