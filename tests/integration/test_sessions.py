@@ -1,6 +1,7 @@
 """Sessions in PostgreSQL: how long they last, how many there are, and what is known of them while it is away."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -186,6 +187,7 @@ async def test_what_was_made_from_a_session_ends_with_it_and_with_its_key(pool: 
     one, two = Worker(pool), Worker(pool)
     key, other = await one.key(), await one.key()
     session, _ = await one.sessions.recognise(await one.cookie(key))
+    kept, _ = await one.sessions.recognise(await one.cookie(key))
     assert (await two.sessions.standing(Holder(key.id, session.id))).key_id == key.id
     with pytest.raises(Unauthorized):
         await two.sessions.standing(Holder(other.id, session.id))
@@ -195,11 +197,12 @@ async def test_what_was_made_from_a_session_ends_with_it_and_with_its_key(pool: 
         with pytest.raises(Unauthorized):
             await worker.sessions.standing(Holder(key.id, session.id))
         assert (await worker.sessions.standing(Holder(key.id))).key_id == key.id
+        assert (await worker.sessions.standing(Holder(key.id, kept.id))).key_id == key.id
     await one.ring.revoke(key.id)
     two.clock.now += CACHED_S + 1
-    for worker in (one, two):
+    for worker, holder in itertools.product((one, two), (Holder(key.id), Holder(key.id, kept.id))):
         with pytest.raises(Unauthorized):
-            await worker.sessions.standing(Holder(key.id))
+            await worker.sessions.standing(holder)
 
 
 async def test_the_secret_that_signs_is_everybodys_and_can_be_rotated(pool: asyncpg.Pool) -> None:
