@@ -141,3 +141,12 @@ async def overflow(tab: Page) -> int:
     """By how many pixels the page is wider than the screen."""
     excess: int = await tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     return excess
+
+
+async def barriers(tab: Page, axe: str) -> list[str]:
+    """What of the page as it is now keeps people out: each serious finding of axe-core, with where it is."""
+    await tab.evaluate(axe)  # by the debugger's protocol, which the page's policy does not bind
+    judge = "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
+    found = (await tab.evaluate(judge))["violations"]
+    serious = [each for each in found if each["impact"] in {"serious", "critical"}]
+    return [f"{each['id']}: {node['html'][:200]}" for each in serious for node in each["nodes"][:5]]

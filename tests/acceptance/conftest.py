@@ -1,9 +1,17 @@
 """What several of the status table's files share."""
 
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
 import pytest_asyncio
 
 from tests.acceptance.posting import assert_life_goes_on
 from tests.conftest import Server, StartServer
+
+JS = Path(__file__).parent / "js"
+INSTALL_S = 120
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -12,3 +20,23 @@ async def server(start_shared_server: StartServer) -> Server:
     one = await start_shared_server(workers=1)
     await assert_life_goes_on(one)
     return one
+
+
+@pytest.fixture(scope="session")
+def node_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the packages of the lock file, and what uses them."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        pytest.skip("NODE IS ABSENT: what needs packages of npm was NOT tried")
+    folder = tmp_path_factory.mktemp("js")
+    for name in ("package.json", "package-lock.json", "subscriber.js"):
+        shutil.copy(JS / name, folder)
+    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_S, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def axe(node_folder: Path) -> str:
+    """The source of axe-core, which judges what those meet who do not see a page, or use no mouse."""
+    return (node_folder / "node_modules" / "axe-core" / "axe.min.js").read_text("utf-8")

@@ -11,10 +11,8 @@ import pytest_asyncio
 from schemas.keys import Holder
 from server.tokens import TokenKeys, Tokens
 from tests.acceptance.login import Login
-from tests.acceptance.test_sdks import Heard, javascript, node_folder, python
+from tests.acceptance.test_sdks import Heard, javascript, python
 from tests.conftest import Server, StartServer
-
-__all__ = ["node_folder"]
 
 RULE = {
     "name": "hot", "device": "pump-*", "metric": "t",

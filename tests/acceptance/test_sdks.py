@@ -3,8 +3,6 @@
 import asyncio
 import json
 import os
-import shutil
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,10 +13,10 @@ import pytest
 import pytest_asyncio
 
 from alerts.live import protocol
+from tests.acceptance.conftest import JS
 from tests.integration.live import Node, running
 
-JS = Path(__file__).parent / "js"
-INSTALL_S = 120
+VENDORED = Path(__file__).parents[2] / "server" / "dashboard" / "vendor" / "centrifuge"
 
 
 @pytest_asyncio.fixture
@@ -123,20 +121,6 @@ async def test_python(nodes: tuple[Node, Node]) -> None:
         await acceptance(nodes, heard)
 
 
-@pytest.fixture(scope="session")
-def node_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with subscriber.js and the packages its lock file names."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        pytest.skip("NODE IS ABSENT: the npm client was NOT tried against /ws")
-    folder = tmp_path_factory.mktemp("js")
-    for name in ("package.json", "package-lock.json", "subscriber.js"):
-        shutil.copy(JS / name, folder)
-    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_S, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
 async def test_javascript(nodes: tuple[Node, Node], node_folder: Path) -> None:
     async with javascript(node_folder, nodes[0].url, "reader", "alerts") as heard:
         await acceptance(nodes, heard)
@@ -172,3 +156,11 @@ async def _listen(lines: asyncio.StreamReader, add: Callable[..., Awaitable[None
 
 def test_the_lock_file_names_no_host() -> None:
     assert "://" not in (JS / "package-lock.json").read_text()
+
+
+def test_the_page_carries_the_client_that_is_tried_here(node_folder: Path) -> None:
+    package = node_folder / "node_modules" / "centrifuge"
+    for name, source in (("centrifuge.js", "dist/centrifuge.js"), ("LICENSE", "LICENSE")):
+        assert (VENDORED / name).read_bytes() == (package / source).read_bytes()
+    version = json.loads((package / "package.json").read_text())["version"]
+    assert f"# centrifuge {version}\n" in (VENDORED / "README.md").read_text()

@@ -1,6 +1,6 @@
 /** The keys: who may do what, made and revoked here. */
 
-import { confirmed } from "../dialog.js";
+import { openDialog } from "../dialog.js";
 import { announce, arrange, h, part, setText, shape } from "../dom.js";
 import { formatDuration, formatUtc } from "../format.js";
 import { reasonFor } from "../signin.js";
@@ -9,7 +9,8 @@ import { makeKey } from "./newkey.js";
 export const title = "Keys";
 
 const RELOAD_MS = 10_000;
-const COLUMNS = ["Name", "May", "Devices", "Made", "Last used", "Expires", ""];
+const COLUMNS = ["Name", "May", "Devices", "Made", "Last used", "Ends", ""];
+const USES = { ingest: "sends readings", read: "reads", admin: "administers" };
 
 /** Draw them, and keep them up to date. */
 export async function mount(root, desk) {
@@ -18,7 +19,8 @@ export async function mount(root, desk) {
   const notice = h("p", { class: "notice", role: "status", hidden: true });
   const good = makeList("Keys that work", "No key works. Make one with “sluice key create”.");
   const over = makeList("Revoked and expired", "None yet.");
-  root.append(h("header", { class: "view-head" }, h("h1", {}, title), h("div", { class: "actions" }, add)), notice, good.root, over.root);
+  const head = h("header", { class: "heading" }, h("h1", {}, title), add);
+  root.append(head, notice, good.root, over.root);
 
   const rows = new Map();
   const draw = (keys) => {
@@ -45,16 +47,12 @@ export async function mount(root, desk) {
   };
   const reload = () => load().catch(tell);
   const revoke = async (key) => {
-    try {
-      if (!(await confirmed(warningOf(key, desk), signal))) return;
-      await api.delete(`/v1/keys/${encodeURIComponent(key.id)}`);
-      announce(`The key ${key.name} is revoked.`);
-      await load();
-    } catch (error) {
-      tell(error);
-    }
+    const submit = async () => (await api.delete(`/v1/keys/${encodeURIComponent(key.id)}`)) ?? true;
+    if (!(await openDialog({ ...warningOf(key, desk), action: "Revoke", danger: true, submit }, signal))) return;
+    announce(`The key ${key.name} is revoked.`);
+    reload();
   };
-  add.addEventListener("click", () => makeKey(desk, reload), { signal });
+  add.addEventListener("click", async () => (await makeKey(desk)) && reload(), { signal });
   root.addEventListener("click", ({ target }) => {
     const key = target.closest("[data-part=revoke]") && target.closest("tr").key;
     if (key) revoke(key);
@@ -84,7 +82,7 @@ function makeRow() {
   const name = h("th", { scope: "row" }, h("span", { "data-part": "name" }), h("code", { class: "muted", "data-part": "id" }));
   const button = h("button", { type: "button", class: "quiet danger", "data-part": "revoke" }, "Revoke");
   return h("tr", {}, name, cell("scopes", "May"), cell("devices", "Devices"), cell("made", "Made"), cell("used", "Last used"),
-    h("td", { "data-label": "Expires" }, h("span", { "data-part": "ends" })), h("td", {}, button));
+    h("td", { "data-label": "Ends" }, h("span", { "data-part": "ends" })), h("td", {}, button));
 }
 
 function drawRow(row, key, ended, { clock, session }) {
@@ -110,25 +108,23 @@ function showEnd(cell, { revoked_at: revoked, expires_at: expires }, now) {
   const end = revoked ?? expires;
   const left = end ? Date.parse(end) - now : Infinity;
   const over = revoked ? "revoked" : "expired";
-  const text = left === Infinity ? "never" : left > 0 && !revoked ? `in ${formatDuration(left)}` : `${over} ${formatDuration(-left)} ago`;
+  const ended = revoked || left <= 0;
+  const text = ended ? `${over} ${formatDuration(-left)} ago` : end ? `in ${formatDuration(left)}` : "never";
   cell.title = end ? formatUtc(end) : "";
-  if (cell.textContent !== text) cell.replaceChildren(...(revoked || left <= 0 ? [shape("refused"), " "] : []), text);
+  if (cell.textContent !== text) cell.replaceChildren(...(ended ? [shape("refused"), " "] : []), text);
 }
 
 function warningOf(key, { clock, session }) {
   const used = key.last_used_at
     ? `It was last used ${formatDuration(clock.now() - Date.parse(key.last_used_at))} ago.`
     : "It was never used.";
-  const devices = key.device_glob ? `devices ${key.device_glob}` : "whatever uses it, on all devices";
-  const stops = key.scopes.includes("read") && key.scopes.length === 1 ? "Reading with it" : `Sending and reading by ${devices}`;
+  const uses = key.scopes.map((scope) => USES[scope]).join(" or ");
+  const devices = key.device_glob ? `, for ${key.device_glob},` : "";
   const own = key.id === session.key.id ? ["It is the key that you are signed in with: you will be signed out."] : [];
-  return {
-    title: `Revoke “${key.name}”?`,
-    text: [
-      `${stops} stops within 10 seconds, on every worker, with 401. Sessions and connections made with it end too.`,
-      `${used} A revoked key cannot be brought back.`,
-      ...own,
-    ],
-    action: "Revoke",
-  };
+  const text = [
+    `Whatever ${uses} with it${devices} is refused with 401 within 10 seconds. Its sessions and connections end too.`,
+    `${used} A revoked key cannot be brought back.`,
+    ...own,
+  ];
+  return { title: `Revoke “${key.name}”?`, fields: text.map((line) => h("p", {}, line)) };
 }

@@ -79,7 +79,7 @@ export class Throughput extends Panel {
 }
 
 export class Latency extends Panel {
-  #trace = new Trace("From arrival to COMMIT, p99 and p50, over the last minutes", seconds, { lines: 2, note: "— p99  ╌ p50" });
+  #trace = new Trace("From arrival to COMMIT, over the last minutes", seconds, { lines: 2, note: "— p99  ╌ p50" });
   #large = h("p", { class: "large", "data-figure": "p99" });
 
   constructor() {
@@ -165,7 +165,8 @@ export class Webhooks extends Panel {
 export class Storage extends Panel {
   constructor() {
     super("Storage", "Looked at once a minute by the elected worker.", [
-      ["readings", "Rows, days"], ["runs", "Runs, days"], ["packed", "Packed, days"], ["series", "Series in memory"], ["rollups", "Rolled up until"],
+      ["readings", "Rows, days"], ["runs", "Runs, days"], ["packed", "Packed, days"],
+      ["series", "Series in memory"], ["rollups", "Rolled up until"],
     ]);
   }
 
