@@ -36,7 +36,7 @@ async def write_readings(
     """Store one batch, or an array of batches. The answer comes after COMMIT: what it counts is durable."""
     corridor: Corridor = request.state.corridor
     principal = await corridor.authenticate(request, Scope.INGEST)
-    corridor.quota.take_request(principal.key_id)
+    corridor.quota.take_request(principal)
     corridor.writer.admit()
     with corridor.intake.share() as share:
         body = await read_body(request, corridor.body_limits, share)

@@ -83,7 +83,7 @@ class Corridor:
         devices = {key.device for key in columns.series}
         if not all(map(principal.may_use, devices)):
             raise Forbidden("this key is bound to other devices")
-        self.quota.take_readings(principal.key_id, len(columns))
+        self.quota.take_readings(principal, len(columns))
         if not len(columns):
             return Receipt(0, 0)
         since = asyncio.get_running_loop().time()
@@ -121,7 +121,7 @@ class Corridor:
             return None
         try:
             self.writer.admit()
-            self.quota.check(principal.key_id)
+            self.quota.check(principal)
         except (Overloaded, QuotaExceeded) as error:
             return error
         except SluiceError:
@@ -151,7 +151,7 @@ class Corridor:
             ids = self.series.known(columns.series)
             if ids is None or not len(columns) or not all(map(principal.may_use, devices)):
                 return False
-            self.quota.take(principal.key_id, len(columns))
+            self.quota.take(principal, len(columns))
         except (Overloaded, QuotaExceeded) as error:
             reply(error)
             return True

@@ -19,6 +19,7 @@ log = structlog.get_logger(__name__)
 
 EVERY_S = 0.1  # between two exchanges: bounds what a key gets beyond its quota
 DEADLINE_S = 0.5
+IDLE_TURNS = 5  # of which there may be so many without an exchange while nothing is taken
 AGAIN_S = 1.0  # after one that failed: nothing waits on Redis, nor is it asked all the time
 MOST = 500  # buckets of one round trip
 WORKER_S = 10  # after which a worker that says nothing does not count
@@ -66,11 +67,20 @@ class Exchange:
         try:
             while True:
                 there = await self.step()
-                pause_s = EVERY_S if self._quota.active < MOST else 0
-                await asyncio.sleep(pause_s if there else AGAIN_S)
+                if not there:
+                    await asyncio.sleep(AGAIN_S)
+                elif self._quota.active < MOST:
+                    await self._pause()
         finally:
             with contextlib.suppress(RedisError, OSError):
                 await self._redis.aclose()
+
+    async def _pause(self) -> None:
+        """Wait for the next turn: a longer one while nothing is taken, as then only the workers are counted."""
+        for _ in range(IDLE_TURNS):
+            await asyncio.sleep(EVERY_S)
+            if self._quota.active:
+                return
 
     async def step(self) -> bool:
         """One exchange; False where Redis is away."""

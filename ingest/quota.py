@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from schemas.errors import QuotaExceeded
+from schemas.keys import Principal
 
 MAX_BUCKETS = 100_000  # remembered; beyond them the ones met first start afresh
 STALE_S = 1.5  # without an exchange: the others are not known any more
@@ -18,13 +19,10 @@ STALE_S = 1.5  # without an exchange: the others are not known any more
 
 @dataclass(frozen=True, slots=True)
 class QuotaLimits:
-    """What one key may send; None: as much as it likes."""
+    """What one key may send that has no quota of its own; None: as much as it likes."""
 
     requests_per_s: int | None = None
     readings_per_s: int | None = None
-
-    def __bool__(self) -> bool:
-        return self.requests_per_s is not None or self.readings_per_s is not None
 
 
 @dataclass(slots=True)
@@ -56,29 +54,29 @@ class Quota:
         """Buckets of which something was taken or refused since the last exchange."""
         return len(self._active)
 
-    def take_request(self, key_id: str) -> None:
+    def take_request(self, key: Principal) -> None:
         """Raises QuotaExceeded."""
-        if self._limits.requests_per_s is not None:
-            self._take(key_id, "requests", self._limits.requests_per_s, 1)
+        if (rate := key.quota_requests_per_s or self._limits.requests_per_s) is not None:
+            self._take(key.key_id, "requests", rate, 1)
 
-    def take_readings(self, key_id: str, count: int) -> None:
+    def take_readings(self, key: Principal, count: int) -> None:
         """Raises QuotaExceeded. A batch larger than a second's quota passes when the bucket is full, on credit."""
-        if self._limits.readings_per_s is not None and count:
-            self._take(key_id, "readings", self._limits.readings_per_s, count)
+        if (rate := key.quota_readings_per_s or self._limits.readings_per_s) is not None and count:
+            self._take(key.key_id, "readings", rate, count)
 
-    def take(self, key_id: str, count: int) -> None:
+    def take(self, key: Principal, count: int) -> None:
         """Take a request with so many readings, or nothing. Raises QuotaExceeded."""
-        if self._limits.requests_per_s is not None:
-            self._filled(key_id, "requests", self._limits.requests_per_s, 1)
-        self.take_readings(key_id, count)
-        self.take_request(key_id)
+        if (rate := key.quota_requests_per_s or self._limits.requests_per_s) is not None:
+            self._filled(key.key_id, "requests", rate, 1)
+        self.take_readings(key, count)
+        self.take_request(key)
 
-    def check(self, key_id: str) -> None:
+    def check(self, key: Principal) -> None:
         """Raises QuotaExceeded where not even one reading would pass: then its batch need not be read."""
-        limits = self._limits
-        for policy, rate in (("requests", limits.requests_per_s), ("readings", limits.readings_per_s)):
-            if rate is not None:
-                self._filled(key_id, policy, rate, 1)
+        if (rate := key.quota_requests_per_s or self._limits.requests_per_s) is not None:
+            self._filled(key.key_id, "requests", rate, 1)
+        if (rate := key.quota_readings_per_s or self._limits.readings_per_s) is not None:
+            self._filled(key.key_id, "readings", rate, 1)
 
     def _take(self, key_id: str, policy: str, rate: int, count: int) -> None:
         bucket = self._filled(key_id, policy, rate, count)
@@ -96,6 +94,7 @@ class Quota:
                 del self._buckets[next(iter(self._buckets))]
             bucket = self._buckets[key_id, policy] = _Bucket(rate, most, now)
         # Between exchanges only this worker's share flows in: others may take the rest, however late that is heard.
+        bucket.rate = rate  # the key's own may have been changed
         bucket.tokens = min(most, bucket.tokens + (now - bucket.at) * rate / self.workers)
         bucket.at = now
         needed = min(count, most)

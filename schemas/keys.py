@@ -3,13 +3,19 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
 from schemas.names import matches, name_fault
 
 FIRST_YEAR, LAST_YEAR = 2000, 9000
+MAX_QUOTA = 1_000_000_000
+
+KeyQuota = Annotated[
+    int | None,
+    Field(strict=True, ge=1, le=MAX_QUOTA, description="Over all workers and nodes; null: as is set for all."),
+]
 
 
 class Scope(StrEnum):
@@ -28,6 +34,9 @@ class Principal:
     name: str
     scopes: frozenset[Scope]
     device_glob: str | None = None
+    quota_requests_per_s: int | None = None
+    """Of this key; None: as is set for all."""
+    quota_readings_per_s: int | None = None
 
     def has(self, scope: Scope) -> bool:
         """Whether the key holds the scope, or all of them."""
@@ -64,6 +73,8 @@ class KeyRequest(BaseModel):
     scopes: list[Scope] = Field(min_length=1, examples=[["ingest"]])
     device_glob: str | None = Field(default=None, max_length=128, examples=["pump-*"])
     expires_at: AwareDatetime | None = None
+    quota_requests_per_s: KeyQuota = None
+    quota_readings_per_s: KeyQuota = None
 
     @field_validator("name")
     @classmethod
@@ -96,6 +107,8 @@ class Key(BaseModel):
     name: str
     scopes: list[Scope]
     device_glob: str | None
+    quota_requests_per_s: int | None
+    quota_readings_per_s: int | None
     created_at: datetime
     last_used_at: datetime | None
     expires_at: datetime | None

@@ -188,11 +188,10 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             ("partitions", partitions.run()),
             ("devices", devices.run()),
             *entrance.tasks().items(),
+            ("quotas", Exchange(quota, settings.redis, settings.redis_prefix).run()),
             ("live-metrics", LiveMetrics(registry, connections, bus, feed, series, intake).run()),
         ):
             tasks.start(name, work)
-        if quota_limits:
-            tasks.start("quotas", Exchange(quota, settings.redis, settings.redis_prefix).run())
         app.state.machine = Machine(health, connections, writer)
         yield State(
             corridor=corridor,

@@ -14,7 +14,7 @@ import typer
 from pydantic import ValidationError
 
 from schemas.audit import Outcome
-from schemas.keys import KeyRequest, Scope
+from schemas.keys import MAX_QUOTA, KeyRequest, Scope
 from schemas.times import to_text
 from server import logs
 from server.audit import AuditTrail, at_the_terminal
@@ -41,6 +41,7 @@ app.add_typer(key_app, name="key")
 app.add_typer(rules_app, name="rules")
 app.add_typer(storage_app, name="storage")
 
+QUOTA = "A quota of its own, instead of the one for all keys."
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
@@ -174,10 +175,19 @@ def key_create(
     scope: Annotated[list[Scope], typer.Option(help="ingest, read or admin; may be given several times.")],
     device: Annotated[str | None, typer.Option(help="Bind the key to devices by a glob, such as 'pump-*'.")] = None,
     days: Annotated[int | None, typer.Option(min=1, help="Expires after so many days.")] = None,
+    requests: Annotated[int | None, typer.Option("--requests-per-s", min=1, max=MAX_QUOTA, help=QUOTA)] = None,
+    readings: Annotated[int | None, typer.Option("--readings-per-s", min=1, max=MAX_QUOTA, help=QUOTA)] = None,
 ) -> None:
     """Make a key and print it, this once."""
     expires = datetime.now(UTC) + timedelta(days=days) if days else None
-    request = KeyRequest(name=name, scopes=scope, device_glob=device, expires_at=expires)
+    request = KeyRequest(
+        name=name,
+        scopes=scope,
+        device_glob=device,
+        expires_at=expires,
+        quota_requests_per_s=requests,
+        quota_readings_per_s=readings,
+    )
     say(asyncio.run(_with_ring(lambda ring: ring.create(request, at_the_terminal()))).key)
 
 
@@ -187,7 +197,9 @@ def key_list() -> None:
     for key in asyncio.run(_with_ring(lambda ring: ring.all())):
         state = "revoked" if key.revoked_at else "expires " + to_text(key.expires_at) if key.expires_at else "valid"
         scopes = ",".join(key.scopes)
-        say(f"{key.id}  {scopes:18}  {key.device_glob or '*':16}  {to_text(key.created_at)}  {state}  {key.name}")
+        quotas = f"{key.quota_requests_per_s or '-'}/{key.quota_readings_per_s or '-'}"
+        about = f"{scopes:18}  {key.device_glob or '*':16}  {quotas:>9}"
+        say(f"{key.id}  {about}  {to_text(key.created_at)}  {state}  {key.name}")
 
 
 @key_app.command("revoke")

@@ -31,10 +31,13 @@ WRITE_EVERY_S = 10.0
 MAX_KEY_CHARS = 128
 _ID_CHARS = string.ascii_lowercase + string.digits
 _ID = re.compile("[a-z0-9]+")  # also keeps from PostgreSQL what it would not take as text
-_COLUMNS = "id, name, scopes, device_glob, created_at, last_used_at, expires_at, revoked_at"
+_COLUMNS = (
+    "id, name, scopes, device_glob, quota_requests_per_s, quota_readings_per_s, "
+    "created_at, last_used_at, expires_at, revoked_at"
+)
 _FIND = (
-    "SELECT id, name, scopes, device_glob, secret_sha256, expires_at FROM keys "
-    "WHERE id = ANY($1::text[]) AND revoked_at IS NULL"
+    "SELECT id, name, scopes, device_glob, quota_requests_per_s, quota_readings_per_s, secret_sha256, expires_at "
+    "FROM keys WHERE id = ANY($1::text[]) AND revoked_at IS NULL"
 )
 _NO_DIGEST = bytes(32)  # of nobody's secret
 
@@ -117,14 +120,17 @@ class KeyRing:
         detail = request.model_dump(mode="json")
         async with self._pool.acquire(timeout=ACQUIRE_S) as connection, connection.transaction():
             found = await connection.fetchrow(
-                f"INSERT INTO keys (id, secret_sha256, name, scopes, device_glob, expires_at) "  # noqa: S608
-                f"VALUES ($1, $2, $3, $4, $5, $6) RETURNING {_COLUMNS}",
+                f"INSERT INTO keys (id, secret_sha256, name, scopes, device_glob, expires_at, "  # noqa: S608
+                "quota_requests_per_s, quota_readings_per_s) "
+                f"VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING {_COLUMNS}",
                 key_id,
                 hashlib.sha256(secret.encode()).digest(),
                 request.name,
                 sorted({scope.value for scope in request.scopes}),
                 request.device_glob,
                 request.expires_at,
+                request.quota_requests_per_s,
+                request.quota_readings_per_s,
             )
             await connection.execute(audit.INSERT, *audit.row(by, Act.KEY_CREATE, key_id, detail))
         assert found is not None  # noqa: S101 - an INSERT that did not raise returns its row
@@ -182,6 +188,13 @@ def _split(key: str) -> tuple[str, str]:
 
 
 def _known(found: asyncpg.Record) -> _Known:
-    glob, expires = found["device_glob"], found["expires_at"]
-    principal = Principal(found["id"], found["name"], frozenset(map(Scope, found["scopes"])), glob)
+    expires = found["expires_at"]
+    principal = Principal(
+        found["id"],
+        found["name"],
+        frozenset(map(Scope, found["scopes"])),
+        found["device_glob"],
+        found["quota_requests_per_s"],
+        found["quota_readings_per_s"],
+    )
     return _Known(found["secret_sha256"], principal, to_micros(expires) if expires else None)

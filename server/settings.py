@@ -82,10 +82,10 @@ class Settings(BaseSettings):
         default=1_000_000, description="That a key has made and that still exist."
     )
     quota_requests_per_s: Annotated[int, Field(ge=1)] | None = Field(
-        default=None, description="Of one key, over all workers and nodes."
+        default=None, description="Of a key without one of its own, over all workers and nodes."
     )
     quota_readings_per_s: Annotated[int, Field(ge=1)] | None = Field(
-        default=None, description="Of one key, over all workers and nodes."
+        default=None, description="Of a key without one of its own, over all workers and nodes."
     )
 
     flap_high: Annotated[float, Field(gt=0, le=1)] = Field(default=0.5, description="Share of changes: it flaps above.")

@@ -72,6 +72,18 @@ async def test_the_list_of_keys_has_no_secret(shared_server: Server) -> None:
     assert len(secret) * 6 >= 128, "bits of base64"
 
 
+async def test_quotas_of_a_key_are_shown_and_checked(shared_server: Server) -> None:
+    quotas = {"quota_requests_per_s": 5, "quota_readings_per_s": None}
+    wanted = {"name": "gateway", "scopes": ["ingest"]}
+    status, made = await shared_server.call("POST", "/v1/keys", wanted | quotas)
+    assert (status, made | quotas) == (201, made)
+    _, answer = await shared_server.call("GET", "/v1/keys")
+    (listed,) = [item for item in answer["items"] if item["id"] == made["id"]]
+    assert listed | quotas == listed
+    for wrong in (0, -1, 1.5, "5", True, 10**10):
+        assert (await shared_server.call("POST", "/v1/keys", wanted | {"quota_readings_per_s": wrong}))[0] == 422, wrong
+
+
 async def test_two_keys_overlap_and_one_may_go(shared_server: Server) -> None:
     old, new = await shared_server.key("read"), await shared_server.key("read")
     assert old != new
