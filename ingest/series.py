@@ -18,6 +18,8 @@ log = structlog.get_logger(__name__)
 ACQUIRE_S = 1.5  # for a connection, and for giving it back: asyncpg waits for ever on a frozen server otherwise
 MAX_WANTED = 50_000  # series being looked for; beyond them a request is refused with 503
 CHUNK = 1_000  # series made by one statement
+FULL_S = 3.0  # a key that may make no more series is not counted again for so long: that is a write each time
+MAX_FULL = 10_000  # such keys that are remembered
 EVICTED_SHARE = 10  # one in so many is forgotten when the cache is full: the ones met first
 
 _FIND = """
@@ -82,6 +84,8 @@ class SeriesTable:
         self._wanted: dict[SeriesKey, _Wanted] = {}
         self._beyond: set[SeriesKey] = set()
         """Of those looked for now: neither there, nor may they be made."""
+        self._full: dict[str, float] = {}
+        """Keys that may make no more series, and when (seconds of the loop's clock) that has to be looked at again."""
         self._finding: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -172,17 +176,19 @@ class SeriesTable:
         async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
             found = await _select(connection, list(keys))
             missing = {key: key_id for key, key_id in keys.items() if key not in found}
-            if missing:
+            allowed = {key: key_id for key, key_id in missing.items() if not self._is_full(key_id)}
+            new: list[SeriesKey] = []
+            if allowed:
                 # Somebody may delete a device in between: what is not found then is looked for again.
-                new = list(missing)
+                new = list(allowed)
                 with contextlib.suppress(asyncpg.ForeignKeyViolationError):
                     async with connection.transaction():
-                        await connection.execute(_LOCK_DEVICES, [key.device for key in missing])
-                        new = await self._allowed(connection, missing)
+                        await connection.execute(_LOCK_DEVICES, [key.device for key in allowed])
+                        new = await self._allowed(connection, allowed)
                         await connection.execute(_MAKE_DEVICES, [key.device for key in new])
-                        await connection.execute(_MAKE_SERIES, *_as_arrays(new), [missing[key] for key in new])
+                        await connection.execute(_MAKE_SERIES, *_as_arrays(new), [allowed[key] for key in new])
                 found |= await _select(connection, list(missing))  # others may have made some of them meanwhile
-                self._beyond.update(missing.keys() - set(new) - found.keys())
+            self._beyond.update(missing.keys() - set(new) - found.keys())
             return found
 
     async def _allowed(
@@ -192,6 +198,10 @@ class SeriesTable:
         makers = sorted({key_id for key_id in missing.values() if key_id})
         counts = await connection.fetch(_COUNT, makers) if makers else []
         room = {record["key_id"]: max(0, self.max_per_key - record["count"]) for record in counts}
+        for key_id in (key_id for key_id, left in room.items() if not left):
+            if len(self._full) >= MAX_FULL:
+                del self._full[next(iter(self._full))]
+            self._full[key_id] = asyncio.get_running_loop().time() + FULL_S
         new = []
         for key, key_id in missing.items():
             if not key_id or room[key_id] > 0:
@@ -199,6 +209,14 @@ class SeriesTable:
                 if key_id:
                     room[key_id] -= 1
         return new
+
+    def _is_full(self, key_id: str) -> bool:
+        """Whether a key has lately been seen to have made as many series as it may."""
+        until = self._full.get(key_id)
+        if until is not None and until <= asyncio.get_running_loop().time():
+            del self._full[key_id]
+            return False
+        return until is not None
 
     def _make_room(self, count: int) -> None:
         if len(self._ids) + count > self._max_cached:

@@ -103,7 +103,7 @@ async def keys_are_made_beside_it(up: Up, http: aiohttp.ClientSession) -> None:
     """`sluice key` works on the database of the `up` that runs, and starts nothing."""
     folder, where = up.data_dir.parent, {"SLUICE_DATA_DIR": str(up.data_dir)}
     servers = [process.pid for process in descendants(up.pid) if "cluster_name=" in process.command]
-    made = await sluice(folder, "key", "create", "sensor", "--scope", "read", **where)
+    made = await sluice(folder, "key", "create", "sensor", "--scope", "read", "--readings-per-s", "7", **where)
     assert made.code == 0, made.err
     key = made.out.strip()
     found = KEY.fullmatch(key)
@@ -115,6 +115,7 @@ async def keys_are_made_beside_it(up: Up, http: aiohttp.ClientSession) -> None:
     [line] = [line for line in listed.out.splitlines() if line.startswith(found["id"])]
     assert "sensor" in line
     assert "read" in line
+    assert " -/7 " in line
     assert secret_of(key) not in listed.out
     assert (await sluice(folder, "key", "revoke", found["id"], **where)).code == 0
     async with asyncio.timeout(12):  # the contract's ten seconds, on whichever worker
