@@ -228,6 +228,7 @@ def create_app(settings: Settings) -> FastAPI:
             yield state
 
     app = FastAPIOffline(None, None, title="Sluice", version=VERSION, lifespan=lifespan, description=__doc__)
+    app.router.routes.insert(0, WebSocketRoute("/ws", live))  # first: a thousand come back at once
     app.include_router(ingest_api.router)  # which bounds bodies itself, by settings
     guarded(app.router.routes[-1])
     for router in (
@@ -242,7 +243,7 @@ def create_app(settings: Settings) -> FastAPI:
         guarded(app.router.routes[-1], cookies=True)
         sealed(app.router.routes[-1])
     app.include_router(health_api.router, max_body_size=MAX_JSON_BYTES)
-    app.router.routes.extend([WebSocketRoute("/ws", live), *pages.routes()])
+    app.router.routes.extend(pages.routes())
     app.add_middleware(Edge)
     problems.install(app)
     openapi.install(app)

@@ -121,7 +121,7 @@ class Supervisor:
             )
             if self._stopping:
                 _signal(worker, signal.SIGTERM)
-            watchdog = asyncio.create_task(self._replace_silent(worker, reading))
+            watchdog = asyncio.create_task(self._replace_silent(worker, process.pid, reading))
             code = await process.wait()
             watchdog.cancel()
             worker.process = None
@@ -131,9 +131,9 @@ class Supervisor:
             os.close(writing)
             os.close(reading)
 
-    async def _replace_silent(self, worker: _Worker, descriptor: int) -> None:
+    async def _replace_silent(self, worker: _Worker, pid: int, descriptor: int) -> None:
         """Kill a worker that gives no signs of life."""
-        await wait_for_silence(descriptor)
+        await wait_for_silence(descriptor, pid)
         if not self._stopping:
             where = await ask_where(descriptor, lambda number: _signal(worker, number))
             log.error("worker gives no sign of life; killing it", worker=worker.number, where=where or "frozen")

@@ -5,6 +5,8 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
@@ -14,18 +16,48 @@ TELL_WHERE = signal.SIGUSR2  # asks a worker for the stacks of its threads (faul
 START_S = 30.0  # for a worker's first sign of life
 SILENT_S = 4.0  # without one: the worker is frozen, or its loop blocked
 TELL_S = 0.3  # for its stacks; one that is frozen tells nothing
+STARVED_S = 8.0  # the same, where it would run but is hardly let: to kill it would only add to the load
+STARVED_CPU_S = 1.0  # had since its last sign of life: more, and it is its own doing
 LOOK_S = 0.25  # between two looks at the pipe
 MAX_STACK_CHARS = 8_000
 
 
-async def wait_for_silence(descriptor: int) -> None:
-    """Return when nothing came through a pipe, to which a worker writes signs of life, for too long."""
+class Running(NamedTuple):
+    """What the kernel says of a process (Linux)."""
+
+    state: str
+    """Of its main thread: R where it runs or would run, S where it sleeps, T where it is stopped."""
+    cpu_s: float
+    """Used so far, by all its threads."""
+
+    @classmethod
+    def of(cls, pid: int) -> "Running":
+        """Nothing but a state that nobody knows, where the kernel does not say."""
+        try:
+            words = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+        except OSError:
+            return cls("", 0.0)
+        return cls(words[0], sum(map(int, words[11:13])) / os.sysconf("SC_CLK_TCK"))
+
+
+def is_over(silent_s: float, then: Running, now: Running) -> bool:
+    """Whether a worker that gave signs of life, and has been silent since `then`, is to be given up. Pure."""
+    starved = now.state == "R" and now.cpu_s - then.cpu_s < STARVED_CPU_S
+    return silent_s > (STARVED_S if starved else SILENT_S)
+
+
+async def wait_for_silence(descriptor: int, pid: int) -> None:
+    """Return when nothing came for too long through a pipe to which a worker, `pid`, writes signs of life."""
     os.set_blocking(descriptor, False)
-    heard, last = False, time.monotonic()
-    while time.monotonic() - last <= (SILENT_S if heard else START_S):
+    last, then = time.monotonic(), None
+    while True:
         await asyncio.sleep(LOOK_S)
         if _read(descriptor):
-            heard, last = True, time.monotonic()
+            last, then = time.monotonic(), Running.of(pid)
+            continue
+        silent_s = time.monotonic() - last
+        if silent_s > START_S if then is None else is_over(silent_s, then, Running.of(pid)):
+            return
 
 
 async def ask_where(descriptor: int, send: Callable[[signal.Signals], None]) -> str:

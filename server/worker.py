@@ -32,7 +32,7 @@ BEAT_S = 0.5  # between two signs of life to the supervisor, from the event loop
 LAST_S = 1.5  # after what is in flight had its time: for closing connections and writing down what is in memory
 # Containers made and not gone again before the young, the middle and all are searched for cycles. With Python's own
 # (700, 10, 10) a worker with a thousand batches waiting searches all it holds many times a second: a fifth of its CPU.
-CYCLES = (10_000, 10, 20)
+CYCLES = (10_000, 2, 20)
 MAX_FRAME_BYTES = 64 << 10  # of a WebSocket, from a client; larger ones close it with 1009
 
 
