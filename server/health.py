@@ -19,6 +19,7 @@ from server.system import System
 from server.tasks import Tasks
 
 CHECK_S = 1.0  # for the database to answer
+LOOK_S = 5.0  # for a look at it to end, longer: begun anew each second, one on a busy machine would never get through
 _DURABLE = """
 SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off'
 """
@@ -35,7 +36,7 @@ class Health:
     system: System
     rules_loaded: Callable[[], bool]
     draining: bool = False
-    _checking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _look: asyncio.Task[str | None] | None = field(default=None, init=False)
 
     async def trouble(self) -> str | None:
         """Why requests should go elsewhere, or None."""
@@ -43,13 +44,19 @@ class Health:
             return "shutting down"
         if self.tasks.failure:
             return f"the background task '{self.tasks.failure}' broke"
-        async with self._checking:
-            try:
-                async with asyncio.timeout(CHECK_S), self.pool.acquire(timeout=CHECK_S) as connection:
-                    found = await _database_trouble(connection)
-            except AWAY as error:
-                return f"PostgreSQL does not answer ({type(error).__name__})"
+        if self._look is None or self._look.done():
+            self._look = asyncio.create_task(self._look_at_database(), name="readiness")
+        # All who ask share it, and none of them ends it by going away or by having waited long enough.
+        done, _ = await asyncio.wait([self._look], timeout=CHECK_S)
+        found = self._look.result() if done else "PostgreSQL has not answered yet"
         return found or (None if self.rules_loaded() else "the rules are not loaded yet")
+
+    async def _look_at_database(self) -> str | None:
+        try:
+            async with asyncio.timeout(LOOK_S), self.pool.acquire(timeout=LOOK_S) as connection:
+                return await _database_trouble(connection)
+        except AWAY as error:
+            return f"PostgreSQL does not answer ({type(error).__name__})"
 
 
 async def _database_trouble(connection: asyncpg.pool.PoolConnectionProxy) -> str | None:

@@ -1,0 +1,34 @@
+"""`/readyz` on a machine so busy that to connect takes longer than one question may."""
+
+import asyncio
+from typing import Any, cast
+
+import asyncpg
+import pytest
+from prometheus_client import CollectorRegistry
+
+from server import health
+from server.health import Health
+from server.tasks import Tasks
+
+ASKED_S, CONNECT_S = 0.1, 0.5
+
+
+async def test_a_look_that_takes_long_is_shared_and_ends(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "CHECK_S", ASKED_S)
+    connects = 0
+
+    async def slowly(*arguments: Any, **named: Any) -> asyncpg.Connection:
+        nonlocal connects
+        connects += 1
+        await asyncio.sleep(CONNECT_S)
+        return await asyncpg.connect(*arguments, **named)
+
+    async with asyncpg.create_pool(database, min_size=0, max_size=4, connect=slowly) as pool:
+        asked = Health(pool, Tasks(), cast(Any, None), CollectorRegistry(), lambda: True)
+        first = await asyncio.gather(*(asked.trouble() for _ in range(20)))
+        assert set(first) == {"PostgreSQL has not answered yet"}
+        async with asyncio.timeout(20):
+            while await asked.trouble() is not None:
+                pass
+        assert connects == 1
