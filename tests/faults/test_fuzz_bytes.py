@@ -11,12 +11,10 @@ import random
 import struct
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
 import pytest
 import pytest_asyncio
-from hypothesis import HealthCheck, given, seed, settings
-from hypothesis import strategies as st
 
 from server.local import LocalServices
 from tests.acceptance.catalogue.case import KEY, batch, head, reading
@@ -29,8 +27,12 @@ SEED = int(os.environ.get("SLUICE_FUZZ_SEED", random.SystemRandom().randrange(1 
 GROWTH_BYTES = 64 << 20
 AT_ONCE = 100
 """Inputs of one example, sent side by side."""
+SIDE_BY_SIDE = 4
+"""Examples: most of the time of one is half a second in which nothing more is said to an unfinished frame."""
 SHORT, LONG = 4, 1_000
 """Examples; the long run has 100,000 inputs of each kind."""
+PATIENCE_S = 60.0
+"""For an answer, of which only that it comes is tested here."""
 SETTINGS = {"head_s": "0.5", "receive_s": "0.3", "max_cached_series": "1000", "log_level": "error"}
 Try = Callable[[Site, bytes], Awaitable[str]]
 
@@ -51,7 +53,7 @@ async def over_http(running: Site, sent: bytes) -> str:
     """Send a request; what became of it, in a word."""
     async with running.line() as line:
         await running.send(line, sent)
-        answer = await line.answer(20)
+        answer = await line.answer(PATIENCE_S)
         if answer is None:
             return "closed"
         assert answer.status < 500 or (answer.code() == "overloaded" and "retry-after" in answer.headers), answer
@@ -63,7 +65,7 @@ async def over_websocket(running: Site, sent: bytes) -> str:
     """Send frames behind `connect`; whether the connection was closed on them."""
     async with running.line() as line:
         await running.send(line, handshake())
-        answer = await line.answer(20)
+        answer = await line.answer(PATIENCE_S)
         if answer is None:
             return "late"  # on a busy machine
         assert answer.status == 101
@@ -88,51 +90,64 @@ async def _until_pong(line: Line) -> str:
     return "alive"
 
 
-async def assert_sound(running: Site, chance: random.Random) -> None:
+async def assert_sound(running: Site, chance: random.Random, device: str = "sound") -> None:
     """The workers are the same ones, and what is sent now is stored bit by bit."""
     (value,) = struct.unpack("<d", struct.pack("<Q", chance.getrandbits(62)))
     item = reading(value=value)
-    body = json.dumps(batch(readings=[item], device="sound")).encode()
+    body = json.dumps(batch(readings=[item], device=device)).encode()
     async with running.line() as line:
         await running.send(line, head(TYPE, b"Content-Length: %d" % len(body)) + body)
-        answer = await line.answer(20)
+        answer = await line.answer(PATIENCE_S)
         assert answer is not None
         assert answer.body == b'{"accepted":1,"duplicates":0}', answer
-    query = "SELECT value FROM telemetry WHERE device = 'sound' AND ts = to_timestamp($1::float8 / 1000)"
-    stored = await running.database.fetchval(query, item["ts"])
+    query = "SELECT value FROM telemetry WHERE device = $1 AND ts = to_timestamp($2::float8 / 1000)"
+    stored = await running.database.fetchval(query, device, item["ts"])
     assert stored.hex() == value.hex()
-    await running.assert_life_goes_on()
+    assert running.all_live(), "a worker ended"
+
+
+class Fuzz:
+    """One run: so many examples, each with its own seed."""
+
+    def __init__(self, running: Site, attempt: Try, good: Sequence[bytes]) -> None:
+        self._running, self._attempt, self._good = running, attempt, good
+        self._before = {pid: resident_bytes(pid) for pid in running.pids}
+        self._began = time.monotonic()
+        self._turn = asyncio.Lock()  # one connection to the database, and one millisecond a reading
+        self.outcomes: Counter[str] = Counter()
+
+    async def work(self, numbers: Iterator[int]) -> None:
+        """Try one example after the other."""
+        for number in numbers:
+            chance = random.Random(f"{SEED} {number}")
+            inputs = [mutated(chance, self._good) for _ in range(AT_ONCE)]
+            self.outcomes.update(await asyncio.gather(*(self._attempt(self._running, sent) for sent in inputs)))
+            async with self._turn:
+                await assert_sound(self._running, chance)
+            if self.outcomes.total() % (AT_ONCE * 20) == 0:
+                print(self)  # noqa: T201
+
+    def grown(self) -> list[int]:
+        """KiB more in the memory of each worker than at the beginning."""
+        return [(resident_bytes(pid) - size) >> 10 for pid, size in self._before.items()]
+
+    def __str__(self) -> str:
+        done, seconds = self.outcomes.total(), time.monotonic() - self._began
+        return f"{done:7} inputs, seed {SEED}, {seconds:.0f} s, {done / seconds:.0f}/s, up {self.grown()} KiB"
 
 
 async def fuzz(running: Site, attempt: Try, good: Sequence[bytes], examples: int) -> None:
-    """Try so many examples, each with its own seed."""
-    outcomes: Counter[str] = Counter()
-    began, loop = time.monotonic(), asyncio.get_running_loop()
+    """Try so many examples, some of them side by side."""
     await assert_sound(running, random.Random(SEED))
-    before = {pid: resident_bytes(pid) for pid in running.pids}
-
-    async def example(number: int) -> None:
-        chance = random.Random(f"{SEED} {number}")
-        outcomes.update(await asyncio.gather(*(attempt(running, mutated(chance, good)) for _ in range(AT_ONCE))))
-        await assert_sound(running, chance)
-        done = outcomes.total()
-        if done % (AT_ONCE * 20) == 0:
-            print(f"{done:7} inputs, seed {SEED}, {done / (time.monotonic() - began):.0f}/s, up {grown()} KiB")  # noqa: T201
-
-    def grown() -> list[int]:
-        return [(resident_bytes(pid) - size) >> 10 for pid, size in before.items()]
-
-    @seed(SEED)
-    @settings(max_examples=examples, database=None, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(st.integers(0, (1 << 64) - 1))
-    def run(number: int) -> None:
-        asyncio.run_coroutine_threadsafe(example(number), loop).result(120)
-
-    await asyncio.to_thread(run)
-    print(f"\n{outcomes.total()} inputs, seed {SEED}: {dict(outcomes.most_common())}; up {grown()} KiB")  # noqa: T201
-    assert outcomes.total() >= examples * AT_ONCE
-    assert len(outcomes) > 2, "nothing but one outcome: these inputs are all alike"
-    assert max(grown()) < GROWTH_BYTES >> 10
+    run, numbers = Fuzz(running, attempt, good), iter(range(examples))
+    async with asyncio.TaskGroup() as group:
+        for _ in range(SIDE_BY_SIDE):
+            group.create_task(run.work(numbers))
+    await running.assert_life_goes_on()
+    print(f"\n{run}: {dict(run.outcomes.most_common())}")  # noqa: T201
+    assert run.outcomes.total() == examples * AT_ONCE
+    assert len(run.outcomes) > 2, "nothing but one outcome: these inputs are all alike"
+    assert max(run.grown()) < GROWTH_BYTES >> 10
 
 
 LENGTHS = [SHORT, pytest.param(LONG, marks=[pytest.mark.long, pytest.mark.timeout(7_200)])]

@@ -135,7 +135,11 @@ class Site:
                 answer = await fresh.answer()
         assert answer is not None
         assert (answer.status, answer.body) == (200, b'{"accepted":1,"duplicates":0}')
-        assert all(map(_lives, self.pids)), "a worker ended"
+        assert self.all_live(), "a worker ended"
+
+    def all_live(self) -> bool:
+        """Whether the workers are those of the beginning."""
+        return all(map(_lives, self.pids))
 
 
 @asynccontextmanager
