@@ -25,7 +25,7 @@ async def test_a_look_that_takes_long_is_shared_and_ends(database: str, monkeypa
         return await asyncpg.connect(*arguments, **named)
 
     async with asyncpg.create_pool(database, min_size=0, max_size=4, connect=slowly) as pool:
-        asked = Health(pool, Tasks(), cast(Any, None), CollectorRegistry(), lambda: True)
+        asked = Health(pool, Tasks(), cast(Any, None), CollectorRegistry(), cast(Any, None), lambda: True)
         first = await asyncio.gather(*(asked.trouble() for _ in range(20)))
         assert set(first) == {"PostgreSQL has not answered yet"}
         async with asyncio.timeout(20):
