@@ -36,9 +36,15 @@ export function askFor({ title, lead, fields = [], action, submit }, signal) {
   });
 }
 
+let hints = 0;
+
 /** A labelled control, with a word on what goes in. */
 export function field(label, control, hint = "") {
-  return h("label", { class: "field" }, h("span", {}, label), control, hint && h("span", { class: "muted small" }, hint));
+  const named = h("label", { class: "field" }, h("span", {}, label), control);
+  if (!hint) return named;
+  const id = `hint-${++hints}`;
+  control.setAttribute("aria-describedby", id);
+  return h("div", { class: "field" }, named, h("span", { id, class: "muted small" }, hint));
 }
 
 /** What an error says, with what was wrong where. */
