@@ -1,5 +1,7 @@
 /** The few things this page does to its document. Text goes in as text: nothing here parses HTML. */
 
+const MOST_SAID = 10; // at a time: nobody listens to a hundred
+const SAID_MS = 10_000; // for which it stands there to be read
 const SVG = "http://www.w3.org/2000/svg";
 
 /** The element with this id. */
@@ -53,9 +55,13 @@ export function arrange(list, children) {
   }
 }
 
-/** Say something to those who do not see the page. */
+/** Say something to those who do not see the page: what comes at once is said one after the other. */
 export function announce(text) {
-  setText(byId("announcer"), text);
+  const line = h("p", {}, text);
+  const said = byId("announcer");
+  said.append(line);
+  while (said.children.length > MOST_SAID) said.firstElementChild.remove();
+  setTimeout(() => line.remove(), SAID_MS);
 }
 
 /** A button that copies what `read()` gives; where the clipboard is closed to us, it selects `code` instead. */

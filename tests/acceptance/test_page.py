@@ -2,15 +2,30 @@
 
 import re
 import time
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 
-from tests.acceptance.browsing import ARTIFACTS, PHONE, WIDE, Desk, browser, desk, needs_chromium, overflow, paste
+from tests.acceptance.browsing import (
+    ARTIFACTS,
+    PHONE,
+    WIDE,
+    Desk,
+    browser,
+    desk,
+    needs_chromium,
+    overflow,
+    paste,
+    sitting_at,
+)
+from tests.conftest import Server
+from tests.proxy import Proxy
 
 __all__ = ("browser", "desk")
 
+NOBODY = 9  # a port on which nobody listens
 WRONG_KEY = "slk_00000000_0000000000000000000000000000000000000000000"
 
 pytestmark = needs_chromium
@@ -174,6 +189,36 @@ async def test_revoked_key_ends_the_page_and_keeps_the_address(desk: Desk) -> No
         await expect(tab.get_by_role("alert")).to_contain_text("revoked")
     await expect(tab.locator(".alert")).to_have_count(0)
     assert tab.url.endswith("#/alerts")
+
+
+LISTEN = """window.heard = []; new MutationObserver((changes) => changes.forEach(({addedNodes}) =>
+    addedNodes.forEach((node) => heard.push(node.textContent)))).observe(announcer, {childList: true});"""
+
+
+async def test_losing_the_server_is_said_and_nothing_is_missed(shared_server: Server, browser: Browser) -> None:
+    """The network fails, an alert ends meanwhile; it comes back, and the page hears of every event, in order."""
+    device = f"far-{uuid4().hex[:8]}"
+    async with Proxy.to(shared_server.url) as proxy:
+        async for desk in sitting_at(replace(shared_server, url=f"http://127.0.0.1:{proxy.port}"), browser):
+            tab = await desk.enter(path="#/alerts")
+            await fire(desk, tab, device)
+            await tab.evaluate(LISTEN)
+            server = Desk(browser, shared_server)
+            with desk.tolerating("ERR_", "WebSocket"):
+                proxy.lead_to("127.0.0.1", NOBODY)
+                proxy.reset()
+                await expect(tab.locator("#connection")).to_have_attribute("data-state", "reconnecting")
+                await tab.locator("#connection").click()
+                await expect(tab.locator("#connection-details")).to_contain_text("What you see was known before")
+                await server.send(device, 85)
+                await server.send(device, 20)
+                proxy.lead_to("127.0.0.1", int(shared_server.url.rpartition(":")[2]))
+                retry = tab.get_by_role("button", name="Try now")
+                await retry.click()
+                await expect(tab.locator("#connection")).to_have_attribute("data-state", "live")
+            await expect(tab.locator(f'#firing .alert[data-device="{device}"]')).to_have_count(0)
+            heard = [text for text in await tab.evaluate("heard") if device in text]
+            assert [text.rpartition(device)[2] for text in heard] == [" escalated.", " is resolved."]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

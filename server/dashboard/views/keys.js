@@ -1,6 +1,6 @@
 /** The keys: who may do what, made and revoked here. */
 
-import { openDialog } from "../dialog.js";
+import { confirmed } from "../dialog.js";
 import { announce, arrange, h, part, setText, shape } from "../dom.js";
 import { formatDuration, formatUtc } from "../format.js";
 import { reasonFor } from "../signin.js";
@@ -19,7 +19,7 @@ export async function mount(root, desk) {
   const notice = h("p", { class: "notice", role: "status", hidden: true });
   const good = makeList("Keys that work", "No key works. Make one with “sluice key create”.");
   const over = makeList("Revoked and expired", "None yet.");
-  const head = h("header", { class: "heading" }, h("h1", {}, title), add);
+  const head = h("header", { class: "view-head" }, h("h1", {}, title), h("div", { class: "actions" }, add));
   root.append(head, notice, good.root, over.root);
 
   const rows = new Map();
@@ -47,10 +47,14 @@ export async function mount(root, desk) {
   };
   const reload = () => load().catch(tell);
   const revoke = async (key) => {
-    const submit = async () => (await api.delete(`/v1/keys/${encodeURIComponent(key.id)}`)) ?? true;
-    if (!(await openDialog({ ...warningOf(key, desk), action: "Revoke", danger: true, submit }, signal))) return;
-    announce(`The key ${key.name} is revoked.`);
-    reload();
+    try {
+      if (!(await confirmed(warningOf(key, desk), signal))) return;
+      await api.delete(`/v1/keys/${encodeURIComponent(key.id)}`);
+      announce(`The key ${key.name} is revoked.`);
+      await load();
+    } catch (error) {
+      tell(error);
+    }
   };
   add.addEventListener("click", async () => (await makeKey(desk)) && reload(), { signal });
   root.addEventListener("click", ({ target }) => {
@@ -64,10 +68,10 @@ export async function mount(root, desk) {
 function makeList(name, empty) {
   const body = h("tbody");
   const head = COLUMNS.map((column) => h("th", { scope: "col" }, column || h("span", { class: "unseen" }, "Revoke")));
-  const table = h("table", { class: "keys", "aria-label": name }, h("thead", {}, h("tr", {}, head)), body);
+  const table = h("table", { class: "keys" }, h("thead", {}, h("tr", {}, head)), body);
   const nothing = h("p", { class: "muted", hidden: true }, empty);
   const count = h("span", { class: "count" });
-  const root = h("section", { class: "panel" }, h("h2", {}, `${name} `, count), table, nothing);
+  const root = h("section", { class: "panel", "aria-label": name }, h("h2", {}, `${name} `, count), table, nothing);
   const fill = (rows) => {
     arrange(body, rows);
     setText(count, String(rows.length));
@@ -126,5 +130,5 @@ function warningOf(key, { clock, session }) {
     `${used} A revoked key cannot be brought back.`,
     ...own,
   ];
-  return { title: `Revoke “${key.name}”?`, fields: text.map((line) => h("p", {}, line)) };
+  return { title: `Revoke “${key.name}”?`, text, action: "Revoke" };
 }

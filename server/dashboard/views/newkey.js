@@ -2,67 +2,49 @@
 
 import { openDialog } from "../dialog.js";
 import { copyButton, h, setText } from "../dom.js";
+import { askFor, field } from "../form.js";
 
 const DAY_MS = 86_400_000;
 const SCOPES = {
   ingest: "send readings",
-  read: "read everything, and this page",
+  read: "read what is stored, and use this page",
   admin: "all of that, and change rules, silences and keys",
 };
-const ENDS = { "": "Never", 30: "In 30 days", 90: "In 90 days", 365: "In a year" };
+const ENDS = [["", "Never"], ["30", "In 30 days"], ["90", "In 90 days"], ["365", "In a year"]]; // days
 
-/** Ask what the key shall be, make it, show it once; `onMade()` when it is there. */
-export function makeKey({ api, clock, signal }, onMade) {
-  const name = h("input", { id: "key-name", required: true, maxlength: "128", autocomplete: "off", placeholder: "line 3 gateway" });
-  const ticks = Object.entries(SCOPES).map(([scope, meaning]) => {
-    const tick = h("input", { type: "checkbox", value: scope, checked: scope === "ingest" });
-    return [tick, h("label", { class: "tick" }, tick, h("span", {}, h("b", {}, scope), ` – ${meaning}`))];
-  });
-  const glob = h("input", { id: "key-glob", maxlength: "128", autocomplete: "off", placeholder: "all devices", "aria-describedby": "key-glob-hint" });
-  const ends = h("select", { id: "key-ends" }, Object.entries(ENDS).map(([days, text]) => h("option", { value: days }, text)));
-  const problem = h("p", { class: "problem", role: "alert" });
-  const cancel = h("button", { type: "button", class: "quiet" }, "Cancel");
-  const make = h("button", { type: "submit", class: "main" }, "Make key");
-  const form = h("form", { novalidate: true },
-    h("p", { class: "field" }, h("label", { for: "key-name" }, "Name"), name),
-    h("fieldset", { class: "field" }, h("legend", {}, "It may"), ticks.map(([, label]) => label)),
-    h("p", { class: "field" }, h("label", { for: "key-glob" }, "Devices"), glob,
-      h("span", { id: "key-glob-hint", class: "muted small" }, "A name, or a pattern such as pump-*; empty for all.")),
-    h("p", { class: "field" }, h("label", { for: "key-ends" }, "It expires"), ends),
-    problem, h("div", { class: "actions" }, cancel, make));
-  const dialog = openDialog("New key", form, signal);
-  cancel.addEventListener("click", () => dialog.close());
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    const wanted = {
-      name: name.value.trim(),
-      scopes: ticks.filter(([tick]) => tick.checked).map(([tick]) => tick.value),
-      device_glob: glob.value.trim() || null,
-      expires_at: ends.value ? new Date(clock.now() + ends.value * DAY_MS).toISOString() : null,
-    };
-    const missing = faultOf(wanted);
-    setText(problem, missing);
-    if (missing) return;
-    make.disabled = true;
-    try {
-      const made = await api.post("/v1/keys", wanted);
-      dialog.close();
-      showOnce(made, signal);
-      onMade();
-    } catch (error) {
-      setText(problem, error.errors?.length ? error.errors.map(spoken).join(" ") : error.message);
-    } finally {
-      make.disabled = false;
-    }
-  });
+/** Ask what the key shall be, make it, and show it once. Gives whether one was made. */
+export async function makeKey({ api, clock, signal }) {
+  const submit = (values) => {
+    const scopes = values.getAll("scope");
+    if (!scopes.length) throw new Error("Choose at least one thing that it may do.");
+    const days = Number(values.get("days"));
+    return api.post("/v1/keys", {
+      name: values.get("name").trim(),
+      scopes,
+      device_glob: values.get("devices").trim() || null,
+      expires_at: days ? new Date(clock.now() + days * DAY_MS).toISOString() : null,
+    });
+  };
+  const lead = "Whoever has it may do what you choose here, until it ends or is revoked.";
+  const made = await askFor({ title: "New key", lead, fields: fields(), action: "Make key", submit }, signal);
+  if (made) showOnce(made, signal);
+  return made !== null;
 }
 
-function faultOf({ name, scopes }) {
-  if (!name) return "Give it a name, so that others know what it is for.";
-  return scopes.length ? "" : "Choose at least one thing that it may do.";
+function fields() {
+  const text = { maxlength: "128", autocomplete: "off" };
+  const ticks = Object.entries(SCOPES).map(([scope, meaning]) =>
+    h("label", { class: "tick" },
+      h("input", { type: "checkbox", name: "scope", value: scope, checked: scope === "ingest" }),
+      h("span", {}, h("b", {}, scope), ` – ${meaning}`)));
+  return [
+    field("Name", h("input", { ...text, name: "name", required: true, placeholder: "line 3 gateway" })),
+    h("fieldset", { class: "field" }, h("legend", {}, "It may"), ticks),
+    field("Devices", h("input", { ...text, name: "devices", placeholder: "all devices" }),
+      "A name, or a pattern such as pump-*; empty for all."),
+    field("It expires", h("select", { name: "days" }, ENDS.map(([days, name]) => h("option", { value: days }, name)))),
+  ];
 }
-
-const spoken = ({ loc, message }) => `${loc.filter((step) => step !== "body").join(" ") || "The key"}: ${message}.`;
 
 /** Show the key itself. It is nowhere else, so it goes only when they say that they have it. */
 function showOnce({ key, name }, signal) {
@@ -73,14 +55,14 @@ function showOnce({ key, name }, signal) {
   const unsaved = h("p", { class: "problem", role: "alert" });
   const dialog = openDialog(`The key “${name}”`, [
     h("p", {}, "Copy it now. It is shown this once; only a hash of it is kept."),
-    h("pre", { class: "command", tabindex: "0" }, code),
+    h("pre", { class: "command secret", tabindex: "0" }, code),
     unsaved,
     h("div", { class: "actions" }, copy, done),
   ], signal);
   const leaving = new AbortController();
   addEventListener("beforeunload", (event) => event.preventDefault(), { signal: leaving.signal });
   dialog.addEventListener("cancel", (event) => {
-    event.preventDefault();
+    event.preventDefault(); // a browser closes it at a second Escape, whatever is said
     setText(unsaved, "Once this is closed, nobody can show the key again. Say below that you have stored it.");
   });
   dialog.addEventListener("close", () => leaving.abort());

@@ -17,7 +17,7 @@ export async function mount(root, { api, clock, signal }) {
   const source = h("p", { class: "muted small", "data-part": "source" }, "Asking …");
   const stalled = h("p", { class: "notice", role: "status", hidden: true });
   const grid = h("div", { class: "figures" });
-  root.append(h("header", { class: "heading" }, h("h1", {}, title), source), stalled, grid);
+  root.append(h("header", { class: "view-head" }, h("h1", {}, title), source), stalled, grid);
 
   const figures = new Figures();
   const panels = PANELS.map((Panel) => new Panel());
