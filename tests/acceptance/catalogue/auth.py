@@ -1,12 +1,12 @@
 """Auth and abuse: who is refused, and hears nothing but that.
 
-Not here: quotas, the cap on new series, a source's failed authentications, the replay of one batch on two workers.
-They need a server with settings of their own: tests/acceptance/test_status_table.py and the tests of admission.
+`LIMITED` is read to a server where the keys have used up what they may: tests/acceptance/test_catalogue_limits.py.
 """
 
 import base64
+from dataclasses import replace
 
-from tests.acceptance.catalogue.case import HOST, JSON, Case, head, raw
+from tests.acceptance.catalogue.case import HOST, JSON, KEY, SECRET, Case, batch, head, posted, raw, reading
 
 BODY = b"s3cretValue, which is no JSON"
 TARGETS = (
@@ -66,3 +66,24 @@ AUTH = [
     ),
 ]
 # Of the read side's routes: order=pg_sleep(1), from > to, limit=1e9 on readings (tests/acceptance, with those routes).
+
+
+def of_key(name: bytes, case: Case) -> Case:
+    """The same with another key than the admin's."""
+    return replace(case, sent=tuple(sent.replace(KEY, name) for sent in case.sent))
+
+
+GREEDY, HASTY = b"$GREEDY$", b"$HASTY$"
+LIMITED = [
+    of_key(GREEDY, posted("a reading beyond the quota", 429, "quota_exceeded", batch(labels={"site": SECRET}))),
+    of_key(GREEDY, posted("a thousand readings beyond the quota", 429, "quota_exceeded", batch(1_000))),
+    of_key(GREEDY, posted("a new series beyond the quota", 429, "quota_exceeded", batch(device=SECRET))),
+    posted("a metric more than the cap on series", 422, "invalid", batch(readings=[reading(metric=SECRET)])),
+    posted("a device more than the cap on series", 422, "invalid", batch(device=SECRET)),
+    posted("a label more than the cap on series", 422, "invalid", batch(labels={"site": SECRET})),
+    posted(
+        "a series more than the cap among good ones",
+        *(422, "invalid"),
+        batch(readings=[reading(), reading(metric=SECRET), reading()]),
+    ),
+]

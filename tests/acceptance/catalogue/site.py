@@ -19,7 +19,7 @@ import asyncpg
 
 from schemas.keys import KeyRequest, Scope
 from server.keys import KeyRing
-from tests.acceptance.catalogue.case import KEY, good_request
+from tests.acceptance.catalogue.case import KEY, SECRET, Case, good_request
 from tests.acceptance.sluice import environment
 
 STORED = "SELECT (SELECT count(*) FROM readings) + (SELECT coalesce(sum(cardinality(values)), 0) FROM runs)"
@@ -141,6 +141,33 @@ class Site:
         """Whether the workers are those of the beginning."""
         return all(map(_lives, self.pids))
 
+    async def assert_answers(self, case: Case) -> None:
+        """What is true of every line of the catalogue is true of this one, and the next good request succeeds."""
+        before = await self.stored()
+        self.logged()
+        for number, sent in enumerate(case.sent):
+            async with self.line() as line:
+                await self.send(line, sent)
+                answer = await line.answer(case.within_s)
+                assert answer is not None, "the connection ended without an answer"
+                assert (answer.status, answer.code()) == (case.status, case.code), answer.body
+                assert SECRET not in _without_places(answer)
+                assert SECRET.lower() not in str(answer.headers).lower()
+                refusals = [record for record in self.logged() if record["event"] == "refused"]
+                assert len(refusals) == (case.status >= 400), refusals
+                assert all(record["status"] == case.status for record in refusals)
+                assert await self.stored() == before + case.stored + number, "something was stored"
+                is_over = answer.headers.get("connection") == "close" or case.status in (413, 431)
+                await self.assert_life_goes_on(None if is_over else line)
+
+
+def _without_places(answer: Answer) -> str:
+    """The body, without the one thing in it that comes from the input: the places of faults, of bounded length."""
+    document = json.loads(answer.body)
+    for fault in document.get("errors", []) if isinstance(document, dict) else []:
+        assert all(len(str(step)) <= 64 for step in fault.pop("loc"))
+    return json.dumps(document)
+
 
 @asynccontextmanager
 async def site(folder: Path, database_url: str, redis_url: str, **settings: str) -> AsyncIterator[Site]:
@@ -189,8 +216,14 @@ async def _keys(database_url: str) -> dict[bytes, bytes]:
         bound = await ring.create(KeyRequest(name="d", scopes=[Scope.READ], device_glob="pump-*"))
         expires = {"expires_at": "2020-01-01T00:00:00Z"}
         expired = await ring.create(KeyRequest.model_validate({"name": "c", "scopes": ["admin"], **expires}))
+        modest = {"quota_readings_per_s": 1, "name": "e", "scopes": ["ingest"]}
+        greedy = await ring.create(KeyRequest.model_validate(modest))
+        modest = {"quota_requests_per_s": 1, "name": "f", "scopes": ["ingest"]}
+        hasty = await ring.create(KeyRequest.model_validate(modest))
     named = {
         KEY: admin.key,
+        b"$GREEDY$": greedy.key,
+        b"$HASTY$": hasty.key,
         b"$BOUND$": bound.key,
         b"$ID$": admin.id,
         b"$REVOKED$": revoked.key,
