@@ -1,21 +1,25 @@
 """`python -m load.queries`: what reading back takes, on histories of several sizes, as JSON lines.
 
-For each size a server of its own is started, a history laid in (`load/history.py`), every question asked of devices
-chosen by chance, one at a time, and ten million readings exported. A line a question: milliseconds; a line for the
-export: its rate, CPU of each part, and by how much the worker's memory grew.
+For each size a server of its own is started, a history laid in (`load/history.py`), rolled up and packed, every
+question asked of devices chosen by chance, one at a time, and ten million readings exported. A line a question:
+milliseconds; a line for the export: its rate, CPU of each part, and by how much the worker's memory grew; at the end of
+each size what is promised beside what was measured. How far it has come is told on standard error.
+
+    python -m load.queries --readings 10000000                 # about 10 minutes, 4 GB
+    python -m load.queries --readings 100000000                # about an hour, 15 GB
+    python -m load.queries                                     # both, one after the other
 """
 
 import asyncio
+import itertools
 import json
 import random
+import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 import aiohttp
 import typer
@@ -23,43 +27,33 @@ import typer
 from load.bench import proc
 from load.bench.sluice import Sluice, connected, started
 from load.bench.stats import spread_ms
-from load.history import FLOOD, METRIC, History, device_name, lay_in, plan
+from load.history import FLOOD, History, device_name, lay_in, plan
+from load.questions import PROMISED_MS, QUESTIONS, readings_of
 
 PER_SERIES = 20_000  # readings of a series: a larger history has more series, of the same density
 WARM_UP = 5  # of each question, uncounted
 CHUNK = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked, of a device, of a history that ends then; and how often."""
-
-    name: str
-    times: int
-    path: Callable[[str, datetime], str]
-
-
-def _readings(device: str, **more: Any) -> str:
-    return "/v1/readings?" + urlencode({"device": device, "metric": METRIC, **more})
-
-
-def _series(device: str, until: datetime, days: int, bucket_s: int) -> str:
-    """Whole days of the calendar: the last ones that are over."""
-    end = until.replace(hour=0, minute=0, second=0, microsecond=0)
-    span = {"from": (end - timedelta(days=days)).isoformat(), "to": end.isoformat()}
-    return "/v1/series?" + urlencode({"device": device, "metric": METRIC, "bucket_s": bucket_s, **span})
-
-
-QUESTIONS = [
-    Question("latest", 300, lambda device, _: f"/v1/devices/{device}/latest"),
-    Question("series of a device", 200, lambda device, _: f"/v1/devices/{device}"),
-    Question("newest 100 readings", 200, lambda device, _: _readings(device, order="desc", limit=100)),
-    Question("oldest 1,000 readings", 100, lambda device, _: _readings(device, limit=1_000)),
-    Question("one day by minute", 200, lambda device, until: _series(device, until, 1, 60)),
-    Question("seven days by hour", 100, lambda device, until: _series(device, until, 7, 3_600)),
-    Question("29 days by hour", 100, lambda device, until: _series(device, until, 29, 3_600)),
-    Question("29 days by day", 100, lambda device, until: _series(device, until, 29, 86_400)),
-]
+# How far rolling up has come, until it is done; and how many days wait for being packed.
+_ROLLED = """
+SELECT timestamptz 'epoch' + rolled_us * interval '1 microsecond'
+FROM rollup_progress, rollup_gate
+WHERE closed_us = 0 OR rolled_us < closed_us
+"""
+_UNPACKED = """
+SELECT count(DISTINCT right(c.relname, 8))
+FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+WHERE i.inhparent IN ('readings'::regclass, 'runs'::regclass) AND pg_relation_size(c.oid) > 0
+  AND right(c.relname, 8) < to_char((now() AT TIME ZONE 'UTC')::date - 2, 'YYYYMMDD')
+"""
+_COUNT = """
+SELECT (SELECT count(*) FROM readings WHERE series_id = s.id)
+     + (SELECT coalesce(sum(cardinality(offsets)), 0) FROM runs WHERE series_id = s.id)
+     + (SELECT coalesce(sum(cardinality(offsets)), 0) FROM packed WHERE series_id = s.id)
+FROM series s
+WHERE device = $1
+"""
 
 
 async def ask(http: aiohttp.ClientSession, sluice: Sluice, path: str) -> Any:
@@ -77,6 +71,7 @@ async def measure(sluice: Sluice, history: History) -> list[dict[str, Any]]:
     rng, lines = random.Random(7), []
     async with aiohttp.ClientSession() as http:
         for question in QUESTIONS:
+            say(question.name)
             took, before = [], sluice.meter.read()
             for turn in range(question.times + WARM_UP):
                 path = question.path(device_name(rng.randrange(history.series)), history.until)
@@ -101,10 +96,7 @@ async def measure(sluice: Sluice, history: History) -> list[dict[str, Any]]:
 async def rolled_up(sluice: Sluice) -> dict[str, Any]:
     """Wait until the whole history is; what that took, with all the rest the elected worker did meanwhile."""
     before, began = sluice.meter.read(), time.perf_counter()
-    while await sluice.database.fetchval(  # noqa: ASYNC110 - nobody tells
-        "SELECT rolled_us < closed_us FROM rollup_progress, rollup_gate"
-    ):
-        await asyncio.sleep(0.5)
+    await _until(sluice, "rolled up until {}", _ROLLED)
     size = "SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree($1::text::regclass)"
     return {
         "rolled_up_s": round(time.perf_counter() - began, 1),
@@ -113,6 +105,27 @@ async def rolled_up(sluice: Sluice) -> dict[str, Any]:
             name: int(await sluice.database.fetchval(size, f"rollup_{name}")) for name in ("minutes", "hours", "days")
         },
     }
+
+
+async def packed(sluice: Sluice) -> dict[str, Any]:
+    """Wait until whatever is old enough is; what that took, with all the rest that was done meanwhile."""
+    before, began = sluice.meter.read(), time.perf_counter()
+    await _until(sluice, "{} days to pack", _UNPACKED)
+    return {
+        "packed_s": round(time.perf_counter() - began, 1),
+        "cpu_s": {name: round(cpu, 1) for name, cpu in sluice.meter.read().since(before).parts.items()},
+    }
+
+
+async def _until(sluice: Sluice, progress: str, query: str) -> None:
+    """Wait until a query finds nothing any more, and tell what it finds."""
+    for turn in itertools.count():
+        left = await sluice.database.fetchval(query)
+        if not left:
+            return
+        if turn % 20 == 0:
+            say(progress.format(left))
+        await asyncio.sleep(0.5)
 
 
 async def _overview(http: aiohttp.ClientSession, sluice: Sluice) -> int:
@@ -136,7 +149,7 @@ async def export(sluice: Sluice, accept: str, coding: str) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {sluice.admin_key}", "Accept": accept, "Accept-Encoding": coding}
     async with (
         aiohttp.ClientSession(auto_decompress=False, timeout=aiohttp.ClientTimeout()) as http,
-        http.get(sluice.url + _readings(FLOOD), headers=headers) as response,
+        http.get(sluice.url + readings_of(FLOOD), headers=headers) as response,
     ):
         async for chunk in response.content.iter_chunked(CHUNK):
             lines += chunk.count(b"\n")
@@ -156,14 +169,15 @@ async def export(sluice: Sluice, accept: str, coding: str) -> dict[str, Any]:
 
 
 async def _count(sluice: Sluice) -> int:
-    count: int = await sluice.database.fetchval(
-        "SELECT sum(cardinality(offsets)) FROM runs WHERE series_id = (SELECT id FROM series WHERE device = $1)", FLOOD
-    )
-    return count
+    """The readings of the flood, in whatever form they are by now."""
+    return int(await sluice.database.fetchval(_COUNT, FLOOD))
 
 
-async def _run(readings: list[int], temp: Path | None, url: str | None, key: str, database_url: str) -> None:
+async def _run(
+    readings: list[int], temp: Path | None, url: str | None, key: str, database_url: str, *, settle: bool
+) -> None:
     for count in readings:
+        say(f"{count} readings")
         history = plan(count, max(1, count // PER_SERIES), datetime.now(UTC))
         with tempfile.TemporaryDirectory(prefix="sluice-queries-", dir=temp) as folder:
             manager = connected(url, key, database_url, rules=0) if url else started(Path(folder), 1, None, {}, rules=0)
@@ -172,11 +186,27 @@ async def _run(readings: list[int], temp: Path | None, url: str | None, key: str
                 size = await sluice.database.fetchval("SELECT pg_database_size(current_database())")
                 _print(laid | {"database_bytes": size})
                 _print({"readings": history.total} | await rolled_up(sluice))
-                for line in await measure(sluice, history):
+                if settle:
+                    _print({"readings": history.total} | await packed(sluice))
+                lines = await measure(sluice, history)
+                for line in lines:
                     _print({"readings": history.total} | line)
                 for accept in ("text/csv", "application/x-ndjson"):
                     for coding in ("identity", "gzip", "zstd") if accept == "text/csv" else ("identity",):
+                        say(f"export as {accept}, {coding}")
                         _print({"readings": history.total} | await export(sluice, accept, coding))
+                _print({"readings": history.total, "devices": history.series + 1, "p95_ms": kept(lines)})
+
+
+def kept(lines: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """What is promised beside what was measured."""
+    measured = {line["query"]: line["ms"]["p95"] for line in lines}
+    return {name: {"promised": limit, "measured": measured[name]} for name, limit in PROMISED_MS.items()}
+
+
+def say(text: str) -> None:
+    """A line of progress."""
+    print(f"queries: {time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
 def _print(line: dict[str, Any]) -> None:
@@ -189,9 +219,10 @@ def main(
     url: Annotated[str | None, typer.Option(help="A server that runs on this machine, without a history yet.")] = None,
     key: Annotated[str, typer.Option(envvar="SLUICE_KEY", help="Its admin key.")] = "",
     database_url: Annotated[str, typer.Option(envvar="SLUICE_DATABASE_URL", help="Its PostgreSQL.")] = "",
+    settle: Annotated[bool, typer.Option(help="Wait until old days are packed before asking.")] = True,
 ) -> None:
     """Measure reading back; by default with 10 and with 100 million readings."""
-    asyncio.run(_run(readings or [10_000_000, 100_000_000], temp, url, key, database_url))
+    asyncio.run(_run(readings or [10_000_000, 100_000_000], temp, url, key, database_url, settle=settle))
 
 
 if __name__ == "__main__":

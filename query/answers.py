@@ -44,8 +44,13 @@ DEVICE = _answer(
     _object(
         device={"type": "string"},
         series=_list(_object(metric={"type": "string"}, labels=_LABELS, created_at=_TS)),
+        next=_NEXT,
     ),
-    {"device": "pump-7", "series": [{"metric": "temperature", "labels": {"site": "A"}, "created_at": _SEEN}]},
+    {
+        "device": "pump-7",
+        "series": [{"metric": "temperature", "labels": {"site": "A"}, "created_at": _SEEN}],
+        "next": None,
+    },
 )
 LATEST = _answer(
     "Its newest values; a list where a metric has several label sets",

@@ -8,13 +8,13 @@ from fastapi import APIRouter, Query, Request, Response
 from query import answers, readings
 from query.buckets import Grid, buckets
 from query.desk import Admin, Cursor, Limit, Reader, admit, room_of
-from query.devices import device_series, latest, list_devices
+from query.devices import SeriesPlace, device_series, latest, list_devices
 from query.export import Export
 from query.fleet import Glance, glance
 from query.lines import CSV, NDJSON
 from query.negotiation import coding, preferred
 from query.selection import select
-from schemas.cursor import decode_cursor
+from schemas.cursor import MAX_LIMIT, decode_cursor
 from schemas.errors import Fault, Invalid
 from schemas.names import name_fault
 from schemas.queries import (
@@ -40,6 +40,7 @@ PAGE = 1_000  # readings of a page of which nobody said how long it shall be
 Device = Annotated[str, Query(description="Its name.", examples=["pump-7"])]
 Prefix = Annotated[str, Query(max_length=128, pattern=r"^[^\x00]*$", description="Of their names.")]
 Metric = Annotated[str, Query(examples=["temperature"])]
+Metrics = Annotated[list[str] | None, Query(max_length=MAX_LATEST, description="Of these metrics only.")]
 FROM = Query(alias="from", description="The first moment that counts.")
 TO = Query(alias="to", description="The first that does not.")
 
@@ -64,10 +65,8 @@ async def get_fleet(
     prefix: Prefix = "",
     limit: Annotated[int, Query(ge=1, le=MAX_FLEET)] = 1_000,
     cursor: Cursor = None,
-    latest: Annotated[int, Query(ge=0, le=MAX_LATEST, description="Newest values of a device, at most.")] = 3,
-    metric: Annotated[
-        list[str] | None, Query(max_length=MAX_LATEST, description="These, not the first by name.")
-    ] = None,
+    values: Annotated[int, Query(alias="latest", ge=0, le=MAX_LATEST, description="Newest values of each.")] = 3,
+    metric: Metrics = None,
     spark: Annotated[Spark | None, Query(description="With the course of each value, as a few means.")] = None,
 ) -> Response:
     """The fleet at a glance: devices by name, their newest values and, where asked, sparklines.
@@ -75,28 +74,33 @@ async def get_fleet(
     One value a metric: of several label sets the one that was heard of last. Of sparklines an answer has 500 at most:
     ask for a page of devices at a time.
     """
-    faults = [Fault(("query", "metric"), "name", fault) for name in metric or () if (fault := name_fault(name))]
-    if faults:
-        raise Invalid(faults)
     after = str(decode_cursor(cursor, str)) if cursor else None
-    wanted = Glance(prefix, after, limit, latest, metric, spark)
+    wanted = Glance(prefix, after, limit, values, _named(metric), spark)
     return _json(await glance(room_of(request).reads, wanted, by.device_glob))
 
 
 @router.get("/devices/{device:path}/latest", responses=answers.LATEST)
-async def get_latest(request: Request, by: Reader, device: str) -> dict[str, Any]:
-    """The newest value of each metric."""
+async def get_latest(
+    request: Request, by: Reader, device: str, metric: Metrics = None, limit: Limit = MAX_LIMIT, cursor: Cursor = None
+) -> dict[str, Any]:
+    """The newest value of each metric, or of those that are named. A device of more than 10,000 series: 422.
+
+    `limit` and `cursor` are for a device that is called `x/latest`, of which this is the path as well.
+    """
     if not request.scope["raw_path"].endswith(b"/latest"):  # the slash is one of the name: the device `x/latest`
-        return await get_device(request, by, f"{device}/latest")
+        return await get_device(request, by, f"{device}/latest", limit, cursor)
     admit(by, device)
-    return await latest(room_of(request).reads, device)
+    return await latest(room_of(request).reads, device, _named(metric))
 
 
 @router.get("/devices/{device:path}", responses=answers.DEVICE)
-async def get_device(request: Request, by: Reader, device: str) -> dict[str, Any]:
-    """The series of a device."""
+async def get_device(
+    request: Request, by: Reader, device: str, limit: Limit = MAX_LIMIT, cursor: Cursor = None
+) -> dict[str, Any]:
+    """The series of a device, by metric."""
     admit(by, device)
-    return await device_series(room_of(request).reads, device)
+    behind = SeriesPlace.of(cursor) if cursor else None
+    return await device_series(room_of(request).reads, device, behind, limit)
 
 
 @router.delete("/devices/{device:path}", status_code=204)
@@ -162,6 +166,13 @@ async def get_series(
     room = room_of(request)
     answer = await buckets(room.reads, room.source, selection, grid, parse_aggregates(agg))
     return _json(answer)
+
+
+def _named(metrics: list[str] | None) -> list[str] | None:
+    faults = [Fault(("query", "metric"), "name", fault) for name in metrics or () if (fault := name_fault(name))]
+    if faults:
+        raise Invalid(faults)
+    return metrics
 
 
 def _forwards(since: datetime, until: datetime) -> None:

@@ -106,7 +106,7 @@ class Window:
 
 
 async def glance(reads: Reads, wanted: Glance, bound: str | None) -> bytes:
-    """The answer, as JSON. `bound`: the glob of devices that the key may see. Raises Invalid, and what `Reads` does."""
+    """The answer, as JSON. `bound` is the glob of devices that the key may see. Raises Invalid, or as `Reads`."""
     if wanted.courses > MAX_COURSES:
         text = f"{wanted.courses} courses, of {MAX_COURSES} at most: ask for fewer devices or values a page"
         raise Invalid([Fault(("query", "spark"), "too_many_courses", text)])

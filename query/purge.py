@@ -5,7 +5,8 @@ import asyncio
 import asyncpg
 
 from query.deletion import ACQUIRE_S
-from query.partitions import FORMS
+from query.packing import LOCK
+from query.partitions import FORMS, Connection
 from query.rollups import LEVELS
 
 SERIES_AT_ONCE = 100
@@ -24,7 +25,10 @@ _DELETE = """
 DELETE FROM {partition} WHERE ctid = ANY(ARRAY(
     SELECT ctid FROM {partition} WHERE series_id = ANY($1::int[]) LIMIT $2))
 """
-_DONE = "DELETE FROM deleted_series WHERE series_id = ANY($1::int[])"
+_DONE = """
+WITH final AS (DELETE FROM rollup_final WHERE series_id = ANY($1::int[]))
+DELETE FROM deleted_series WHERE series_id = ANY($1::int[])
+"""
 
 
 class Purge:
@@ -41,9 +45,22 @@ class Purge:
             series = [found[0] for found in await connection.fetch(_DELETED, SERIES_AT_ONCE)]
             if not series:
                 return
-            for (partition,) in await connection.fetch(_PARTITIONS, [*FORMS, *(level.table for level in LEVELS)]):
-                query = _DELETE.format(partition=partition)
-                while not (await connection.execute(query, series, TUPLES_AT_ONCE)).endswith(" 0"):
-                    if loop.time() > until:
-                        return
-            await connection.execute(_DONE, series)
+            if not await _sweep(connection, series, until):
+                return
+            # The packer may have moved some from a partition that was still to come to one that was swept already. So
+            # once more, while it moves nothing.
+            async with connection.transaction():
+                if await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", LOCK) and await _sweep(
+                    connection, series, until
+                ):
+                    await connection.execute(_DONE, series)
+
+
+async def _sweep(connection: Connection, series: list[int], until: float) -> bool:
+    """Remove what every partition has of these series; whether that was done in time."""
+    for (partition,) in await connection.fetch(_PARTITIONS, [*FORMS, *(level.table for level in LEVELS)]):
+        query = _DELETE.format(partition=partition)
+        while not (await connection.execute(query, series, TUPLES_AT_ONCE)).endswith(" 0"):
+            if asyncio.get_running_loop().time() > until:
+                return False
+    return True

@@ -26,8 +26,10 @@ from schemas.times import to_datetime, to_micros
 log = structlog.get_logger(__name__)
 
 TURN_S = 0.5  # of work, then others have theirs
-LONG_S, SHORT_S = 0.25, 0.1  # of one transaction: more, and the next one takes fewer series; less, and it takes more
+LONG_S, SHORT_S = 0.25, 0.1  # of one transaction: more, and the next one takes less; less, and it takes more
 MOST_SERIES = 1_000  # of one transaction
+MOST_HOURS = 24  # that all series are rolled up for, before the next ones are begun
+EASY_SERIES = 8  # of one transaction that is short: more hours at a time will do
 MARKS_AT_ONCE = 2_000
 GRACE_S = 10.0  # from saying that cells have expired to dropping them: no answer takes as long
 YIELDS = (
@@ -103,7 +105,7 @@ class Roller:
         self._closed, self._closed_by = 0, 0
         self._before: int | None = None
         self._settled = False
-        self._series_at_once = 50
+        self._series_at_once = self._hours_at_once = 1  # nobody knows yet how dense they are
         self._look_at = self._expire_at = self._drop_at = 0.0
         self._behind = Gauge(
             "sluice_rollups_behind_seconds",
@@ -164,7 +166,7 @@ class Roller:
                 return True
             until, after = progress["until_us"], progress["after_series"]
             if until <= first:
-                until, after = min(self._closed, first // DAY_US * DAY_US + DAY_US), 0
+                until, after = self._next(first), 0
             series = [found[0] for found in await connection.fetch(_ALIVE, after, first, self._series_at_once)]
             await self._roll(connection, series, first, until, progress)
             if len(series) < self._series_at_once:
@@ -174,6 +176,12 @@ class Roller:
         self._pace(asyncio.get_running_loop().time() - began)
         self._rolled.labels("closed").inc()
         return True
+
+    def _next(self, first: int) -> int:
+        """Until when all series are rolled up now."""
+        return min(
+            self._closed, first // DAY_US * DAY_US + DAY_US, first // HOUR_US * HOUR_US + self._hours_at_once * HOUR_US
+        )
 
     async def _beginning(self, connection: Connection) -> int:
         """Where there may be a first reading."""
@@ -186,10 +194,15 @@ class Roller:
             await roll(connection, held, since, until, progress["minutes_since_us"], progress["hours_since_us"])
 
     def _pace(self, took_s: float) -> None:
-        if took_s > LONG_S:
-            self._series_at_once = max(1, self._series_at_once // 2)
+        """Series first, hours where one series alone is too much: a dense one has millions of readings a day."""
+        if took_s > LONG_S and self._series_at_once > 1:
+            self._series_at_once //= 2
+        elif took_s > LONG_S:
+            self._hours_at_once = max(1, self._hours_at_once // 2)
         elif took_s < SHORT_S:
             self._series_at_once = min(MOST_SERIES, self._series_at_once * 2)
+            if self._series_at_once >= EASY_SERIES:
+                self._hours_at_once = min(MOST_HOURS, self._hours_at_once * 2)
 
     async def _again(self, connection: Connection, until: float) -> bool:
         """Roll up again what is marked, a day at a time; whether there is more."""

@@ -17,5 +17,5 @@ ALTER ROLE :"role" SET default_transaction_read_only = on;
 ALTER ROLE :"role" SET timezone = 'UTC';
 ALTER ROLE :"role" SET jit = off;
 GRANT USAGE ON SCHEMA public TO :"role";
-GRANT SELECT ON telemetry, devices, series, newest, readings, runs, packed, packing, retention, alerts, alert_events
-    TO :"role";
+GRANT SELECT ON telemetry, devices, series, newest, readings, runs, packed, packing, retention, alerts, alert_events,
+    rollup_minutes, rollup_hours, rollup_days, rollup_progress, rollup_dirty, rollup_final TO :"role";

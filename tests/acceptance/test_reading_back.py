@@ -75,6 +75,42 @@ async def test_a_device_and_what_is_known_of_it(shared_server: Server) -> None:
     )
 
 
+async def test_series_of_a_device_come_by_pages(shared_server: Server) -> None:
+    for site in ("B", "A"):
+        values = {name: [1.0] for name in ("m/3", "m1", "m2")}
+        await store(shared_server, "paged-7/latest", values, labels={"site": site})
+    name = quote("paged-7/latest", safe="")
+    _, whole = await shared_server.call("GET", f"/v1/devices/{name}")
+    assert [item["metric"] for item in whole["series"]] == ["m/3"] * 2 + ["m1"] * 2 + ["m2"] * 2
+    assert whole["next"] is None
+    for limit in (1, 3, 5, 6):
+        seen: list[Any] = []
+        cursor = ""
+        while cursor is not None:
+            path = f"/v1/devices/{name}?limit={limit}{cursor and f'&cursor={cursor}'}"
+            _, page = await shared_server.call("GET", path)
+            assert len(page["series"]) <= limit
+            seen += page["series"]
+            cursor = page["next"]
+        assert seen == whole["series"], limit
+    for cursor in ("IjEi", "Ii9hIg", "IjEyMzQ1Njc4OTAxMi9hIg", "MTc"):  # no place, and one beyond any series
+        assert (await shared_server.call("GET", f"/v1/devices/{name}?cursor={cursor}"))[0] == 422
+
+
+async def test_latest_of_a_device_of_very_many_series_is_asked_by_metric(shared_server: Server) -> None:
+    await store(shared_server, "broad-7", {"m": [1.0], "n": [2.0]})
+    await shared_server.fetch(
+        "WITH made AS (INSERT INTO series (device, metric) SELECT 'broad-7', 'x' || n FROM generate_series(1, 9999) n "
+        "RETURNING id) INSERT INTO newest (series_id, ts_us) SELECT id, 1 FROM made"
+    )
+    status, answer = await shared_server.call("GET", "/v1/devices/broad-7/latest")
+    assert (status, answer["errors"][0]["code"]) == (422, "too_many_series")
+    status, answer = await shared_server.call("GET", "/v1/devices/broad-7/latest?metric=n&metric=nothing")
+    assert (status, list(answer["metrics"])) == (200, ["n"])
+    status, answer = await shared_server.call("GET", "/v1/devices/broad-7/latest?metric=nothing")
+    assert (status, answer["metrics"]) == (200, {})
+
+
 async def test_latest_of_several_label_sets_carries_their_labels(shared_server: Server) -> None:
     for site in ("A", "B"):
         await store(shared_server, "labelled-7", {"m": [float(ord(site))]}, labels={"site": site})

@@ -12,10 +12,12 @@ from alerts.ending import Endings
 from ingest.lane import HinderedError
 from query import deletion, purge
 from query.deletion import Deletion
+from query.partitions import make
 from query.purge import Purge
 from schemas.columns import Receipt
 from schemas.errors import NotFound, Unavailable
 from schemas.times import to_datetime
+from tests.integration.test_packing import TODAY, packing_meanwhile, until_locked
 from tests.integration.writing import NOW, SECOND, Workshop, workshop
 
 RUN = [("temperature", float(place), 20.0 + place) for place in range(30)]
@@ -208,3 +210,16 @@ async def test_writers_and_deleters_at_once_leave_nothing_that_nobody_knows(shop
         await shop.pool.fetchval("SELECT count(*) FROM series s LEFT JOIN newest ON series_id = id WHERE ts_us IS NULL")
         == 0
     )
+
+
+async def test_what_is_packed_while_it_is_purged_is_purged_too(shop: Workshop) -> None:
+    async with shop.pool.acquire() as connection:
+        await make(connection, "packed", TODAY)  # swept before the partition that is packed into it
+    await shop.write(*RUN, ("pressure", 0, 1.0))
+    async with packing_meanwhile(shop):
+        await deletion_of(shop).delete("pump-1")
+        purging = asyncio.create_task(Purge(shop.pool).turn())
+        await until_locked(shop)
+    await purging
+    await purged(shop)
+    assert await shop.pool.fetchval("SELECT count(*) FROM packed") == 0

@@ -11,8 +11,11 @@ import asyncpg
 import pytest
 import yaml
 
+from schemas.times import to_datetime, to_micros
+from tests.integration.reading import folded, library
+from tests.integration.rolling import HOUR, roll_up
 from tests.integration.test_packing import pack
-from tests.integration.writing import NOW, workshop
+from tests.integration.writing import NOW, SECOND, workshop
 
 GRAFANA = Path(__file__).parents[2] / "server" / "grafana"
 BOARD = json.loads((GRAFANA / "dashboards" / "sluice.json").read_text())
@@ -90,6 +93,8 @@ async def test_every_query_of_the_dashboard_runs(reader: asyncpg.Connection) -> 
 
 async def test_the_role_reads_and_nothing_else(reader: asyncpg.Connection) -> None:
     assert await reader.fetchval("SELECT count(*) FROM telemetry") == 191
+    for table in ("minutes", "hours", "days", "progress", "dirty", "final"):
+        await reader.fetch(f"TABLE rollup_{table}")
     await reader.execute("SET default_transaction_read_only = off")
     for statement in (
         "SELECT * FROM keys",
@@ -102,6 +107,32 @@ async def test_the_role_reads_and_nothing_else(reader: asyncpg.Connection) -> No
     ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await reader.execute(statement)
+
+
+async def test_hours_are_those_of_the_buckets_and_outlive_the_readings(database: str) -> None:
+    async with library(database) as shelf:
+        await shelf.write([(0, at * 700.0, at % 7 - 0.5) for at in range(90)])
+        await shelf.write([(1, 3 * HOUR + 1, 5.0), (0, 26 * HOUR, 1.0)])
+        make_role(database)
+        connection = await asyncpg.connect(database, user=ROLE, password=PASSWORD)
+        query = """SELECT labels->>'site' AS site, ts, count, sum, avg, min, max
+                   FROM telemetry_hours('pump-1', 'temperature', $1, $2)"""
+        span = to_datetime(NOW), to_datetime(NOW + 30 * HOUR * SECOND)
+        try:
+            for rolled in (-1, 5, 27):
+                await roll_up(shelf.shop.pool, rolled * HOUR)
+                if rolled == 27:
+                    await shelf.shop.pool.execute("TRUNCATE readings, runs")
+                found = await connection.fetch(query, *span)
+                for site, name in enumerate("AB"):
+                    wanted = folded(shelf.expected(0, 30 * HOUR, [site]), HOUR)
+                    told = [dict(record) for record in found if record["site"] == name]
+                    assert [to_micros(each["ts"]) for each in told] == [each["us"] for each in wanted], rolled
+                    for column in ("count", "sum", "avg", "min", "max"):
+                        assert [each[column] for each in told] == pytest.approx([each[column] for each in wanted])
+        finally:
+            await connection.close()
+            await shelf.shop.pool.execute(f"DROP OWNED BY {ROLE}; DROP ROLE {ROLE}")
 
 
 async def test_a_snapshot_of_another_role_is_seen(reader: asyncpg.Connection, database: str) -> None:

@@ -201,3 +201,27 @@ async def test_answers_are_exact_while_late_readings_come_and_two_roll_up(shelf:
     assert await marked(pool) == []
     assert await rolled_until(pool) == 0
     assert await disagreement(shelf, -2 * DAY, 2 * HOUR) is None
+
+
+async def test_it_begins_with_little_and_takes_as_much_as_goes_quickly(
+    shelf: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(roller_module, "TURN_S", 0)  # a transaction a turn
+    pool, midnight = shelf.shop.pool, NOW - 12 * HOUR * SECOND
+    await shelf.write([(site, hour * HOUR + 1.0, 1.0) for site in range(3) for hour in range(-10, 0)])
+    state = "SELECT rolled_us, until_us, after_series FROM rollup_progress"
+    for long_s, slow in ((0.0, True), (1e6, False)):
+        monkeypatch.setattr(roller_module, "LONG_S", long_s)
+        monkeypatch.setattr(roller_module, "SHORT_S", long_s)
+        await pool.execute("UPDATE rollup_progress SET rolled_us = 0, until_us = 0, after_series = 0")
+        worker, transactions = roller(pool, 0), 0
+        while await pool.fetchval("SELECT rolled_us FROM rollup_progress") < NOW:
+            await worker.turn()
+            transactions += 1
+            if transactions == 1:
+                began = midnight, midnight + HOUR * SECOND, shelf.ids[0]
+                assert tuple(await pool.fetchrow(state) or ()) == began
+            assert transactions < 100
+        # Twelve hours of three series, each alone, and a look that finds no more of them; or ever more at once.
+        assert transactions == 12 * 4 if slow else transactions < 14
+    assert await disagreement(shelf, -12 * HOUR, 0) is None
