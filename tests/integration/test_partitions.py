@@ -3,6 +3,7 @@
 import asyncio
 
 from schemas.columns import Receipt
+from tests.integration.test_packing import until_locked
 from tests.integration.writing import Workshop
 
 
@@ -32,3 +33,13 @@ async def test_a_partition_that_was_detached_is_attached_again(shop: Workshop) -
     await shop.pool.execute(f"ALTER TABLE runs DETACH PARTITION {name}")
     assert await shop.write(*[("a", 10.0 + place, 1.0) for place in range(5)]) == Receipt(5, 0)
     assert len(await shop.values()) == 10
+
+
+async def test_a_partition_that_several_want_at_once_is_made_once(shop: Workshop) -> None:
+    ensure = "SELECT ensure_partition('packed', 'packed_20261120', '2026-11-20Z', '2026-11-21Z')"
+    async with shop.pool.acquire() as other, other.transaction():
+        assert await other.fetchval(ensure)
+        making = [asyncio.create_task(shop.pool.fetchval(ensure)) for _ in range(4)]
+        await until_locked(shop)
+    assert await asyncio.gather(*making) == [False] * 4
+    assert not await shop.pool.fetchval(ensure)
