@@ -39,7 +39,7 @@ async def does_not_read(stage: Stage) -> None:
     began = time.monotonic()
     await asyncio.sleep(0.5)
     (row,) = await cluster.fetch(HEAD)
-    deaf = await _subscribe_deaf(cluster.url, await cluster.key("read"), row["epoch"])
+    deaf = await subscribe_deaf(cluster.url, await cluster.key("read"), row["epoch"])
     try:
         at = stage.note("a dashboard has asked for every event there ever was, and reads none")
         for number in range(STORM_BATCHES):
@@ -85,7 +85,7 @@ async def storm(stage: Stage, number: int, events: int) -> None:
     stage.promise(attempt.status == 200, f"{request} was answered {attempt.status}")
 
 
-async def _subscribe_deaf(url: str, key: str, epoch: str) -> socket.socket:
+async def subscribe_deaf(url: str, key: str, epoch: str) -> socket.socket:
     """A WebSocket by hand, with the smallest buffer there is; its answers stay where they are."""
     parts, loop = urlsplit(url), asyncio.get_running_loop()
     one = socket.socket()
