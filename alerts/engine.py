@@ -46,6 +46,17 @@ class Engine:
             if screen is not None:
                 screen.learn(series)
 
+    def unlearn(self, series: Sequence[int]) -> None:
+        """Forget series of these ids: nobody writes them any more before they are learned again."""
+        for screen in (self._screen, self._next):
+            if screen is not None:
+                screen.unlearn(series)
+
+    @property
+    def watched(self) -> int:
+        """Series that some rule is about, of those that were learned."""
+        return len(self._screen.series)
+
     def screen(self, rows: Rows, hot: Sequence[int]) -> Int64s | None:
         """Places of all rows of every series of which one row is beyond a limit, or which is hot; None for none."""
         return self._screen.screen(rows, hot)

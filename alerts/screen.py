@@ -41,6 +41,12 @@ class Screen:
                 self._upper[series_id] = min(rule.upper for rule in rules)
                 self._lower[series_id] = max(rule.lower for rule in rules)
 
+    def unlearn(self, series: Sequence[int]) -> None:
+        """Forget series."""
+        for series_id in series:
+            if self.series.pop(series_id, None) is not None:
+                self._upper[series_id], self._lower[series_id] = np.inf, -np.inf
+
     def screen(self, rows: Rows, hot: Sequence[int]) -> Int64s | None:
         """Places of all rows of every series of which one row is beyond a limit, or which is hot; None for none."""
         if not (self.series or hot):

@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
 import asyncpg
 import numpy as np
 import structlog
 
+from ingest.leaving import Leaving, Unlearn
 from schemas.columns import Int32s, SeriesKey
 from schemas.errors import Overloaded
 
@@ -74,13 +75,16 @@ class _Wanted:
 class SeriesTable:
     """The ids of series. New ones are committed before the group that writes to them, so that no flush waits."""
 
-    def __init__(self, pool: asyncpg.Pool, *, max_cached: int, learn: Learn, max_per_key: int = 1_000_000) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, *, max_cached: int, learn: Learn, unlearn: Unlearn, max_per_key: int = 1_000_000
+    ) -> None:
         self._pool = pool
         self.max_per_key = max_per_key
         """Series that one key may have made; deleted ones do not count."""
         self._max_cached = max_cached
         self._learn = learn
         self._ids: dict[SeriesKey, int] = {}
+        self._leaving = Leaving(unlearn)
         self._wanted: dict[SeriesKey, _Wanted] = {}
         self._beyond: set[SeriesKey] = set()
         """Of those looked for now: neither there, nor may they be made."""
@@ -92,8 +96,8 @@ class SeriesTable:
         return len(self._ids)
 
     def items(self) -> Iterable[tuple[SeriesKey, int]]:
-        """Every series in the cache, with its id."""
-        return self._ids.items()
+        """Every series that may still be written by its id."""
+        return chain(self._leaving.items(), self._ids.items())
 
     def known(self, keys: Sequence[SeriesKey]) -> Int32s | None:
         """The ids of these series (k,), if all are in the cache."""
@@ -106,7 +110,7 @@ class SeriesTable:
         """Somebody deleted series of these ids; those of them that were found anew meanwhile stay known."""
         for key, series_id in zip(keys, ids.tolist(), strict=True):
             if self._ids.get(key) == series_id:
-                del self._ids[key]
+                self._leaving.add(key, self._ids.pop(key))
 
     async def resolve(self, keys: Sequence[SeriesKey], key_id: str = "") -> Int32s:
         """The ids of these series (k,), making those that are new, for a key; `BEYOND` where it may make no more.
@@ -219,9 +223,12 @@ class SeriesTable:
         return until is not None
 
     def _make_room(self, count: int) -> None:
+        """Let go of those met first, where there are too many. Raises Overloaded where too many left just now."""
+        self._leaving.let_go(self._ids)
         if len(self._ids) + count > self._max_cached:
+            self._leaving.require_room(self._max_cached)
             for key in list(islice(self._ids, max(count, self._max_cached // EVICTED_SHARE))):
-                del self._ids[key]
+                self._leaving.add(key, self._ids.pop(key))
 
 
 async def _select(connection: asyncpg.pool.PoolConnectionProxy, keys: Sequence[SeriesKey]) -> dict[SeriesKey, int]:

@@ -112,7 +112,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
         engine = Engine(feed.committed, bounds)
 
         # Readings: from the doors to COMMIT, past the engine.
-        series = SeriesTable(pool, max_cached=settings.max_cached_series, learn=engine.learn)
+        series = SeriesTable(pool, max_cached=settings.max_cached_series, learn=engine.learn, unlearn=engine.unlearn)
         series.max_per_key = settings.max_series_per_key
         rules = RuleLoader(pool, engine, series.items)
         bus.listen(RULES_TOPIC, lambda _: rules.ring())
@@ -189,7 +189,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             ("devices", devices.run()),
             *entrance.tasks().items(),
             ("quotas", Exchange(quota, settings.redis, settings.redis_prefix).run()),
-            ("live-metrics", LiveMetrics(registry, connections, bus, feed, series, intake).run()),
+            ("live-metrics", LiveMetrics(registry, connections, bus, feed, series, intake, engine).run()),
         ):
             tasks.start(name, work)
         app.state.machine = Machine(health, connections, writer)
@@ -231,15 +231,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.router.routes.insert(0, WebSocketRoute("/ws", live))  # first: a thousand come back at once
     app.include_router(ingest_api.router)  # which bounds bodies itself, by settings
     guarded(app.router.routes[-1])
-    for router in (
-        alerts_api.router,
-        preview_api.router,
-        query_api.router,
-        keys_api.router,
-        sessions_api.router,
-        audit_api.router,
-    ):
-        app.include_router(router, max_body_size=MAX_JSON_BYTES)
+    for api in (alerts_api, preview_api, query_api, keys_api, sessions_api, audit_api):
+        app.include_router(api.router, max_body_size=MAX_JSON_BYTES)
         guarded(app.router.routes[-1], cookies=True)
         sealed(app.router.routes[-1])
     app.include_router(health_api.router, max_body_size=MAX_JSON_BYTES)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Gauge
 
+from alerts.engine import Engine
 from alerts.live.bus import Bus
 from alerts.live.connections import ConnectionManager
 from alerts.live.feed import Feed
@@ -30,6 +31,7 @@ class LiveMetrics:
         feed: Feed,
         series: SeriesTable,
         intake: Intake,
+        engine: Engine,
     ) -> None:
         def gauge(name: str, text: str) -> Gauge:
             return Gauge(f"sluice_{name}", text, registry=registry, multiprocess_mode="livesum")
@@ -48,6 +50,7 @@ class LiveMetrics:
             gauge("bus_dropped", "Messages not sent through Redis, since the start."): lambda: bus.dropped,
             gauge("event_reads", "Reads of the event log, since the start."): lambda: feed.reads,
             gauge("series_cached", "Series in the cache."): lambda: len(series),
+            gauge("series_watched", "Series that some rule is about, in memory."): lambda: engine.watched,
             gauge("intake_bytes", "Bodies on their way in, that are not decoded yet."): lambda: intake.bytes,
             of_worker("started_seconds", "When this worker started, since the Unix epoch."): lambda: started,
             of_worker("resident_bytes", "Memory of this worker."): _resident_bytes,

@@ -74,6 +74,7 @@ async def test_what_is_slow_has_its_time_and_no_more(
 
 
 def test_the_longest_time_to_drain_fits_into_what_is_promised() -> None:
+    longest: Any
     (longest,) = [each.le for each in Settings.model_fields["drain_s"].metadata if isinstance(each, Le)]
     assert Settings.model_fields["drain_s"].default <= longest
     assert longest + LAST_S < STOP_S, "the worker says where it hangs before it is killed"

@@ -6,12 +6,13 @@ import asyncpg
 import numpy as np
 import pytest
 
+from ingest import leaving
 from ingest.lane import HinderedError
 from ingest.series import MAX_WANTED
 from schemas.columns import Receipt, SeriesKey
 from schemas.errors import Overloaded
 from schemas.hindrances import SeriesGone
-from tests.integration.writing import Workshop, workshop
+from tests.integration.writing import PLAIN, Workshop, workshop
 
 
 async def test_a_series_that_an_older_version_made_is_adopted(shop: Workshop) -> None:
@@ -63,3 +64,41 @@ async def test_whom_the_search_fails_is_told_and_the_next_one_is_served(shop: Wo
         await asyncio.wait_for(shop.series.resolve([SeriesKey("a", "m")]), 5)
     await shop.pool.execute("ALTER TABLE elsewhere RENAME TO series")
     assert len(await shop.series.resolve([SeriesKey("a", "m"), SeriesKey("a", "m")])) == 2
+
+
+async def test_what_leaves_the_cache_leaves_the_screen_once_nobody_writes_it_any_more(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await shop.rule(**PLAIN, metric="m*")
+    monkeypatch.setattr(shop.series, "_max_cached", 20)
+    held = await shop.batch(("m-held", 0, 71))  # resolved, and on its way while its series leaves
+    for number in range(100):
+        await shop.batch((f"m{number}", 0, 1.0))
+    assert len(shop.series) <= 20
+    await shop.pool.execute("UPDATE rules_version SET version = version + 1")
+    await shop.loader.refresh()
+    await shop.flush(held)
+    assert await shop.told() == ["firing warning"]
+    monkeypatch.setattr(leaving, "LEFT_S", 0.0)
+    for number in range(100, 200):
+        await shop.batch((f"m{number}", 0, 1.0))
+    assert shop.engine.watched <= 20 + 2, "and those that left with the last one"
+    await shop.write(("m0", 1, 72))  # forgotten, and met again
+    assert (await shop.told())[1:] == ["firing warning"]
+
+
+async def test_no_new_series_come_while_too_many_have_just_left(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shop.series, "_max_cached", 10)
+    monkeypatch.setattr(leaving, "MAX_LEFT", 10)
+
+    async def go_on() -> None:
+        for number in range(100):
+            await shop.batch((f"m{number}", 0, 1.0))
+
+    with pytest.raises(Overloaded, match="left the cache"):
+        await go_on()
+    assert await shop.batch(("m19", 0, 1.0)) is not None, "what is known flows on"
+    monkeypatch.setattr(leaving, "LEFT_S", 0.0)
+    assert await shop.batch(("new", 0, 1.0)) is not None

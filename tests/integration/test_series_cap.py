@@ -12,7 +12,7 @@ from schemas.columns import SeriesKey
 
 async def test_what_one_key_may_not_make_another_may(database: str) -> None:
     async with asyncpg.create_pool(database, min_size=0) as pool:
-        table = SeriesTable(pool, max_cached=1_000, learn=lambda _: None, max_per_key=1)
+        table = SeriesTable(pool, max_cached=1_000, learn=lambda _: None, unlearn=lambda _: None, max_per_key=1)
         first, both = SeriesKey("pump-7", "first"), SeriesKey("pump-7", "both")
         assert (await table.resolve([first], "full"))[0] != BEYOND
         asked_first, asked_second = await asyncio.gather(table.resolve([both], "full"), table.resolve([both], "free"))
@@ -25,7 +25,7 @@ async def test_a_key_at_its_cap_costs_no_write(database: str, monkeypatch: pytes
     """It is counted once and remembered for a while; what it had deleted is room again after that."""
     counted = "SELECT ctid::text FROM series_made WHERE key_id = 'full'"
     async with asyncpg.create_pool(database, min_size=0) as pool:
-        table = SeriesTable(pool, max_cached=1_000, learn=lambda _: None, max_per_key=1)
+        table = SeriesTable(pool, max_cached=1_000, learn=lambda _: None, unlearn=lambda _: None, max_per_key=1)
         first, second, third = (SeriesKey("pump-7", name) for name in ("first", "second", "third"))
         assert (await table.resolve([first], "full"))[0] != BEYOND
         assert (await table.resolve([second], "full"))[0] == BEYOND

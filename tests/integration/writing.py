@@ -59,7 +59,7 @@ class Workshop:
         self.pool = pool
         self.published: list[Event] = []
         self.engine = Engine(self.published.extend)
-        self.series = SeriesTable(pool, max_cached=10_000, learn=self.engine.learn)
+        self.series = SeriesTable(pool, max_cached=10_000, learn=self.engine.learn, unlearn=self.engine.unlearn)
         self.partitions = Partitions(pool)
         self.rulebook = RuleBook(pool, lambda: NOW + 999 * SECOND, self.published.extend, lambda: None)
         self.loader = RuleLoader(pool, self.engine, self.series.items)
