@@ -28,10 +28,14 @@ MAX_RULES = 100_000  # more were never measured; a worker holds them all, at 1 t
 POLL_S = 0.5  # how often a worker looks whether the rules have changed
 
 _COLUMNS = "id, revision, document, created_at, updated_at"
-# As they shall be: one that is being changed is shown as what it becomes, one that is being deleted is gone.
-_SHOWN = """
+# As they shall be: one that is being changed is shown as what it becomes, one that is being deleted is gone. Whether a
+# glob covers a name is asked as LIKE asks it, after the characters that mean something to LIKE were escaped.
+_SHOWN = r"""
 SELECT id, revision, coalesce(successor, document) AS document, created_at, updated_at FROM rules
-WHERE (NOT ending OR successor IS NOT NULL) AND ($1::int IS NULL OR id = $1) ORDER BY id
+WHERE (NOT ending OR successor IS NOT NULL) AND ($1::int IS NULL OR id = $1)
+  AND ($2::text IS NULL OR $2 LIKE translate(
+        regexp_replace(coalesce(successor, document)->>'device', '([\\%_])', '\\\1', 'g'), '*?', '%_'))
+ORDER BY id
 """
 _WATCHING = f"SELECT {_COLUMNS} FROM rules WHERE NOT ending ORDER BY id"  # noqa: S608 - a constant
 # To count a hundred thousand takes 10 ms: so only where deleted ones have left the ids apart.
@@ -52,16 +56,16 @@ class RuleBook:
         self._pool, self._ring, self._max_rules = pool, ring, max_rules
         self._succession = Succession(pool, clock_us, publish, ring)
 
-    async def all(self) -> list[Rule]:
-        """Every rule, by id."""
+    async def all(self, device: str | None = None) -> list[Rule]:
+        """Every rule, by id; of a device those whose glob covers it."""
         async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
-            records = await connection.fetch(_SHOWN, None)
+            records = await connection.fetch(_SHOWN, None, device)
         return [rule for rule in map(readable_rule, records) if rule]
 
     async def get(self, rule_id: int) -> Rule | None:
         """One rule, or None."""
         async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
-            found = await connection.fetchrow(_SHOWN, rule_id)
+            found = await connection.fetchrow(_SHOWN, rule_id, None)
         return stored_rule(found) if found else None
 
     async def create(self, request: RuleRequest, by: Actor = SLUICE) -> Rule:

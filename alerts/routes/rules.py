@@ -1,11 +1,11 @@
 """Routes of the rules: thin."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
-from alerts.routes.desk import Id, UnboundAdmin, UnboundReader, actor_of, desk_of
-from schemas.errors import Fault, Invalid, NotFound
+from alerts.routes.desk import Id, UnboundAdmin, UnboundReader, actor_of, desk_of, unbound
+from schemas.errors import Fault, Forbidden, Invalid, NotFound
 from schemas.keys import Principal, Scope
 from schemas.rules import Rule, RuleRequest
 
@@ -19,9 +19,21 @@ async def create_rule(request: Request, by: UnboundAdmin, rule: RuleRequest) -> 
 
 
 @router.get("/rules")
-async def get_rules(request: Request, by: UnboundReader) -> dict[Literal["items"], list[Rule]]:
-    """All rules; of their webhooks only the host, unless the key has the scope `admin`."""
-    return {"items": [_shown(rule, by) for rule in await desk_of(request).rulebook.all()]}
+async def get_rules(
+    request: Request,
+    device: Annotated[str | None, Query(max_length=128, pattern=r"^[^\x00]*$", description="Its name.")] = None,
+) -> dict[Literal["items"], list[Rule]]:
+    """All rules, or those about a device; of their webhooks only the host, unless the key has the scope `admin`.
+
+    A key that is bound to devices may ask for the rules of its own.
+    """
+    if device is None:
+        by = await unbound(request, Scope.READ)
+    else:
+        by = await desk_of(request).authenticate(request, Scope.READ)
+        if not by.may_use(device):
+            raise Forbidden("this key is bound to other devices")
+    return {"items": [_shown(rule, by) for rule in await desk_of(request).rulebook.all(device)]}
 
 
 @router.get("/rules/{rule_id}")
@@ -45,7 +57,7 @@ async def delete_rule(request: Request, by: UnboundAdmin, rule_id: Id) -> Respon
 
 
 def _shown(rule: Rule, by: Principal) -> Rule:
-    return rule if by.has(Scope.ADMIN) else rule.masked()
+    return rule if by.has(Scope.ADMIN) and by.device_glob is None else rule.masked()
 
 
 def _whole(rule: RuleRequest) -> RuleRequest:

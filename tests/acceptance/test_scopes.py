@@ -220,6 +220,7 @@ async def test_a_key_bound_to_devices_has_its_own_and_nothing_else(server: Serve
         assert (await server.call("POST", f"/v1/alerts/{alerts[device]}/ack", {}, key=key))[0] == status
         assert (await server.call("GET", f"/v1/devices/{device}", key=key))[0] == status
         assert (await server.call("GET", f"/v1/devices/{device}/latest", key=key))[0] == status
+        assert (await server.call("GET", f"/v1/rules?device={device}", key=key))[0] == status
         for params in ({}, {"partial": "true"}):  # both doors
             assert (await server.write(reading(device), key, **params))[0] == status
         both = [reading("pump-1"), reading(device)]

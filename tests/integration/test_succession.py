@@ -9,6 +9,7 @@ from alerts import succession
 from alerts.catchup import CatchUp
 from alerts.rulebook import RuleBook
 from schemas.alert_errors import TooManyRules
+from schemas.names import matches
 from tests.integration.writing import NOW, PLAIN, Workshop, rule_request
 
 
@@ -121,3 +122,13 @@ async def test_what_flaps_while_its_rule_ends_is_told_as_it_ended(shop: Workshop
     ]
     assert found[0]["event"] == "resolved", "an alert ends before its mark does"
     assert await shop.pool.fetchval("SELECT count(*) FROM alerts WHERE state = 'firing'") == 0
+
+
+async def test_rules_of_a_device_are_those_whose_glob_covers_it(shop: Workshop) -> None:
+    """By the same rule as the engine's, although it is PostgreSQL that looks."""
+    globs = r"pump-7 pump-* * pump-? PUMP-7 pump_7 pump% pump\* a\b* a_b? a%b* ? a.b*".split()
+    for glob in globs:
+        await shop.rulebook.create(rule_request(device=glob))
+    for device in r"pump-7 pump-77 pumpX7 pump_7 pump% pump\x a\bc a_bc axbc a%b a.b é".split():
+        found = [rule.device for rule in await shop.rulebook.all(device)]
+        assert found == [glob for glob in globs if matches(glob, device)], device
