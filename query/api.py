@@ -1,7 +1,7 @@
 """Routes of the read side: thin."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -35,12 +35,18 @@ from schemas.times import to_micros
 router = APIRouter(prefix="/v1", tags=["reading back"])
 
 STREAMS = {layout.media_type: layout for layout in (CSV, NDJSON)}
+MEDIA_TYPES = {"json": "application/json", "csv": CSV.media_type, "ndjson": NDJSON.media_type}
 PAGE = 1_000  # readings of a page of which nobody said how long it shall be
 
 Device = Annotated[str, Query(description="Its name.", examples=["pump-7"])]
 Prefix = Annotated[str, Query(max_length=128, pattern=r"^[^\x00]*$", description="Of their names.")]
 Metric = Annotated[str, Query(examples=["temperature"])]
 Metrics = Annotated[list[str] | None, Query(max_length=MAX_LATEST, description="Of these metrics only.")]
+Exact = Annotated[bool, Query(description="Whether the series has the labels that are given, and no others.")]
+Layout = Annotated[
+    Literal["json", "csv", "ndjson"] | None,
+    Query(alias="format", description="Instead of `Accept`, which a link cannot say; what is no JSON comes as a file."),
+]
 FROM = Query(alias="from", description="The first moment that counts.")
 TO = Query(alias="to", description="The first that does not.")
 
@@ -122,6 +128,8 @@ async def get_readings(
     order: Order = Order.ASC,
     limit: Annotated[int | None, Query(ge=1, le=MAX_ITEMS, description="1,000 for JSON, none for streams.")] = None,
     cursor: Cursor = None,
+    exact: Exact = False,
+    layout: Layout = None,
 ) -> Response:
     """Raw readings by time. `labels.<name>=<value>` chooses among several label sets.
 
@@ -130,13 +138,14 @@ async def get_readings(
     admit(by, device)
     _forwards(since, until)
     behind = readings.Place.of(cursor) if cursor else None
-    selection = select(device, metric, request.query_params.multi_items())
+    selection = select(device, metric, request.query_params.multi_items(), exact=exact)
     span = to_micros(since), to_micros(until)
     wanted = readings.Wanted(selection, *span, order is Order.DESC, behind, limit)
     reads = room_of(request).reads
-    kind = preferred(request.headers.get("accept"), ("application/json", *STREAMS))
+    kind = MEDIA_TYPES[layout] if layout else preferred(request.headers.get("accept"), MEDIA_TYPES.values())
     if kind in STREAMS:
-        return Export(reads, wanted, STREAMS[kind], coding(request.headers.get("accept-encoding")))
+        encoding = coding(request.headers.get("accept-encoding"))
+        return Export(reads, wanted, STREAMS[kind], encoding, f"{device} {metric}.{layout}" if layout else None)
     answer = _json(await readings.page(reads, wanted, limit or PAGE))
     answer.headers["Vary"] = "Accept"
     return answer
@@ -152,6 +161,7 @@ async def get_series(
     until: Annotated[QueryMoment | None, TO] = None,
     bucket_s: Annotated[int, Query(ge=1, le=MAX_BUCKET_S)] = 60,
     agg: Annotated[str, Query(pattern=AGGREGATES, max_length=128)] = "avg,min,max,count",
+    exact: Exact = False,
 ) -> Response:
     """Aggregates by spans of time, which begin at multiples of `bucket_s` since 1970.
 
@@ -161,7 +171,7 @@ async def get_series(
     admit(by, device)
     until = until or datetime.now(UTC)
     _forwards(since, until)
-    selection = select(device, metric, request.query_params.multi_items())
+    selection = select(device, metric, request.query_params.multi_items(), exact=exact)
     grid = Grid(to_micros(since), to_micros(until), bucket_s * 1_000_000)
     room = room_of(request)
     answer = await buckets(room.reads, room.source, selection, grid, parse_aggregates(agg))

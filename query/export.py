@@ -6,6 +6,7 @@ breaks is cut without the end that chunked encoding needs, so that no client tak
 
 import asyncio
 from collections.abc import AsyncIterator
+from urllib.parse import quote
 
 import structlog
 from starlette.responses import Response
@@ -32,13 +33,19 @@ class _StalledError(Exception):
 class Export(Response):
     """An answer, as the framework sends them."""
 
-    def __init__(self, reads: Reads, wanted: Wanted, layout: Layout, coding: str | None) -> None:
+    def __init__(
+        self, reads: Reads, wanted: Wanted, layout: Layout, coding: str | None, filename: str | None = None
+    ) -> None:
         self._reads, self._wanted, self._layout = reads, wanted, layout
         self._compressor: Compressor | None = compressor(coding) if coding else None
         self.status_code, self.background = 200, None
         kind = layout.media_type + ("; charset=utf-8; header=present" if layout.head else "")
         headers = {"Content-Type": kind, "Vary": "Accept, Accept-Encoding"}
-        self.init_headers(headers | ({"Content-Encoding": coding} if coding else {}))
+        if coding:
+            headers["Content-Encoding"] = coding
+        if filename:
+            headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(filename, safe='')}"
+        self.init_headers(headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises only before anything was sent: then there is still an answer to give."""

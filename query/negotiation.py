@@ -1,7 +1,7 @@
 """What a client takes: which form of an answer, and whether compressed."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Protocol
 
 import zstandard
@@ -20,7 +20,7 @@ class Compressor(Protocol):
         """The rest."""
 
 
-def preferred(header: str | None, offered: Sequence[str]) -> str | None:
+def preferred(header: str | None, offered: Iterable[str]) -> str | None:
     """Which of what is offered (the first is ours to prefer) a header like `Accept` wants most; None for none of it."""
     best, best_weight = None, 0.0
     weights = _weights(header or "")

@@ -15,9 +15,9 @@ _PREFIX = "labels."
 _FIND = """
 SELECT id, labels::text AS labels
 FROM series
-WHERE device = $1 AND metric = $2 AND labels @> $3::jsonb
+WHERE device = $1 AND metric = $2 AND labels @> $3::jsonb AND (NOT $4 OR labels = $3::jsonb)
 ORDER BY id
-LIMIT $4
+LIMIT $5
 """
 _EXISTS = "SELECT 1 FROM devices WHERE name = $1"
 
@@ -29,10 +29,12 @@ class Selection:
     device: str
     metric: str
     labels: Mapping[str, str]
-    """A series has to have these, and may have others."""
+    """A series has to have these …"""
+    exact: bool = False
+    """… and may have others, unless this is said."""
 
 
-def select(device: str, metric: str, query: list[tuple[str, str]]) -> Selection:
+def select(device: str, metric: str, query: list[tuple[str, str]], *, exact: bool = False) -> Selection:
     """Take `labels.<name>=<value>` out of a query string. Raises NotFound or Invalid for names that cannot be."""
     if name_fault(device):
         raise NotFound("no such device")
@@ -48,13 +50,13 @@ def select(device: str, metric: str, query: list[tuple[str, str]]) -> Selection:
             faults.append(Fault(("query", key), "label", "a label has one value"))
     if faults:
         raise Invalid(faults)
-    return Selection(device, metric, labels)
+    return Selection(device, metric, labels, exact)
 
 
 async def find(connection: Connection, wanted: Selection) -> dict[int, str]:
     """The series by id, ascending, each with its labels in canonical form. Raises NotFound for an unknown device."""
     labels = json.dumps(dict(wanted.labels))
-    found = await connection.fetch(_FIND, wanted.device, wanted.metric, labels, MAX_SERIES + 1)
+    found = await connection.fetch(_FIND, wanted.device, wanted.metric, labels, wanted.exact, MAX_SERIES + 1)
     if not found and not await connection.fetchval(_EXISTS, wanted.device):
         raise NotFound("no such device")
     if len(found) > MAX_SERIES:

@@ -88,6 +88,25 @@ async def test_pages_streams_and_buckets_give_back_what_was_sent(shared_server: 
     assert body == b"ts,value\n"
 
 
+async def test_a_link_names_one_series_and_asks_for_a_file(shared_server: Server) -> None:
+    """What a browser cannot say in headers; a series whose labels are part of another's is asked for by `exact`."""
+    server, device = shared_server, "b/ü"
+    for value, labels in ((1.0, {}), (2.0, {"site": "B"}), (3.0, {"site": "B", "line": "1"})):
+        await server.write({"device": device, "ts": [NOW_MS], "values": {"m": [value]}, "labels": labels})
+    ask = f"/v1/readings?device={quote(device, safe='')}&metric=m&exact=true"
+    for query, value in (("", 1.0), ("&labels.site=B", 2.0), ("&labels.line=1&labels.site=B", 3.0)):
+        (item,) = (await server.call("GET", ask + query))[1]["items"]
+        assert (item["value"], "labels" in item) == (value, False)
+        series = ask.replace("readings", "series") + f"{query}&from={NOW_MS}&agg=sum"
+        assert [each["sum"] for each in (await server.call("GET", series))[1]["buckets"]] == [value]
+        _, headers, body = await get(server, f"{ask}{query}&format=csv", Accept="text/html")
+        assert headers["Content-Disposition"] == "attachment; filename*=UTF-8''b%2F%C3%BC%20m.csv"
+        assert body.decode().splitlines()[1].endswith(f",{value}")
+    assert (await server.call("GET", ask + "&labels.line=1"))[1]["items"] == []
+    _, headers, _ = await get(server, f"{ask}&format=json", Accept="text/csv")
+    assert headers["Content-Type"] == "application/json"
+
+
 def unpacked(body: bytes) -> bytes:
     return zstandard.ZstdDecompressor().decompressobj().decompress(body)
 

@@ -41,7 +41,7 @@ def test_every_file_is_short_and_all_of_them_are_light() -> None:
 
 
 def test_what_is_served_is_what_is_there_but_for_papers() -> None:
-    papers = {name for name in FILES if PurePosixPath(name).name in {"LICENSE", "README.md"}}
+    papers = {name for name in FILES if PurePosixPath(name).name in {"LICENSE", "README.md", "SHA256SUMS"}}
     assert set(read_pages()) == FILES.keys() - papers
     vendored = {PurePosixPath(name).parent for name in FILES.keys() - OWN.keys()}
     assert all({f"{folder}/LICENSE", f"{folder}/README.md"} <= papers for folder in vendored)
@@ -67,7 +67,7 @@ def test_every_import_and_every_style_is_there() -> None:
             wanted = [*IMPORT.findall(text), *re.findall(r'import\("(\.[^"]+)"\)', text)]
             assert [path for path in wanted if str(resolved(name, path)) not in FILES] == [], name
     styles = {each for group in re.findall(r"styles: \[(.*?)\]", OWN["views/index.js"]) for each in group.split(", ")}
-    assert {f"views/{name[1:-1]}.css" for name in styles} <= OWN.keys()
+    assert {str(resolved("views/index.js", f"{name[1:-1]}.css")) for name in styles} <= FILES.keys()
 
 
 def resolved(name: str, path: str) -> PurePosixPath:

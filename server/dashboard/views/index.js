@@ -18,6 +18,14 @@ export const VIEWS = [
     load: () => import("./fleet.js"),
   },
   {
+    name: "device",
+    paths: ["/devices/:name"],
+    under: "fleet",
+    scope: "read",
+    styles: ["../vendor/uplot/uPlot.min", "device"],
+    load: () => import("./device.js"),
+  },
+  {
     name: "alerts",
     paths: ["/alerts"],
     label: "Alerts",

@@ -1,0 +1,112 @@
+/** The alerts of one device: what fires, what was over last; and the rules that are about it. */
+
+import { h, setText, shape } from "../dom.js";
+import { formatLabels, formatValue, showMoment } from "../format.js";
+import { SEVERITY_RANK } from "../alerts.js";
+
+const MOST = 100;
+const SHOWN = 8; // of those that are over
+const RULES_MS = 60_000; // how often rules are read again: nobody tells of their changes
+
+export class DeviceAlerts {
+  #api;
+  #device;
+  #changed;
+  #alerts = new Map();
+  #list = h("ul", { class: "device-alerts" });
+  #rules = h("p", { class: "small" });
+  #count = h("span", { class: "count" }, "0");
+
+  /** The rules about the device, once they are known. */
+  rules = [];
+  root = h("section", { class: "panel", "aria-labelledby": "device-alerts-title" },
+    h("h2", { id: "device-alerts-title" }, "Alerts ", this.#count), this.#list, this.#rules);
+
+  constructor(api, device, changed) {
+    this.#api = api;
+    this.#device = device;
+    this.#changed = changed;
+  }
+
+  /** Load them, and follow what happens until the signal. */
+  start(live, clock, signal) {
+    const onData = ({ alert }) => this.#take([alert]);
+    const onSubscribed = (recovered) => recovered || this.#load();
+    live.subscribe(`alerts:${this.#device}`, { onData, onSubscribed }, signal);
+    this.#load();
+    let due = 0;
+    const look = () => {
+      if (performance.now() < due) return;
+      due = performance.now() + RULES_MS;
+      this.#loadRules();
+    };
+    look();
+    clock.tick(look, signal);
+  }
+
+  /** As charts mark them: `{metric, severity, name, fired, resolved}`, in seconds, newest first. */
+  get marks() {
+    const seconds = (text) => (text ? Date.parse(text) / 1_000 : null);
+    return [...this.#alerts.values()].map(({ metric, severity, rule, fired_at: fired, resolved_at: resolved }) =>
+      ({ metric, severity, name: rule.name, fired: seconds(fired), resolved: seconds(resolved) }));
+  }
+
+  /** The worst that fires; "" where nothing does. */
+  get worst() {
+    const firing = this.#inOrder().filter(({ state }) => state === "firing");
+    return firing[0]?.severity ?? "";
+  }
+
+  async #load() {
+    const { items } = await this.#api.get("/v1/alerts", { device: this.#device, limit: MOST });
+    this.#take(items);
+  }
+
+  async #loadRules() {
+    this.rules = (await this.#api.get("/v1/rules", { device: this.#device })).items;
+    const link = (rule) => [" ", h("a", { href: `#/rules/${rule.id}` }, rule.name)];
+    const make = h("a", { href: `#/rules/new?device=${encodeURIComponent(this.#device)}` }, "Make one");
+    const known = this.rules.length
+      ? ["Rules that watch this device:", this.rules.map(link)]
+      : ["No rule watches this device. ", make, " to be told when a value is wrong."];
+    this.#rules.replaceChildren(...known.flat(2));
+    this.#changed();
+  }
+
+  #take(alerts) {
+    for (const alert of alerts) if (alert.fired_at) this.#alerts.set(alert.id, alert);
+    const kept = [...this.#alerts.values()].sort((a, b) => b.id - a.id).slice(0, MOST);
+    this.#alerts = new Map(kept.map((alert) => [alert.id, alert]));
+    this.#draw();
+    this.#changed();
+  }
+
+  #inOrder() {
+    const rank = ({ state, severity }) => (state === "firing" ? SEVERITY_RANK[severity] : 0);
+    return [...this.#alerts.values()].sort((a, b) => rank(b) - rank(a) || b.id - a.id);
+  }
+
+  #draw() {
+    const alerts = this.#inOrder();
+    const firing = alerts.filter(({ state }) => state === "firing");
+    setText(this.#count, `${firing.length} firing`);
+    const rows = [...firing, ...alerts.slice(firing.length, firing.length + SHOWN)].map(row);
+    const none = h("li", {}, shape("resolved"), h("span", { class: "muted" }, "Nothing has fired here."), h("span"));
+    this.#list.replaceChildren(...(rows.length ? rows : [none]));
+  }
+}
+
+function row(alert) {
+  const over = alert.state !== "firing";
+  const when = h("time", {});
+  showMoment(when, over ? alert.resolved_at : alert.fired_at);
+  const sign = alert.value < alert.threshold ? "<" : ">";
+  const numbers = [alert.value, alert.threshold].every((each) => typeof each === "number");
+  const crossing = numbers ? `${formatValue(alert.value)} ${sign} ${formatValue(alert.threshold)}` : "";
+  const labels = formatLabels(alert.labels);
+  return h("li", { class: over ? "over" : "firing", "data-severity": alert.severity },
+    shape(alert.severity, alert.severity),
+    h("span", {}, h("a", { href: `#/alerts/${alert.id}` }, alert.rule.name), ` ${alert.metric}${labels && ` · ${labels}`}`),
+    h("span", { class: "crossing" }, over ? "" : crossing),
+    h("span", { class: "muted small" }, over ? "resolved " : "since ", when, alert.acknowledged_at ? " · acknowledged" : ""));
+}
