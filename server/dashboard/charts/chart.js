@@ -24,7 +24,8 @@ export class Chart {
   #on;
   #plot = null;
   #window = [0, 1];
-  #size = null;
+  #size = { width: 0, height: 0 };
+  #sized = false;
 
   lines = [];
   limits = [];
@@ -54,21 +55,32 @@ export class Chart {
     this.end();
   }
 
+  /** Learn how large the box is: to ask whenever it is drawn would make the browser lay out the page each time. */
+  resize() {
+    const { clientWidth: width, clientHeight: height } = this.#box;
+    if (width === this.#size.width && height === this.#size.height) return;
+    this.#size = { width, height };
+    this.#sized = false;
+  }
+
+  get width() {
+    return this.#size.width;
+  }
+
   /** Draw what is between two moments, in seconds. `now` ends alerts that still fire. */
   draw(from, to, now) {
     this.#window = [from, to];
     this.now = now;
-    const size = { width: this.#box.clientWidth, height: this.#box.clientHeight };
-    if (!size.width || !size.height || !this.lines.length) return;
-    if (!this.#plot) this.#plot = new uPlot(this.#options(size), this.#data(), this.#box);
+    if (!this.width || !this.lines.length) return;
+    if (!this.#plot) this.#plot = new uPlot(this.#options(), this.#data(), this.#box);
     else {
       this.#plot.batch(() => {
-        if (size.width !== this.#size.width || size.height !== this.#size.height) this.#plot.setSize(size);
+        if (!this.#sized) this.#plot.setSize(this.#size);
         this.#plot.setData(this.#data(), false);
         this.#plot.setScale("x", { min: from, max: to });
       });
     }
-    this.#size = size;
+    this.#sized = true;
   }
 
   /** Give up what the browser holds for it; to draw it again makes it anew. */
@@ -85,12 +97,12 @@ export class Chart {
     return tables.length === 1 ? tables[0] : uPlot.join(tables);
   }
 
-  #options(size) {
+  #options() {
     const { colours } = this.#palette;
     const axis = { stroke: () => colours.muted, font: FONT, ticks: { show: false } };
     const grid = { stroke: () => colours.line, width: 1 };
     return {
-      ...size,
+      ...this.#size,
       padding: [12, 8, 0, 0],
       legend: { show: false },
       scales: { x: { range: () => this.#window }, y: { range: (u, min, max) => this.#range(min, max) } },

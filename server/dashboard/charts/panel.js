@@ -19,7 +19,7 @@ export class Panel {
   #limits = h("span", { class: "limits small" });
   #legend = h("ul", { class: "legend small" });
   #note = h("p", { class: "note muted small" }, "Loading …");
-  #csv = h("a", { class: "small", download: "" }, "CSV");
+  #csv = h("a", { class: "small", href: "#", download: "", title: "What is seen here, as a file" }, "CSV");
   #box = h("div", { class: "plot", role: "img" });
   #first = 0; // of the series, which is drawn first: there may be more of them than colours
   #seen = false;
@@ -41,6 +41,7 @@ export class Panel {
     this.root.series = this.series; // for whoever looks from outside, such as a test
     const on = { zoom: page.on.between, cursor: (...where) => this.#point(...where) };
     this.#chart = new Chart(this.#box, page.palette, on, page);
+    for (const type of ["pointerenter", "focus"]) this.#csv.addEventListener(type, () => this.#link(), { signal: page.signal });
     follow(this.#box, () => this.#chart.over, page.on, page.signal);
     page.signal.addEventListener("abort", () => this.#chart.end(), { once: true });
   }
@@ -70,7 +71,10 @@ export class Panel {
   /** Whether it is within sight: only then is it loaded and drawn. */
   see(seen) {
     this.#seen = seen;
-    for (const series of this.series) this.#page.history.seen(series, seen && this.lines.includes(series), this.#box.clientWidth);
+    if (seen) this.#chart.resize();
+    for (const series of this.series) {
+      this.#page.history.seen(series, seen && this.lines.includes(series), this.#chart.width);
+    }
     if (seen) this.want();
   }
 
@@ -99,11 +103,14 @@ export class Panel {
     this.lines.forEach((line, place) => {
       setText(this.#legend.children[place]?.lastElementChild ?? h("i"), line.newest ? formatValue(line.newest.value) : "–");
     });
-    const { labels } = this.series.length === 1 ? this.series[0] : { labels: {} };
-    const query = { ...selection(this.#page.device, { metric: this.metric, labels }), from: iso(from), to: iso(to), format: "csv" };
-    if (this.series.length > 1) delete query.exact;
-    setAttribute(this.#csv, "href", `/v1/readings?${new URLSearchParams(query)}`);
-    setAttribute(this.#csv, "title", `The readings of ${this.metric} that are seen here, as a file`);
+  }
+
+  /** Where the readings that are seen are had as a file: written when somebody is about to follow it. */
+  #link() {
+    const [from, to] = this.#page.span().bounds(this.#page.now());
+    const [only, ...others] = this.series;
+    const which = others.length ? { device: this.#page.device, metric: this.metric } : selection(this.#page.device, only);
+    this.#csv.href = `/v1/readings?${new URLSearchParams({ ...which, from: iso(from), to: iso(to), format: "csv" })}`;
   }
 
   /** What became of loading a series. */
@@ -148,7 +155,7 @@ export class Panel {
 
   #point(seconds, hovered, left) {
     const over = this.#chart.over;
-    const reach = seconds === null || !over ? 0 : this.#page.span().length / over.clientWidth;
+    const reach = seconds === null || !over ? 0 : this.#page.span().length / this.#chart.width;
     if (hovered) this.#tooltip.show(this.#chart, seconds, left, reach);
     else this.#tooltip.hide();
     const point = seconds === null || hovered ? null : nearest(this.lines[0], seconds, reach * 24);
