@@ -17,8 +17,8 @@ from query.purge import Purge
 from schemas.columns import Receipt
 from schemas.errors import NotFound, Unavailable
 from schemas.times import to_datetime
-from tests.integration.test_packing import TODAY, packing_meanwhile, until_locked
-from tests.integration.writing import NOW, SECOND, Workshop, workshop
+from tests.integration.test_packing import TODAY, packing_meanwhile
+from tests.integration.writing import NOW, SECOND, Workshop, until_locked, workshop
 
 RUN = [("temperature", float(place), 20.0 + place) for place in range(30)]
 
@@ -219,7 +219,7 @@ async def test_what_is_packed_while_it_is_purged_is_purged_too(shop: Workshop) -
     async with packing_meanwhile(shop):
         await deletion_of(shop).delete("pump-1")
         purging = asyncio.create_task(Purge(shop.pool).turn())
-        await until_locked(shop)
+        await until_locked(shop.pool)
     await purging
     await purged(shop)
     assert await shop.pool.fetchval("SELECT count(*) FROM packed") == 0

@@ -3,8 +3,7 @@
 import asyncio
 
 from schemas.columns import Receipt
-from tests.integration.test_packing import until_locked
-from tests.integration.writing import Workshop
+from tests.integration.writing import Workshop, until_locked
 
 
 async def test_a_partition_that_somebody_dropped_is_made_again(shop: Workshop) -> None:
@@ -40,6 +39,6 @@ async def test_a_partition_that_several_want_at_once_is_made_once(shop: Workshop
     async with shop.pool.acquire() as other, other.transaction():
         assert await other.fetchval(ensure)
         making = [asyncio.create_task(shop.pool.fetchval(ensure)) for _ in range(4)]
-        await until_locked(shop)
+        await until_locked(shop.pool)
     assert await asyncio.gather(*making) == [False] * 4
     assert not await shop.pool.fetchval(ensure)
