@@ -58,7 +58,7 @@ LATEST = _answer(
         device={"type": "string"},
         metrics={"type": "object", "additionalProperties": {"anyOf": [_READING, _list(_READING)]}},
     ),
-    {"device": "pump-7", "metrics": {"temperature": {"ts": _SEEN, "value": 21.5}}},
+    {"device": "pump-7", "metrics": {"temperature": {"ts": _SEEN, "value": 21.5, "labels": {"site": "A"}}}},
 )
 FLEET = _answer(
     "A page of the fleet",

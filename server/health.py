@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
 
 from schemas.keys import Scope
@@ -88,7 +88,7 @@ async def readyz(request: Request) -> Response:
     return JSONResponse({"status": "not ready", "reason": reason}, 503, headers)
 
 
-@router.get("/metrics")
+@router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     """Prometheus' text format, summed over all workers of this node."""
     health: Health = request.state.health
