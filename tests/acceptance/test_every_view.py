@@ -57,17 +57,15 @@ async def site(shared_server: Server) -> Site:
         assert status == 200, answer
         await asyncio.sleep(0.2)
         firing = (await shared_server.call("GET", "/v1/alerts?state=firing"))[1]["items"]
-    ids = {":device": quote(DEVICE, safe=""), "/alerts/:id": str(firing[0]["id"]), "/rules/:id": str(made["id"])}
+    ids = {"/devices/:name": quote(DEVICE, safe=""), "/alerts/:id": str(firing[0]["id"]), "/rules/:id": str(made["id"])}
     return Site(shared_server, ids)
 
 
 def address(path: str, ids: dict[str, str]) -> str:
     """Where a view of something that is there is, by its pattern in the list of views."""
-    path = path.replace(":id", ids.get(path, ":id"))
-    for name, value in ids.items():
-        path = path.replace(name, value)
-    assert ":" not in path, f"say in `site` what {path} is of"
-    return path
+    fixed, placeholder, _ = path.partition(":")
+    assert not placeholder or path in ids, f"say in `site` what {path} is of"
+    return fixed + ids.get(path, "")
 
 
 async def addresses(tab: Page, site: Site) -> list[str]:
