@@ -37,7 +37,7 @@ export class ConnectionState {
     setText(part(button, "name"), first ? "Connecting …" : NAMES[name]);
     setText(part(button, "since"), name !== "live" && lasting > TIMED_AFTER_MS ? formatDuration(lasting) : "");
     const details = byId("connection-details");
-    setText(part(details, "meaning"), MEANINGS[name] + (reason && name === "offline" ? ` The server said: ${reason}.` : ""));
+    setText(part(details, "meaning"), MEANINGS[name] + (name === "offline" ? ` ${whyOffline(reason)}` : ""));
     showMoment(part(details, "since"), new Date(since).toISOString());
     if (heard) showMoment(part(details, "heard"), new Date(heard).toISOString());
     else setText(part(details, "heard"), "nothing yet");
@@ -46,4 +46,9 @@ export class ConnectionState {
     this.#told = name;
     announce(`${NAMES[name]}. ${MEANINGS[name]}`);
   }
+}
+
+function whyOffline(reason) {
+  if (!navigator.onLine) return "This device has no network; the page goes on by itself once it has.";
+  return reason ? `The server said: ${reason}.` : "";
 }

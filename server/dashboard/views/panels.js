@@ -47,6 +47,15 @@ export class Services extends Panel {
     this.#show("Redis", whole, whole ? heard : `${heard}; ${without}`);
   }
 
+  /** Say that what is shown is of before: nobody knows how it is now. */
+  doubt() {
+    for (const line of this.root.querySelectorAll(".service")) {
+      setAttribute(line, "data-well", "unknown");
+      setShape(line, "connecting");
+      if (!line.lastChild.textContent.startsWith("not known")) line.lastChild.prepend("not known; before: ");
+    }
+  }
+
   #show(name, well, text) {
     const line = this.root.querySelector(`[data-service="${name}"]`);
     setAttribute(line, "data-well", String(well));

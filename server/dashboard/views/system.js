@@ -10,6 +10,7 @@ import { Refusals, Workers } from "./tables.js";
 export const title = "System";
 
 const POLL_MS = 2_000;
+const DOUBTED_MS = 10_000; // a sample that old says nothing of how services are now
 const PANELS = [Services, Throughput, Latency, Waiting, Refusals, Workers, Live, Webhooks, Storage];
 
 /** Draw it, and ask every two seconds while somebody looks. */
@@ -29,6 +30,7 @@ export async function mount(root, { api, clock, signal }) {
     setText(source, `Sluice ${latest.version} on ${latest.node}: all ${workers} of its workers together, `
       + `${age < 5_000 ? "now" : `as of ${formatDuration(age)} ago`}. Rates are of the last 10 s.`);
     source.classList.toggle("stale", age >= 5_000);
+    if (age >= DOUBTED_MS) panels[0].doubt();
   };
   clock.tick(drawSource, signal);
 
