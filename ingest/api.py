@@ -2,17 +2,22 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from ingest.body import read_body
 from ingest.corridor import Corridor
 from schemas.columns import Columns, Receipt
 from schemas.errors import MAX_FAULTS
-from schemas.keys import Scope
+from schemas.keys import Principal, Scope
 from schemas.readings import EXAMPLES
 
 router = APIRouter()
+
+
+async def _writer(request: Request) -> Principal:
+    corridor: Corridor = request.state.corridor
+    return await corridor.authenticate(request, Scope.INGEST)
 
 
 @router.post(
@@ -28,6 +33,7 @@ router = APIRouter()
 )
 async def write_readings(
     request: Request,
+    principal: Annotated[Principal, Depends(_writer)],
     partial: Annotated[bool, Query(description="Leave invalid readings out instead of refusing the batch.")] = False,
     on_conflict: Annotated[
         Literal["keep", "replace"], Query(description="Which value of an identity stays: the first, or the last.")
@@ -35,7 +41,6 @@ async def write_readings(
 ) -> Response:
     """Store one batch, or an array of batches. The answer comes after COMMIT: what it counts is durable."""
     corridor: Corridor = request.state.corridor
-    principal = await corridor.authenticate(request, Scope.INGEST)
     corridor.quota.take_request(principal)
     corridor.writer.admit()
     with corridor.intake.share() as share:

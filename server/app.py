@@ -53,7 +53,7 @@ from server.audit_api import AuditDesk
 from server.database import open_asking_pool, open_pool
 from server.edge import MAX_JSON_BYTES, Edge
 from server.entrance import Entrance
-from server.guard import guarded
+from server.guard import guarded, scoped
 from server.health import Health
 from server.keeping import keeping
 from server.keys_api import KeyDesk
@@ -237,6 +237,7 @@ def create_app(settings: Settings) -> FastAPI:
         sealed(app.router.routes[-1])
     app.include_router(health_api.router, max_body_size=MAX_JSON_BYTES)
     app.router.routes.extend(pages.routes())
+    scoped(app)
     app.add_middleware(Edge)
     problems.install(app)
     openapi.install(app)

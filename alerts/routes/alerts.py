@@ -4,10 +4,9 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 
-from alerts.routes.desk import MAX_INT, Admin, BigId, Cursor, Limit, actor_of, desk_of, place
+from alerts.routes.desk import MAX_INT, Admin, BigId, Cursor, Limit, Reader, actor_of, desk_of, place
 from alerts.routes.listing import AlertFilter, list_alerts, list_events
 from schemas.conditions import Severity
-from schemas.keys import Scope
 from schemas.silences import AckRequest
 
 router = APIRouter(tags=["alerts"])
@@ -16,6 +15,7 @@ router = APIRouter(tags=["alerts"])
 @router.get("/alerts")
 async def get_alerts(
     request: Request,
+    by: Reader,
     state: Literal["firing", "resolved"] | None = None,
     severity: Severity | None = None,
     device: Annotated[str | None, Query(max_length=128, pattern=r"^[^\x00]*$")] = None,
@@ -24,20 +24,16 @@ async def get_alerts(
     cursor: Cursor = None,
 ) -> dict[str, Any]:
     """Alerts, newest first; `silenced` says of one that fires whether a silence in force covers it."""
-    desk = desk_of(request)
-    principal = await desk.authenticate(request, Scope.READ)
     wanted = AlertFilter(state, severity, device, rule, place(cursor))
-    return await list_alerts(desk.pool, wanted, principal.device_glob, limit)
+    return await list_alerts(desk_of(request).pool, wanted, by.device_glob, limit)
 
 
 @router.get("/alerts/events")
 async def get_events(
-    request: Request, after: Annotated[int, Query(ge=0, le=2**62)] = 0, limit: Limit = 100
+    request: Request, by: Reader, after: Annotated[int, Query(ge=0, le=2**62)] = 0, limit: Limit = 100
 ) -> dict[str, Any]:
     """The event log after an offset, oldest first: what `/ws` carries, as it is recorded."""
-    desk = desk_of(request)
-    principal = await desk.authenticate(request, Scope.READ)
-    return await list_events(desk.pool, after, principal.device_glob, limit)
+    return await list_events(desk_of(request).pool, after, by.device_glob, limit)
 
 
 @router.post("/alerts/{alert_id}/ack")

@@ -57,6 +57,10 @@ async def unbound(request: Request, scope: Scope) -> Principal:
     return principal
 
 
+async def _reader(request: Request) -> Principal:
+    return await desk_of(request).authenticate(request, Scope.READ)
+
+
 async def _admin(request: Request) -> Principal:
     return await desk_of(request).authenticate(request, Scope.ADMIN)
 
@@ -69,7 +73,8 @@ async def _unbound_reader(request: Request) -> Principal:
     return await unbound(request, Scope.READ)
 
 
-# Dependencies, so that a key is judged before what is in the body; that it is read before that is bounded by the app.
+# Dependencies, so that a key is judged before anything else about a request.
+Reader = Annotated[Principal, Depends(_reader)]
 Admin = Annotated[Principal, Depends(_admin)]
 UnboundAdmin = Annotated[Principal, Depends(_unbound_admin)]
 UnboundReader = Annotated[Principal, Depends(_unbound_reader)]
