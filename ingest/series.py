@@ -81,8 +81,7 @@ class SeriesTable:
         self._pool = pool
         self.max_per_key = max_per_key
         """Series that one key may have made; deleted ones do not count."""
-        self._max_cached = max_cached
-        self._learn = learn
+        self._max_cached, self._learn = max_cached, learn
         self._ids: dict[SeriesKey, int] = {}
         self._leaving = Leaving(unlearn)
         self._wanted: dict[SeriesKey, _Wanted] = {}
