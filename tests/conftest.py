@@ -175,7 +175,7 @@ async def _start(
     return server
 
 
-async def until_ready(server: Server, patience_s: float = 60.0) -> None:
+async def until_ready(server: Server, patience_s: float = 180.0) -> None:
     """Wait until every worker answers that it is ready."""
     deadline = time.monotonic() + patience_s
     ready: set[str] = set()

@@ -29,10 +29,14 @@ async def connection(url: str) -> AsyncIterator[tuple[aiohttp.ClientSession, int
     trace.on_connection_create_end.append(count)
     connector = aiohttp.TCPConnector(limit=1, keepalive_timeout=60)
     async with aiohttp.ClientSession(connector=connector, trace_configs=[trace]) as session:
-        async with session.get(f"{url}/readyz") as response:
-            assert response.status == 200, await response.text()
-            worker = int(response.headers["X-Worker"])
-            await response.read()
+        async with asyncio.timeout(30):  # on a busy machine a worker may find PostgreSQL late, for a moment
+            while True:
+                async with session.get(f"{url}/readyz") as response:
+                    worker = int(response.headers["X-Worker"])
+                    await response.read()
+                if response.status == 200:
+                    break
+                await asyncio.sleep(0.05)
         yield session, worker
         assert opened == 1, "the worker is not the one that was asked"
 

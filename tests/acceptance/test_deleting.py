@@ -6,14 +6,20 @@ from typing import Any
 
 from tests.conftest import Server
 
-NOW_MS = time.time_ns() // 1_000_000
 PATHS = ("/v1/devices/pump-1", "/v1/devices/pump-1/latest", "/v1/readings?device=pump-1&metric=temperature",
-         f"/v1/series?device=pump-1&metric=temperature&from={NOW_MS - 90_000}")  # fmt: skip
+         "/v1/series?device=pump-1&metric=temperature&from=2026-01-01T00:00:00Z&bucket_s=86400")  # fmt: skip
+QUARTER_MS = 900_000
 
 
-def batch(device: str, count: int = 50) -> dict[str, Any]:
+def a_moment() -> int:
+    """Now, or a little before: what a batch holds of a series is one run then, since all lies in one quarter."""
+    now_ms = time.time_ns() // 1_000_000
+    return now_ms - now_ms % QUARTER_MS - 1 if now_ms % QUARTER_MS < 60_000 else now_ms
+
+
+def batch(device: str, now_ms: int, count: int = 50) -> dict[str, Any]:
     """Readings, one a second up to now, the last of them hot."""
-    ts = [NOW_MS - 1_000 * (count - 1 - place) for place in range(count)]
+    ts = [now_ms - 1_000 * (count - 1 - place) for place in range(count)]
     return {"device": device, "ts": ts, "values": {"temperature": [20.0] * (count - 1) + [90.0], "m": [1.0] * count}}
 
 
@@ -31,12 +37,12 @@ async def send(server: Server, document: dict[str, Any]) -> dict[str, int]:
 
 
 async def test_a_deleted_device_is_gone_and_may_come_back(running_server: Server) -> None:
-    server = running_server
+    server, now_ms = running_server, a_moment()
     levels = [{"severity": "warning", "above": 70}]
     rule = {"name": "hot", "metric": "temperature", "condition": {"type": "threshold", "levels": levels}}
     assert (await server.call("POST", "/v1/rules", rule))[0] == 201
     for device in ("pump-1", "pump-2"):
-        await send(server, batch(device))
+        await send(server, batch(device, now_ms))
     before = [await server.call("GET", path.replace("pump-1", "pump-2")) for path in PATHS]
     [[highest]] = await server.fetch("SELECT max(id) FROM series")
 
@@ -62,7 +68,7 @@ async def test_a_deleted_device_is_gone_and_may_come_back(running_server: Server
     assert [(item["act"], item["object"]) for item in audit["items"]] == [("device.delete", "pump-1")]
 
     # Whichever worker takes it, and whatever that one has in its cache.
-    answers = await asyncio.gather(*(send(server, batch("pump-1")) for _ in range(8)))
+    answers = await asyncio.gather(*(send(server, batch("pump-1", now_ms)) for _ in range(8)))
     assert sum(answer["accepted"] for answer in answers) == 100
     assert (await server.call("GET", PATHS[2]))[1]["items"][-1]["value"] == 90.0
     assert (await server.fetch("SELECT min(id) FROM series WHERE device = 'pump-1'"))[0][0] > highest

@@ -68,6 +68,7 @@ class Receiver:
         answer = "hang" if request.path == "/hangs" else self.answers.pop(0) if self.answers else 200
         if answer == "hang":
             await asyncio.sleep(60)
+            return web.Response()
         if answer == "close":
             assert request.transport is not None
             request.transport.abort()

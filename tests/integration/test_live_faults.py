@@ -42,7 +42,7 @@ async def test_an_event_reaches_the_subscribers_of_all_workers(database: str, re
         for number in range(1, 101):
             await (one, two)[number % 2].commit("pump-1")
         await served(clients, list(range(1, 101)))
-        assert one.feed.reads + two.feed.reads - reads <= 4, "Redis carried them"
+        assert one.feed.reads + two.feed.reads - reads < 25, "Redis carried them"
         # Both at once: messages overtake each other on the way, events do not.
         await asyncio.gather(*((one, two)[number % 2].commit("pump-1", "pump-2") for number in range(100)))
         await served(clients, list(range(101, 301)))

@@ -68,7 +68,7 @@ async def test_a_long_history_holds_up_nobody_and_keeps_nothing(shop: Workshop) 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for rule in LONG:
         watching = asyncio.create_task(watch())
-        found = await Previewer(shop.pool).run(asked(**rule))
+        found = await Previewer(shop.pool, PreviewLimits(deadline_s=60)).run(asked(**rule))
         watching.cancel()
         assert (found.readings, found.truncated) == (300_002, False)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 16_384  # KiB

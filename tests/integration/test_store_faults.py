@@ -34,7 +34,7 @@ async def test_a_poisoned_value_fails_its_own_batch_only(shop: Workshop, culprit
         await shop.batch(("a", number, POISON if number in culprits else 1.0), ("b", number, 1.0))
         for number in range(7)
     ]
-    found = await outcomes(writer(shop, lanes=1), batches)
+    found = await outcomes(writer(shop, lanes=1, deadline_s=60), batches)
     assert {number for number, outcome in enumerate(found) if isinstance(outcome, Invalid)} == culprits
     assert all(outcome == Receipt(2, 0) for number, outcome in enumerate(found) if number not in culprits)
     assert {at for _, at in await shop.values()} == set(range(7)) - culprits
