@@ -18,6 +18,7 @@ ALGORITHM = "HS256"  # the only one, whatever a token says of itself
 AUDIENCE = "sluice/ws"
 CLAIMS = ["aud", "exp", "iat", "jti", "sub"]
 MAX_CHARS = 2_048
+MAX_TTL_S = 15 * 60 + 60  # of a token that we read: what it may live at most, and what clocks of nodes may differ by
 RELOAD_S = 30.0  # after which a worker learns of a new secret, if no token signed by it comes before
 RELOAD_AGAIN_S = 1.0  # between two looks for a secret that nobody may have
 _SECRETS = "SELECT secret FROM token_keys ORDER BY id DESC LIMIT 2"
@@ -112,6 +113,8 @@ class Tokens:
         ttl_s = claims["exp"] - self._clock_us() / 1_000_000
         if ttl_s <= 0:
             raise TokenExpired
+        if ttl_s > MAX_TTL_S:
+            raise Unauthorized
         return Holder(claims["sub"], claims.get("sid")), ttl_s
 
 
