@@ -1,6 +1,6 @@
 /** The alerts: what fires, the worst first, and what is over. What is chosen stands in the address. */
 
-import { byId, command, h, setText, shape } from "../dom.js";
+import { byId, h, setText, shape } from "../dom.js";
 import { AlertHistory } from "../history.js";
 import { AlertList } from "./alertlist.js";
 
@@ -12,7 +12,7 @@ const SEVERITIES = ["critical", "warning", "info"];
 export async function mount(root, desk) {
   const { clock, alerts, api, query, navigate, signal } = desk;
   const chosen = { severity: query.get("severity") ?? "", device: query.get("device") ?? "", rule: query.get("rule") ?? "" };
-  root.append(...frame(chosen, signal));
+  root.append(...frame(chosen));
   const past = new AlertHistory(api);
   const firing = new AlertList(byId("firing"), desk);
   const resolved = new AlertList(byId("resolved"), desk);
@@ -86,12 +86,7 @@ function showEmpty(shown, alerts) {
   byId("firing-empty").querySelector("svg").classList.toggle("ok", sure);
 }
 
-function frame(chosen, signal) {
-  const rule = `{"name": "Overheating", "device": "*", "metric": "temperature",\n`
-    + `    "condition": {"type": "threshold", "levels": [\n      {"severity": "warning", "above": 70, "clear": 65},\n`
-    + `      {"severity": "critical", "above": 80, "clear": 75}]}}`;
-  const post = `curl -X POST ${location.origin}/v1/rules \\\n  -H "Authorization: Bearer $KEY" \\\n`
-    + `  -H "Content-Type: application/json" \\\n  -d '${rule}'`;
+function frame(chosen) {
   return [
     h("div", { class: "view-head" }, h("h1", {}, title), filters(chosen)),
     h("section", { class: "panel", "aria-labelledby": "firing-title" },
@@ -101,10 +96,7 @@ function frame(chosen, signal) {
       h("div", { id: "firing-empty", class: "empty" },
         h("p", {}, shape("resolved"), h("b", {}, "Nothing is firing.")),
         h("p", { class: "muted", id: "firing-hint" }, "An alert appears here the moment it fires."),
-        h("div", { id: "first-rule", hidden: true },
-          h("p", { class: "muted" }, "There is no rule yet. With an admin key in ", h("code", {}, "$KEY"),
-            ", this makes one:"),
-          command(post, signal)))),
+        h("p", { id: "first-rule", hidden: true }, "There is no rule yet. ", h("a", { href: "#/rules/new" }, "Make the first one")))),
     h("section", { class: "panel", "aria-labelledby": "resolved-title" },
       h("h2", { id: "resolved-title" }, "Resolved"),
       h("ul", { id: "resolved", class: "alert-list" }),
