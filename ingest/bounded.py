@@ -11,6 +11,7 @@ from ingest.answer import encode_answer, note_refusal
 from ingest.corridor import Corridor
 from ingest.deadline import Deadline
 from ingest.patience import Flow, Patience, Stage
+from ingest.upgrade import plain_head
 from schemas.columns import Receipt
 from schemas.errors import BadHttp, BodyTooSlow, HeadTooLarge, HeadTooSlow, SluiceError, UrlTooLong
 
@@ -18,7 +19,6 @@ MAX_HEAD_BYTES = 64 << 10  # of the URL and all headers of one request: the pars
 MAX_LENGTH_DIGITS = 18  # of Content-Length: more are no length, but a trial of somebody's integers
 MAX_WAITING = 32  # requests of one connection that wait for the answer to another; then it is read no further
 SLICE_BYTES = 16 << 10  # parsed at a time: what was pipelined in one read must not all become requests at once
-_BODIED = {b"content-length", b"transfer-encoding"}  # a body behind an upgrade is not for the parser
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -38,6 +38,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """Received since that head began and did not end."""
     _fault: SluiceError | None = None
     """Why a callback made the parser stop."""
+    _plain_head = b""  # of a request that has yet to begin: see `ingest/upgrade.py`
     _held = b""
     """Received and not parsed yet, as too many requests wait."""
     _running: RequestResponseCycle | None = None
@@ -80,20 +81,19 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._stop(BadHttp("the Content-Length is no length"))
         if hosts != 1 and (hosts > 1 or self.parser.get_http_version() != "1.0"):
             self._stop(BadHttp("a request has exactly one Host"))
-        self.begin()
-        self._stage = Stage.BODY
+        if self.parser.should_upgrade() and not self._should_upgrade():
+            self._plain_head = plain_head(self.parser, self.url, self.headers)
+        if not self._plain_head:
+            self.begin()
+            self._stage = Stage.BODY
 
     def begin(self) -> None:
         """Begin the request whose head was read: through the app."""
-        if self.parser.should_upgrade() and not self._should_upgrade() and any(n in _BODIED for n, _ in self.headers):
-            self._stop(BadHttp("send a body without asking for an upgrade: none is offered but to a WebSocket"))
         url, headers = self.url, self.headers
         super().on_message_begin()
         self.url = url
         self.headers.extend(headers)
-        self.expect_100_continue = any(
-            name == b"expect" and value.lower() == b"100-continue" for name, value in headers
-        )
+        self.expect_100_continue = any(n == b"expect" and v.lower() == b"100-continue" for n, v in headers)
         super().on_headers_complete()
         if not self.pipeline:
             self._running = self.cycle
@@ -102,6 +102,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is whole: the next step is ours."""
+        if self._plain_head:
+            return
         self._stage = self._timed = Stage.WHOLE
         self.deadline.due = inf
         if self.is_idle:  # it was answered before all of it came
@@ -148,8 +150,9 @@ class BoundedProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             if self._should_upgrade():
                 self._upgrade(data[upgrade.args[0] :])
-            elif len(data) > (offset := upgrade.args[0]):
-                self._parse(data[offset:])  # an upgrade that we do not offer is a request like any other
+            elif rest := self._plain_head + data[upgrade.args[0] :]:  # not offered: a request like any other
+                self._plain_head = b""
+                self._parse(rest)
         except httptools.HttpParserError:
             self._refuse(self._fault or BadHttp())
         else:
