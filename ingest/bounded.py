@@ -36,15 +36,12 @@ class BoundedProtocol(HttpToolsProtocol):
     """Of the request whose head is being read, as far as it was parsed."""
     _unfinished_bytes = 0
     """Received since that head began and did not end."""
-    _fault: SluiceError | None = None
-    """Why a callback made the parser stop."""
+    _fault: SluiceError | None = None  # why a callback made the parser stop
     _plain_head = b""  # of a request that has yet to begin: see `ingest/upgrade.py`
-    _held = b""
-    """Received and not parsed yet, as too many requests wait."""
+    _held = b""  # received and not parsed yet, as too many requests wait
     _running: RequestResponseCycle | None = None
     """What the app answers now, or answered last: others wait for it in the pipeline."""
-    _is_last = False
-    """No request is begun behind the one that is on its way, or comes next."""
+    _is_last = False  # no request is begun behind the one that is on its way, or comes next
     _is_deaf = False
     """What still comes is not looked at."""
 
