@@ -113,3 +113,36 @@ async def test_workers_share_a_quota(start_server: StartServer, valkey: LocalVal
     # A bucket holds a second's worth, and until they hear of each other each worker has one.
     assert 0.8 * fair <= counts[0] <= 1.1 * fair + 2 * rate
     assert counts[1] > fair
+
+
+async def test_what_a_greedy_key_is_refused_nobody_else_is(running_server: Server) -> None:
+    """Ten times its quota and more, on two workers; what it costs others in time: `python -m load.neighbour`."""
+    quota, greedy = 10, await running_server.key("ingest", quota_requests_per_s=10)
+    modest = await running_server.key("ingest")
+    assert (await running_server.write(batch("greedy", "m"), greedy))[0] == 200
+    statuses: list[int] = []
+
+    async def storm(params: dict[str, str]) -> None:
+        url, headers = f"{running_server.url}/v1/readings", running_server.headers(greedy)
+        while True:
+            body = batch("greedy", "m")
+            async with running_server.http.post(url, json=body, params=params, headers=headers) as response:
+                statuses.append(response.status)
+                if response.status == 429:
+                    wait = response.headers["Retry-After"]
+                    assert response.headers["RateLimit-Policy"] == f'"requests";q={quota};w=1'
+                    assert response.headers["RateLimit"] == f'"requests";r=0;t={wait}'
+
+    began = time.monotonic()
+    storms = [asyncio.create_task(storm(params)) for params in DOORS * 4]
+    try:
+        while len(statuses) < 100 * quota // 5 or time.monotonic() - began < 2:
+            for params in DOORS:
+                assert (await running_server.write(batch("modest", "m"), modest, **params))[0] == 200
+            assert not any(task.done() for task in storms), storms
+    finally:
+        for task in storms:
+            task.cancel()
+        await asyncio.gather(*storms, return_exceptions=True)
+    assert set(statuses) == {200, 429}
+    assert statuses.count(200) <= quota * (time.monotonic() - began + 2 + 1)  # a second's worth a worker more at most
