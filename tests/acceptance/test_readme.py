@@ -42,11 +42,12 @@ async def test_every_curl_works_when_pasted(running_server: Server, tmp_path: Pa
     assert answers[0] == {"accepted": 1, "duplicates": 0}
     assert answers[1]["name"] == "Overheating"
     assert [bucket["count"] for bucket in answers[2]["buckets"]] == [1]
-    page, stream, buckets = [
+    page, fleet, stream, buckets = [
         await paste(command.replace("http://127.0.0.1:8000", running_server.url), tmp_path)
         for command in curls(QUERIES)
     ]
     assert [item["value"] for item in json.loads(page)["items"]] == [21.5]
+    assert [item["device"] for item in json.loads(fleet)["items"]] == ["pump-7"]
     assert stream == f"ts,value\n{json.loads(page)['items'][0]['ts']},21.5\n"
     assert json.loads(buckets)["buckets"][0]["max"] == 21.5
     shown = re.search(r"```json\n(.*?)\n```", README, re.DOTALL)
