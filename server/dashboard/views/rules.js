@@ -67,5 +67,5 @@ function showFiring(row, count) {
   const tag = part(row, "firing");
   tag.hidden = count === 0;
   setText(tag, `${count} firing`);
-  setAttribute(tag, "aria-label", `${count} alerts of this rule are firing`);
+  setAttribute(tag, "aria-label", `${count} firing: the alerts of this rule`);
 }
