@@ -43,7 +43,7 @@ class Packer:
         self._days: deque[int] = deque()
         self._last: Chunk | None = None  # of the first day of these
         self._look_at = 0.0
-        self._now, self._rolled_us = start_of(0), 0
+        self._now = start_of(0)
         self._packed = Counter("sluice_readings_packed", "Readings put into pieces.", registry=registry)
 
     async def turn(self) -> None:
@@ -67,7 +67,7 @@ class Packer:
                 self._last = None
 
     async def _look(self, connection: Connection) -> None:
-        self._now, self._rolled_us = await connection.fetchrow("SELECT now(), rolled_us FROM rollup_progress")  # type: ignore[misc]
+        self._now = await connection.fetchval("SELECT now()")
         self._days.extend(due(await partitions(connection), self._now, self._after_days))
 
     async def _step(self, connection: Connection, day: int) -> bool:
@@ -76,7 +76,8 @@ class Packer:
             for form in ("readings", "runs", "packed"):
                 await make(connection, form, day)
         # What is not rolled up yet goes later (`query/retention.py`): of what went before, nothing would be left.
-        age_days = (self._now - start_of(day + 1)).days if (day + 1) * DAY_US <= self._rolled_us else -1
+        rolled_us: int = await connection.fetchval("SELECT rolled_us FROM rollup_progress")
+        age_days = (self._now - start_of(day + 1)).days if (day + 1) * DAY_US <= rolled_us else -1
         chunk = await packing.find(connection, day, self._last, age_days)
         if chunk is None:
             await empty(connection, day)

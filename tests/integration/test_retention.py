@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from query import packing
 from query.emptying import WAIT_MS
 from query.packer import Packer, due
-from query.partitions import Partition, make, name_of, partitions, start_of
+from query.partitions import Connection, Partition, make, name_of, partitions, start_of
 from query.retention import MARGIN_DAYS, Retention
 from query.storage import Stored, days
 from schemas.columns import Receipt
@@ -115,6 +116,32 @@ async def test_what_is_not_rolled_up_yet_stays_until_it_is(shop: Workshop) -> No
     await retention.turn()
     assert await metrics(shop) == {}
     assert await shop.pool.fetchval("SELECT counts[1] FROM rollup_days") == 6
+
+
+async def test_a_day_that_is_rolled_up_while_it_is_packed_keeps_nothing_of_them(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "AT_ONCE", 6)  # a series a statement
+    old = -10 * 86_400.0 + (TODAY * DAY - (20_780 * DAY)) / 1e6
+    await shop.write(*[(metric, old + place, 1.0) for metric in ("debug_a", "debug_b") for place in range(6)])
+    await shop.pool.execute("INSERT INTO retention (metric, days) VALUES ('debug_*', 1)")
+    chunks: list[list[int]] = []
+    pack_one = packing.pack
+
+    async def pack_and_roll_up(connection: Connection, day: int, chunk: packing.Chunk) -> int | None:
+        packed = await pack_one(connection, day, chunk)
+        if not chunks:
+            await roll_up(shop.pool, old + 86_400)
+            await Retention(shop.pool, days=KEPT, every_s=60).turn()
+        chunks.append(chunk.gone)
+        return packed
+
+    monkeypatch.setattr(packing, "pack", pack_and_roll_up)
+    packer = Packer(shop.pool, None, after_days=0, every_s=60)
+    for _ in range(3):  # rolling up takes longer than a turn
+        await packer.turn()
+    assert [len(gone) for gone in chunks] == [0, 1]
+    assert await metrics(shop) == {}
 
 
 async def test_what_deleted_series_left_is_not_packed(shop: Workshop) -> None:
