@@ -1,8 +1,14 @@
 """The pools of connections to PostgreSQL that a process has."""
 
+import asyncio
+from typing import Any
+
 import asyncpg
+import structlog
 
 from server.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """Everything by which a database that is away, closing or refusing makes itself known."""
@@ -63,3 +69,17 @@ async def _open(settings: Settings, size: int, session: dict[str, str], command_
         max_inactive_connection_lifetime=60,
         server_settings=session,
     )
+
+
+def forgive_release(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A loop's exception handler: that a connection could not be given back in time is no error.
+
+    Where a deadline ends the one who gives it back, asyncpg goes on without anybody who would hear of the outcome, and
+    closes it.
+    """
+    work = context.get("future")
+    name = getattr(work.get_coro(), "__qualname__", "") if isinstance(work, asyncio.Task) else ""
+    if name == "PoolConnectionHolder.release" and isinstance(context.get("exception"), AWAY):
+        log.info("connection given up", reason=repr(context["exception"]))
+    else:
+        loop.default_exception_handler(context)

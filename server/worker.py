@@ -22,6 +22,7 @@ from ingest.express import ExpressProtocol
 from ingest.patience import Patience
 from server import logs
 from server.app import create_app
+from server.database import forgive_release
 from server.machine import Machine
 from server.settings import Settings
 from server.watchdog import TELL_WHERE
@@ -121,6 +122,7 @@ def configure(settings: Settings) -> uvicorn.Config:
 async def serve(settings: Settings, listening: socket.socket, heartbeat: int | None) -> None:
     """Serve until SIGTERM or SIGINT."""
     server = WorkerServer(configure(settings), settings.farewell_s, settings.drain_s)
+    asyncio.get_running_loop().set_exception_handler(forgive_release)
     gc.freeze()  # what was made until now stays for good
     gc.set_threshold(*CYCLES)
     beat = asyncio.create_task(_beat(heartbeat)) if heartbeat is not None else None
