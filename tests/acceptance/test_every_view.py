@@ -92,11 +92,11 @@ async def test_every_view_is_open_to_everybody_and_fits(desk: Desk, site: Site, 
 
 async def test_the_form_and_the_menus_are_open_to_everybody(desk: Desk, axe: str) -> None:
     for scheme in ("light", "dark"):
-        tab = await desk.open(scheme=scheme)
+        tab = await desk.open(scheme=scheme, reduced_motion="reduce")
         await expect(tab.get_by_label("API key")).to_be_visible()
         assert await barriers(tab, axe) == []
         await tab.close()
-        tab = await desk.enter(scheme=scheme, path="#/alerts")
+        tab = await desk.enter(scheme=scheme, path="#/alerts", reduced_motion="reduce")
         for menu in ("#connection", "#account"):
             await tab.locator(menu).click()
             await expect(tab.locator(f"{menu}-details")).to_be_visible()

@@ -39,6 +39,7 @@ async def test_a_key_is_made_shown_once_works_and_is_revoked(desk: Desk, axe: st
     row = tab.locator("tr[data-key]", has_text=name)
     await expect(row).to_contain_text("pump-*")
     await expect(row).to_contain_text("in 89 d")
+    await expect(tab.locator("[data-part=secret]")).to_have_count(0)
     assert key.split("_", 2)[2] not in await tab.content(), "shown once"
 
     batch = {"device": "pump-1", "readings": []}
