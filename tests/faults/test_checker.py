@@ -1,4 +1,4 @@
-"""The proof that the checker works: five servers, each with a defect that breaks one promise, and each is caught.
+"""The proof that the checker works: six servers, each with a defect that breaks one promise, and each is caught.
 
 The defects are patched in from this side (`tests/faults/defects`): the product holds no switch for them.
 """
@@ -73,6 +73,7 @@ async def redis_dies(stage: Stage) -> None:
         ("ignore-gaps", 2, redis_dies, "I6"),
         ("ignore-scopes", 1, nothing, "I8"),
         ("publish-early", 1, connections_break, "I6"),
+        ("show-stale", 1, overlaps, "I7"),
     ],
 )
 async def test_a_defect_is_caught(
@@ -97,6 +98,7 @@ async def test_without_a_defect_there_is_nothing_to_find(ground: Cluster) -> Non
     outcome = await run_trial(ground, await make_rule(ground), kind, SEED, 99)
     assert not outcome.findings, shortened(outcome.findings)
     assert outcome.batches > 50
+    assert outcome.shown > 50
 
 
 def test_every_kind_of_guarantees_is_there() -> None:

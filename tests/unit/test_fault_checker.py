@@ -7,6 +7,7 @@ from tests.faults.trial.account import Account, Attempt, Reading, Request
 from tests.faults.trial.checker import Identity, check_readings
 from tests.faults.trial.checker_alerts import check_dashboard
 from tests.faults.trial.dashboards import Dashboard, Told
+from tests.faults.trial.views import Shown, View, check_views
 
 SERIES = SeriesKey("pump-7", "heat", "{}")
 START = 10
@@ -120,3 +121,23 @@ def test_a_dashboard_bound_to_a_device_hears_of_no_other() -> None:
     other = TABLE[2]._replace(device="pump-8")
     dashboard = Dashboard("", "", "alerts:pump-7", 2, "", chance=None, told=[other])  # type: ignore[arg-type]
     assert {finding.invariant for finding in check_dashboard(dashboard, [other])} == {"I6", "I8"}
+
+
+@pytest.mark.parametrize(
+    ("shown", "broken"),
+    [
+        ([(1, 0, 1.0), (1, 1, 2.0)], False),
+        ([(1, 1, 2.0)], False),
+        ([(1, 1, 2.0), (2, 0, 1.0), (2, 1, 2.0)], False),
+        ([(1, 1, 2.0), (1, 0, 1.0)], True),
+        ([(1, 1, 2.0), (1, 1, 2.0)], True),
+        ([(1, 0, 2.0)], True),
+        ([(1, 2, 1.0)], True),
+    ],
+)
+def test_what_a_dashboard_may_be_shown(shown: list[tuple[int, int, float]], broken: bool) -> None:
+    account = Account()
+    account.open(sent(200))
+    view = View("", "", "pump-7", None)  # type: ignore[arg-type]
+    view.shown = [Shown(visit, SERIES, START + place, value) for visit, place, value in shown]
+    assert {finding.invariant for finding in check_views(account, [view])} == ({"I7"} if broken else set())

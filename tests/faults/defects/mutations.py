@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from alerts.live.board import Board, Reading
 from alerts.live.sequence import Sequence as Order
 from ingest import newest
 from ingest.store import Store
@@ -95,10 +96,23 @@ def publish_early() -> None:
     Store.flush = hasty  # type: ignore[method-assign]
 
 
+def show_stale() -> None:
+    """Show a value on dashboards whenever it comes, though a newer one was shown."""
+    offer = Board.offer
+
+    def forgetful(self: Board, readings: Iterable[Reading]) -> set[str]:
+        for place in self._places.values():
+            place.ts = -(1 << 63)
+        return offer(self, readings)
+
+    Board.offer = forgetful  # type: ignore[method-assign]
+
+
 DEFECTS = {
     "acknowledge-early": acknowledge_early,
     "ignore-conflicts": ignore_conflicts,
     "ignore-gaps": ignore_gaps,
     "ignore-scopes": ignore_scopes,
     "publish-early": publish_early,
+    "show-stale": show_stale,
 }

@@ -82,13 +82,13 @@ class Dashboard:
 
     async def _visit(self, socket: ClientConnection) -> None:
         await socket.send(json.dumps({"id": 1, "connect": {"token": self.key}}))
-        for line in (await _received(socket, ANSWER_S)).split("\n"):
+        for line in (await received(socket, ANSWER_S)).split("\n"):
             if "connect" not in json.loads(line):
                 return  # refused for now: PostgreSQL is away
         body = {"channel": self.channel, "recover": True, "epoch": self.epoch, "offset": self.last}
         await socket.send(json.dumps({"id": 2, "subscribe": body}))
         while True:
-            for line in (await _received(socket, SILENCE_S)).split("\n"):
+            for line in (await received(socket, SILENCE_S)).split("\n"):
                 reply = decoded(line)
                 if not reply:
                     await socket.send("{}")
@@ -120,7 +120,7 @@ class Dashboard:
         )
 
 
-async def _received(socket: ClientConnection, patience_s: float) -> str:
+async def received(socket: ClientConnection, patience_s: float) -> str:
     """The next frame. No `wait_for`, which before Python 3.12 may swallow a cancellation."""
     async with asyncio.timeout(patience_s):
         return str(await socket.recv())
@@ -140,9 +140,9 @@ async def refused(url: str, key: str, channel: str) -> int:
     address = f"{url.replace('http', 'ws', 1)}/ws"
     async with connect(address, compression=None, ping_interval=None, proxy=None, open_timeout=ANSWER_S) as socket:
         await socket.send(json.dumps({"id": 1, "connect": {"token": key}}))
-        await _received(socket, ANSWER_S)
+        await received(socket, ANSWER_S)
         await socket.send(json.dumps({"id": 2, "subscribe": {"channel": channel}}))
-        for line in (await _received(socket, ANSWER_S)).split("\n"):
+        for line in (await received(socket, ANSWER_S)).split("\n"):
             reply = json.loads(line)
             if reply.get("id") == 2:
                 return int(reply.get("error", {}).get("code", 0))

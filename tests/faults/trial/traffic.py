@@ -16,6 +16,7 @@ from tests.faults.trial.cluster import Cluster
 from tests.faults.trial.dashboards import Dashboard, ended, refused
 from tests.faults.trial.devices import Courier, Device, Intruder, Pulse
 from tests.faults.trial.scripts import Script
+from tests.faults.trial.views import View
 
 CHANNEL_REFUSED = 103
 
@@ -39,6 +40,7 @@ class Traffic:
     account: Account
     devices: list[Device]
     dashboards: list[Dashboard]
+    views: list[View]
     courier: Courier
     stopping: asyncio.Event
     senders: list[asyncio.Task[None]] = field(default_factory=list)
@@ -104,14 +106,19 @@ async def traffic(cluster: Cluster, prefix: str, chance: random.Random, load: Lo
                 (bound_reader, f"alerts:{prefix}-d01"),
             )
         ]
+        views = [
+            View(cluster.url, key, f"{prefix}-d{number:02}", random.Random(chance.random()))
+            for key, number in ((reader, 0), (bound_reader, 1), (reader, 2))
+        ]
         bound_writer = await cluster.key("ingest", device_glob=f"{prefix}-d*")
         pulse = Pulse(courier, account, f"{prefix}-pulse", stopping)
         intruder = Intruder(courier, account, f"{prefix}-x", bound_writer, reader, stopping)
-        running = Traffic(cluster, prefix, account, devices, watching, courier, stopping)
+        running = Traffic(cluster, prefix, account, devices, watching, views, courier, stopping)
         works = [each.run() for each in devices] + [pulse.run(), intruder.run()]
         works += [_knock(account, cluster.url, bound_reader, f"{prefix}-d02", stopping)]
         running.senders = [asyncio.create_task(work) for work in works]
-        running.watchers = [asyncio.create_task(each.run()) for each in watching]
+        looking = [*(each.run() for each in watching), *(each.run() for each in views)]
+        running.watchers = [asyncio.create_task(look) for look in looking]
         try:
             yield running
         finally:

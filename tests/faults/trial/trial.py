@@ -21,6 +21,7 @@ from tests.faults.trial.chronicle import Chronicle
 from tests.faults.trial.cluster import Cluster
 from tests.faults.trial.scripts import ALERTING
 from tests.faults.trial.traffic import Load, Traffic, traffic
+from tests.faults.trial.views import check_views
 
 SHORT = {"deadline_s": 3.5}
 """Settings of a cluster for short trials."""
@@ -140,6 +141,8 @@ class Outcome:
     """Acknowledged and checked."""
     readings: int = 0
     events: int = 0
+    shown: int = 0
+    """Values on dashboards."""
     statuses: Mapping[int, int] = field(default_factory=dict)
     figures: list[Figure] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
@@ -181,11 +184,12 @@ async def run_trial(
         outcome.findings += stage.findings + await _settled(cluster, checker, running, kind.rest_s)
         stored = await stored_rows(cluster.postgres.url, prefix)
         account = running.account
-        outcome.findings += check_readings(account, stored)
+        outcome.findings += check_readings(account, stored) + check_views(account, running.views)
         outcome.findings += [Finding("contract", text) for text in account.trouble]
         outcome.findings += _unexpected(account, kind)
         if not kind.forgets and any(each.forgotten for each in running.dashboards):
             outcome.findings.append(Finding("I6", "a dashboard was answered recovered: false"))
+        outcome.shown = sum(len(each.shown) for each in running.views)
         outcome.events = sum(len(each.told) for each in running.dashboards)
     outcome.batches, outcome.readings = account.acknowledged(), sum(map(len, stored.values()))
     outcome.statuses, outcome.figures = dict(account.statuses), stage.figures
