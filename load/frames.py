@@ -104,7 +104,7 @@ async def _open(tab: Page, subject: Sluice, series: int) -> None:
 
 
 async def _cpu_s(devtools: CDPSession) -> float:
-    """CPU that the tasks of the tab's main thread used so far: unlike frames, it does not depend on who else computes."""
+    """CPU that tasks of the main thread used so far: unlike frames, it depends on nobody else who computes."""
     metrics = (await devtools.send("Performance.getMetrics"))["metrics"]
     return float(next(each["value"] for each in metrics if each["name"] == "TaskDuration"))
 

@@ -35,13 +35,11 @@ export class Chart {
    * @param {HTMLElement} box is filled  @param {Palette} palette the theme's colours
    * @param {{zoom: Function, cursor: Function}} on `zoom(from, to)` when a part was drawn out;
    *   `cursor(seconds, hovered, left)` with seconds null where there is no cursor, `left` in pixels of the box
-   * @param {string} group whose charts share the cursor
    */
-  constructor(box, palette, on, group) {
+  constructor(box, palette, on) {
     this.#box = box;
     this.#palette = palette;
     this.#on = on;
-    this.group = group;
   }
 
   /** The part that the mouse is over, once something was drawn. */
@@ -120,7 +118,7 @@ export class Chart {
         points: { size: 7, show: (u, index) => index % PARTS === 1 && document.createElement("div") },
         drag: { x: true, y: false, setScale: false, dist: 6 },
         bind: { dblclick: () => null },
-        sync: { key: this.group, scales: ["x", null], filters: { pub: (type) => SHARED.has(type) } },
+        sync: { key: "charts", scales: ["x", null], filters: { pub: (type) => SHARED.has(type) } },
       },
       hooks: {
         drawClear: [(u) => drawBands(u, this.limits, colours)],
@@ -142,7 +140,7 @@ export class Chart {
   #drawOver(u) {
     const { colours } = this.#palette;
     drawAlerts(u, this.alerts, colours, this.now);
-    this.lines.forEach((line, place) => drawDots(u, line.columns(), colours.lines[place], line.unsure || line.newest));
+    this.lines.forEach((line, place) => drawDots(u, line, colours.lines[place]));
   }
 
   #selected(u) {

@@ -13,6 +13,7 @@ const AHEAD_S = 660; // readings may be so far ahead of the server's clock
 const OVERLAP_S = 10; // asked for twice, for readings that were stored out of order
 const FILL_S = 5; // how often live values are confirmed …
 const FILL_MOST_S = 60; // … and in long buckets
+const SETTLE_MS = 80; // a wheel turns on: only where it stops is worth asking for
 const RETRY_S = [2, 5, 10, 15];
 
 export class History {
@@ -24,6 +25,7 @@ export class History {
   #slots = new Map(); // series → slot
   #turns = new Turns(AT_ONCE);
   #span;
+  #settling; // the timer of that
 
   /**
    * @param {{changed: Function, state: Function}} tell `changed(series)`, and `state(series, {busy, problem})`
@@ -45,10 +47,11 @@ export class History {
     this.#need(slot);
   }
 
-  /** Another span is seen. What was asked for another one is given up. */
+  /** Another span is seen. What was asked for another one is given up, once it is clear which one is meant. */
   show(span) {
     this.#span = span;
-    for (const slot of this.#slots.values()) this.#need(slot);
+    clearTimeout(this.#settling);
+    this.#settling = setTimeout(() => this.#slots.forEach((slot) => this.#need(slot)), SETTLE_MS);
   }
 
   /** Live values may have been missed: load what came since. Resolves when what is within sight is whole again. */
@@ -127,7 +130,8 @@ export class History {
     const pause = RETRY_S[Math.min(slot.failures, RETRY_S.length - 1)];
     slot.failures += 1;
     slot.retryAt = this.#now + Math.max(pause, error.retryAfterMs / 1_000);
-    this.#tell.state(slot.series, { busy: false, problem: error.message });
+    const problem = slot.refused ? error.message : `${error.message} Trying again.`;
+    this.#tell.state(slot.series, { busy: false, problem });
   }
 
   async #load(slot, signal) {

@@ -63,8 +63,9 @@ export function drawAlerts(u, alerts, palette, now) {
 }
 
 /** Points without neighbours, and what is newest. */
-export function drawDots(u, columns, colour, newest) {
+export function drawDots(u, line, colour) {
   const { ctx } = u;
+  const columns = line.columns();
   ctx.save();
   ctx.fillStyle = colour;
   const dot = (seconds, value, radius) => {
@@ -74,7 +75,8 @@ export function drawDots(u, columns, colour, newest) {
     ctx.fill();
   };
   for (const place of columns.lone) dot(columns.x[place], columns.y[place], 1.75);
-  if (newest && columns.x.length) dot(columns.x.at(-1), columns.y.at(-1), 2.5);
+  const last = columns.x.at(-1);
+  if (line.newest?.ts <= last + (line.level ?? 0)) dot(last, columns.y.at(-1), 2.5);
   ctx.restore();
 }
 

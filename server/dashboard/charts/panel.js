@@ -40,7 +40,7 @@ export class Panel {
       this.#legend);
     this.root.series = this.series; // for whoever looks from outside, such as a test
     const on = { zoom: page.on.between, cursor: (...where) => this.#point(...where) };
-    this.#chart = new Chart(this.#box, page.palette, on, page);
+    this.#chart = new Chart(this.#box, page.palette, on);
     for (const type of ["pointerenter", "focus"]) this.#csv.addEventListener(type, () => this.#link(), { signal: page.signal });
     follow(this.#box, () => this.#chart.over, page.on, page.signal);
     page.signal.addEventListener("abort", () => this.#chart.end(), { once: true });
@@ -127,7 +127,7 @@ export class Panel {
     const some = this.lines.some((line) => line.columns().x.some((x) => x >= from && x <= to));
     const empty = loaded && !some ? "Nothing was reported in this time." : "";
     setAttribute(this.root, "aria-busy", String(!told.length || told.some(({ busy }) => busy)));
-    setText(this.#note, problem ? `${problem} Trying again.` : loaded ? empty : "Loading …");
+    setText(this.#note, problem || (loaded ? empty : "Loading …"));
     const newest = this.series.find((each) => each.newest)?.newest;
     setAttribute(this.#box, "aria-label", `${this.metric} over time; newest value ${newest?.value ?? "unknown"}`);
   }

@@ -57,7 +57,7 @@ function row(lines, place, { value, low, high }) {
   const spread = typeof low === "number" && high > low ? `${formatValue(low)} – ${formatValue(high)}` : "";
   const name = lines.length > 1 ? formatLabels(lines[place].labels) || "no labels" : "";
   return h("span", { class: "reading" },
-    swatch(place), name ? `${name} ` : "", h("b", { title: value }, formatValue(value)),
+    lines.length > 1 && swatch(place), name && ` ${name} `, h("b", { title: value }, formatValue(value)),
     spread && h("span", { class: "muted" }, ` ${spread}`));
 }
 

@@ -125,6 +125,8 @@ class DevicePage {
     const release = this.#desk.live.hold();
     try {
       await Promise.all([this.#history.catchUp(), this.#series.size ? this.#loadNewest() : null]);
+    } catch (error) {
+      if (error.status === undefined) throw error; // newest values come with the next readings, too
     } finally {
       release();
     }

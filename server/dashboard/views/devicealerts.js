@@ -6,7 +6,8 @@ import { SEVERITY_RANK } from "../alerts.js";
 
 const MOST = 100;
 const SHOWN = 8; // of those that are over
-const RULES_MS = 60_000; // how often rules are read again: nobody tells of their changes
+const AGAIN_MS = { alerts: 60_000, rules: 30_000 }; // nobody tells of changes of rules
+const RETRY_MS = 5_000;
 
 export class DeviceAlerts {
   #api;
@@ -31,17 +32,15 @@ export class DeviceAlerts {
   /** Load them, and follow what happens until the signal. */
   start(live, clock, signal) {
     const onData = ({ alert }) => this.#take([alert]);
-    const onSubscribed = (recovered) => recovered || this.#load();
-    live.subscribe(`alerts:${this.#device}`, { onData, onSubscribed }, signal);
-    this.#load();
-    let due = 0;
+    const due = { alerts: 0, rules: 0 };
     const look = () => {
-      if (performance.now() < due) return;
-      due = performance.now() + RULES_MS;
-      this.#loadRules();
+      this.#keep(due, "alerts", () => this.#load());
+      this.#keep(due, "rules", () => this.#loadRules());
     };
-    look();
+    const onSubscribed = (recovered) => recovered || (due.alerts = 0);
+    live.subscribe(`alerts:${this.#device}`, { onData, onSubscribed }, signal);
     clock.tick(look, signal);
+    look();
   }
 
   /** As charts mark them: `{metric, severity, name, fired, resolved}`, in seconds, newest first. */
@@ -55,6 +54,18 @@ export class DeviceAlerts {
   get worst() {
     const firing = this.#inOrder().filter(({ state }) => state === "firing");
     return firing[0]?.severity ?? "";
+  }
+
+  /** Load something where it is due, and say when it is due again. */
+  async #keep(due, name, load) {
+    if (performance.now() < due[name]) return;
+    due[name] = performance.now() + AGAIN_MS[name];
+    try {
+      await load();
+    } catch (error) {
+      if (error.status === undefined) throw error;
+      due[name] = performance.now() + RETRY_MS;
+    }
   }
 
   async #load() {

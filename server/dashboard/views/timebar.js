@@ -23,7 +23,7 @@ export class TimeBar {
     };
     this.#spans = SPANS.map(([length, name]) => [length, button(name, () => on.choose(length))]);
     this.#live = button("Live", () => on.reset(), { title: "Go on with what comes now (0)" });
-    this.root = h("div", { class: "timebar", role: "toolbar", "aria-label": "Time", title: HINT },
+    this.root = h("div", { class: "timebar", role: "group", "aria-label": "Time", title: HINT },
       h("span", { class: "group" }, this.#spans.map(([, node]) => node)),
       h("span", { class: "group" },
         button("‹", () => on.move(-0.5), { "aria-label": "Earlier", title: "Earlier (←)" }),
@@ -32,7 +32,7 @@ export class TimeBar {
         button("−", () => on.zoom(2), { "aria-label": "Zoom out", title: "Zoom out (−)" })),
       this.#live, this.#range);
     const pressed = (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) return;
+      if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea, pre, dialog")) return;
       const [act, amount] = KEYS[event.key] ?? [];
       if (act) on[act](amount);
     };
