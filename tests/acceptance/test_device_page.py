@@ -167,7 +167,7 @@ async def test_limits_are_bands_and_alerts_are_marks(desk: Desk, sender: Sender)
     await expect(tab.locator(".limits")).to_have_text("> 70> 80")
     await tab.wait_for_function(f"() => ({TRANSLUCENT})() > 0.02")
     assert await tab.evaluate(PAINTED, "critical") == 0
-    alert = tab.locator(".device-alerts .firing")
+    alert = tab.locator("#firing .alert")
     deadline = time.monotonic() + 30
     while not await alert.count() and time.monotonic() < deadline:  # until the rule is known to every worker
         await sender.send(85)

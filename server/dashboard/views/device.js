@@ -52,7 +52,7 @@ class DevicePage {
     this.#head = new DeviceHead(this.#name);
     this.#timebar = new TimeBar(on, signal);
     this.#picker = new MetricPicker((metrics) => this.#choose(metrics), signal);
-    this.#alerts = new DeviceAlerts(api, this.#name, () => this.#judge());
+    this.#alerts = new DeviceAlerts(desk, this.#name, () => this.#judge());
     this.#absent = absentDevice(this.#name, signal);
     root.append(this.#head.root, h("div", { class: "device-bar" }, this.#timebar.root, this.#picker.root),
       this.#absent, this.#charts, this.#alerts.root);

@@ -1,8 +1,8 @@
 /** The alerts of one device: what fires, what was over last; and the rules that are about it. */
 
 import { h, setText, shape } from "../dom.js";
-import { formatLabels, formatValue, showMoment } from "../format.js";
 import { SEVERITY_RANK } from "../alerts.js";
+import { AlertList } from "./alertlist.js";
 
 const MOST = 100;
 const SHOWN = 8; // of those that are over
@@ -14,19 +14,27 @@ export class DeviceAlerts {
   #device;
   #changed;
   #alerts = new Map();
-  #list = h("ul", { class: "device-alerts" });
-  #rules = h("p", { class: "small" });
-  #count = h("span", { class: "count" }, "0");
+  #firing;
+  #over;
+  #none = h("p", { class: "empty muted", hidden: true }, h("span", {}, shape("resolved"), "Nothing has fired here."));
+  #rules = h("p", { class: "small rules" });
+  #count = h("span", { class: "count" }, "0 firing");
 
   /** The rules about the device, once they are known. */
   rules = [];
-  root = h("section", { class: "panel", "aria-labelledby": "device-alerts-title" },
-    h("h2", { id: "device-alerts-title" }, "Alerts ", this.#count), this.#list, this.#rules);
+  root;
 
-  constructor(api, device, changed) {
-    this.#api = api;
+  /** @param {Function} changed is called when alerts or rules are others */
+  constructor(desk, device, changed) {
+    this.#api = desk.api;
     this.#device = device;
     this.#changed = changed;
+    const lists = ["firing", "resolved"].map((id) => h("ul", { id, class: "alert-list" }));
+    [this.#firing, this.#over] = lists.map((list) => new AlertList(list, desk));
+    const all = h("a", { class: "small", href: `#/alerts?device=${encodeURIComponent(device)}` }, "all of them");
+    this.root = h("section", { class: "panel device-alerts", "aria-labelledby": "device-alerts-title" },
+      h("h2", { id: "device-alerts-title" }, "Alerts ", this.#count), " ", all, lists, this.#none, this.#rules);
+    desk.clock.tick(() => this.#firing.tick(), desk.signal);
   }
 
   /** Load them, and follow what happens until the signal. */
@@ -85,7 +93,7 @@ export class DeviceAlerts {
   }
 
   #take(alerts) {
-    for (const alert of alerts) if (alert.fired_at) this.#alerts.set(alert.id, alert);
+    for (const alert of alerts) if (alert.fired_at) this.#alerts.set(alert.id, { ...this.#alerts.get(alert.id), ...alert });
     const kept = [...this.#alerts.values()].sort((a, b) => b.id - a.id).slice(0, MOST);
     this.#alerts = new Map(kept.map((alert) => [alert.id, alert]));
     this.#draw();
@@ -100,24 +108,9 @@ export class DeviceAlerts {
   #draw() {
     const alerts = this.#inOrder();
     const firing = alerts.filter(({ state }) => state === "firing");
+    this.#firing.draw(firing);
+    this.#over.draw(alerts.slice(firing.length, firing.length + SHOWN));
     setText(this.#count, `${firing.length} firing`);
-    const rows = [...firing, ...alerts.slice(firing.length, firing.length + SHOWN)].map(row);
-    const none = h("li", {}, shape("resolved"), h("span", { class: "muted" }, "Nothing has fired here."), h("span"));
-    this.#list.replaceChildren(...(rows.length ? rows : [none]));
+    this.#none.hidden = alerts.length > 0;
   }
-}
-
-function row(alert) {
-  const over = alert.state !== "firing";
-  const when = h("time", {});
-  showMoment(when, over ? alert.resolved_at : alert.fired_at);
-  const sign = alert.value < alert.threshold ? "<" : ">";
-  const numbers = [alert.value, alert.threshold].every((each) => typeof each === "number");
-  const crossing = numbers ? `${formatValue(alert.value)} ${sign} ${formatValue(alert.threshold)}` : "";
-  const labels = formatLabels(alert.labels);
-  return h("li", { class: over ? "over" : "firing", "data-severity": alert.severity },
-    shape(alert.severity, alert.severity),
-    h("span", {}, h("a", { href: `#/alerts/${alert.id}` }, alert.rule.name), ` ${alert.metric}${labels && ` · ${labels}`}`),
-    h("span", { class: "crossing" }, over ? "" : crossing),
-    h("span", { class: "muted small" }, over ? "resolved " : "since ", when, alert.acknowledged_at ? " · acknowledged" : ""));
 }

@@ -11,11 +11,10 @@ export class DeviceHead {
   #labels = h("span", { class: "small muted" });
 
   constructor(device) {
-    const query = `device=${encodeURIComponent(device)}`;
     this.root = h("header", { class: "device-head" },
       h("h1", {}, device), h("p", { class: "state" }, this.#tag, this.#seen, this.#labels),
       h("p", { class: "links small" },
-        h("a", { href: `#/silences?${query}` }, "Silence"), h("a", { href: `#/rules?${query}` }, "Rules")));
+        h("a", { href: `#/rules/new?device=${encodeURIComponent(device)}` }, "New rule"), h("a", { href: "#/silences" }, "Silences")));
   }
 
   /** @param {Series[]} series all there are  @param {string} worst severity that fires  @param {number} now in seconds */

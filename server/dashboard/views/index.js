@@ -22,7 +22,7 @@ export const VIEWS = [
     paths: ["/devices/:name"],
     under: "fleet",
     scope: "read",
-    styles: ["../vendor/uplot/uPlot.min", "device"],
+    styles: ["../vendor/uplot/uPlot.min", "alerts", "device"],
     load: () => import("./device.js"),
   },
   {
