@@ -101,7 +101,7 @@ export class Chart {
     const grid = { stroke: () => colours.line, width: 1 };
     return {
       ...this.#size,
-      padding: [12, 8, 0, 0],
+      padding: [12, 16, 0, 0],
       legend: { show: false },
       scales: { x: { range: () => this.#window }, y: { range: (u, min, max) => this.#range(min, max) } },
       axes: [
