@@ -69,7 +69,9 @@ class LiveMetrics:
 
 
 def _resident_bytes() -> float:
-    if not os.path.exists(_STATM):
+    """0 where nobody can tell: on another system, or while no file can be opened."""
+    try:
+        with open(_STATM, "rb") as statm:
+            return int(statm.read().split()[1]) * _PAGE_BYTES
+    except OSError:
         return 0.0
-    with open(_STATM, "rb") as statm:
-        return int(statm.read().split()[1]) * _PAGE_BYTES
