@@ -1,7 +1,6 @@
 """Gauges of the live side, the caches and the workers themselves, read from their owners every second."""
 
 import asyncio
-import os
 import resource
 import time
 from collections.abc import Callable
