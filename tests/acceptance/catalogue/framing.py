@@ -86,7 +86,7 @@ FRAMING = [
     asked("%00 as an id", 404, "not_found", b"DELETE /v1/rules/%00"),
     asked("/../ in the path", 404, "http", b"GET /../../s3cretValue"),
     asked("/../ behind a route", 404, "not_found", b"GET /v1/devices/../../s3cretValue"),
-    asked("/../ in the page's folder", 404, "http", b"GET /dashboard/../../s3cretValue"),
+    asked("/../ in the page's folder", 404, "not_found", b"GET /dashboard/../../s3cretValue"),
     asked("bad UTF-8 in the path", 404, "not_found", b"GET /v1/devices/%ff%fes3cretValue"),
     asked("an overlong UTF-8 slash", 404, "not_found", b"GET /v1/devices/%c0%afs3cretValue"),
     asked("an unknown path", 404, "http", b"GET /v1/s3cretValue"),
