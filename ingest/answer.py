@@ -1,11 +1,12 @@
 """The bytes of an answer that is written without the app: a receipt, or a refusal."""
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from ingest.foreign.dialect import Answer
 from ingest.metrics import WriteMetrics
 from schemas.columns import Receipt
 from schemas.errors import Overloaded, SluiceError
@@ -19,19 +20,33 @@ _ALWAYS = b"cache-control: no-store\r\nx-content-type-options: nosniff\r\n"
 MAX_LOGGED_CHARS = 200  # of a path: it may be 64 KiB long
 
 
-def encode_answer(outcome: Receipt | SluiceError, common: Iterable[tuple[bytes, bytes]], *, keep_alive: bool) -> bytes:
-    """A whole answer. `common`: headers of every answer."""
-    if isinstance(outcome, Receipt):
+def encode_answer(
+    outcome: Receipt | SluiceError,
+    common: Iterable[tuple[bytes, bytes]],
+    *,
+    keep_alive: bool,
+    told: Answer | None = None,
+) -> bytes:
+    """A whole answer. `common`: headers of every answer; `told`: what a foreign protocol tells instead."""
+    if told is not None:
+        status, body = told.status, told.body
+        lines = _as_lines(told.headers)
+    elif isinstance(outcome, Receipt):
         status, body = 200, outcome.as_json()
         lines = b"content-type: application/json\r\n"
     else:
         status, body = outcome.status, encode_problem(outcome)
         headers = {"content-type": MEDIA_TYPE, **outcome.headers()}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("latin-1")
-    parts = [STATUS_LINE[status], lines, b"content-length: %d\r\n" % len(body), _ALWAYS]
+        lines = _as_lines(headers)
+    length = b"" if status == 204 else b"content-length: %d\r\n" % len(body)
+    parts = [STATUS_LINE[status], lines, length, _ALWAYS]
     parts += [b"%b: %b\r\n" % header for header in common]
     parts += (b"\r\n" if keep_alive else b"connection: close\r\n\r\n", body)
     return b"".join(parts)
+
+
+def _as_lines(headers: Mapping[str, str]) -> bytes:
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("latin-1")
 
 
 def note_refusal(error: SluiceError, metrics: WriteMetrics | None, method: bytes, url: bytes) -> tuple[bytes, bytes]:

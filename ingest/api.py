@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from ingest.body import read_body
+from ingest.body import check_json, read_body
 from ingest.corridor import Corridor
 from schemas.columns import Columns, Receipt
 from schemas.errors import MAX_FAULTS
@@ -43,6 +43,7 @@ async def write_readings(
     corridor: Corridor = request.state.corridor
     corridor.quota.take_request(principal)
     corridor.writer.admit()
+    check_json(request)
     with corridor.intake.share() as share:
         body = await read_body(request, corridor.body_limits, share)
         arrived_us = corridor.clock_us()

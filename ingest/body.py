@@ -1,7 +1,7 @@
 """The bounded reader of a request body: 400, 408, 413 and 415 are decided here."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -10,7 +10,10 @@ from ingest.inflate import gunzip, unzstd
 from ingest.intake import Share
 from schemas.errors import BodyTooSlow, TooLarge, UnsupportedMediaType
 
-INFLATERS: dict[str, Callable[[bytes, int], bytes] | None] = {
+Inflaters = Mapping[str, Callable[[bytes, int], bytes] | None]
+"""By Content-Encoding; None: nothing is to be done."""
+
+INFLATERS: Inflaters = {
     "": None,
     "identity": None,
     "gzip": gunzip,
@@ -28,16 +31,15 @@ class BodyLimits:
     """From the end of the headers to the end of the body."""
 
 
-async def read_body(request: Request, limits: BodyLimits, share: Share) -> bytes:
-    """Read and inflate a JSON body.
+async def read_body(request: Request, limits: BodyLimits, share: Share, inflaters: Inflaters = INFLATERS) -> bytes:
+    """Read and inflate a body.
 
     Raises UnsupportedMediaType, TooLarge and Overloaded (both before reading, where Content-Length says so),
     BodyTooSlow, Malformed.
     """
-    _check_json(request)
     encoding = ", ".join(request.headers.getlist("content-encoding")).strip().lower()
-    if encoding not in INFLATERS:
-        raise UnsupportedMediaType("Content-Encoding may be gzip, zstd or none")
+    if encoding not in inflaters:
+        raise UnsupportedMediaType(f"Content-Encoding may be {_named(inflaters)}")
     length = int(request.headers.get("content-length", 0))
     if length > limits.max_bytes:
         raise TooLarge("body_bytes", limits.max_bytes)
@@ -47,13 +49,19 @@ async def read_body(request: Request, limits: BodyLimits, share: Share) -> bytes
             body = await _receive(request, limits.max_bytes, share)
     except TimeoutError:
         raise BodyTooSlow(f"the body must arrive within {limits.receive_s:g} s") from None
-    return inflated(body, encoding, limits.max_bytes)
+    return inflated(body, encoding, limits.max_bytes, inflaters)
 
 
-def inflated(body: bytes, encoding: str, max_bytes: int) -> bytes:
+def inflated(body: bytes, encoding: str, max_bytes: int, inflaters: Inflaters = INFLATERS) -> bytes:
     """The body out of its Content-Encoding. Raises TooLarge and Malformed."""
-    inflate = INFLATERS[encoding]
+    inflate = inflaters[encoding]
     return body if inflate is None else inflate(body, max_bytes)
+
+
+def _named(inflaters: Inflaters) -> str:
+    """What a sender may choose from: ``gzip, zstd or none``."""
+    names = [name for name, inflate in inflaters.items() if inflate is not None]
+    return ", ".join(names) + " or none" if "" in inflaters else " or ".join(names)
 
 
 async def _receive(request: Request, max_bytes: int, share: Share) -> bytes:
@@ -68,7 +76,8 @@ async def _receive(request: Request, max_bytes: int, share: Share) -> bytes:
     return b"".join(chunks)
 
 
-def _check_json(request: Request) -> None:
+def check_json(request: Request) -> None:
+    """Raise UnsupportedMediaType where the body is not said to be JSON."""
     types = request.headers.getlist("content-type")
     if types == ["application/json"]:
         return

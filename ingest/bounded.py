@@ -10,9 +10,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from ingest.answer import encode_answer, note_refusal
 from ingest.corridor import Corridor
 from ingest.deadline import Deadline
+from ingest.foreign.table import dialect_at
 from ingest.patience import Flow, Patience, Stage
 from ingest.upgrade import plain_head
-from schemas.columns import Receipt
+from ingest.waiting import Outcome
 from schemas.errors import BadHttp, BodyTooSlow, HeadTooLarge, HeadTooSlow, SluiceError, UrlTooLong
 
 MAX_HEAD_BYTES = 64 << 10  # of the URL and all headers of one request: the parser has no limit of its own
@@ -249,11 +250,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.disconnected = True  # nobody hears what the app may still say
         self.transport.close()
 
-    def write(self, outcome: Receipt | SluiceError, method: bytes, url: bytes, *, keep_alive: bool) -> None:
-        """Write an answer without the app."""
+    def write(self, outcome: Outcome, method: bytes, url: bytes, *, keep_alive: bool, kind: str = "") -> None:
+        """Write an answer without the app, in the words of the protocol it came by."""
         common = self.server_state.default_headers
         if isinstance(outcome, SluiceError):
             corridor: Corridor | None = self.app_state.get("corridor")
-            metrics = None if corridor is None else corridor.metrics
-            common = [*common, note_refusal(outcome, metrics, method, url)]
-        self.transport.write(encode_answer(outcome, common, keep_alive=keep_alive))
+            common = [*common, note_refusal(outcome, corridor and corridor.metrics, method, url)]
+        told = dialect.answer(outcome, kind) if (dialect := dialect_at(url)) else None
+        self.transport.write(encode_answer(outcome, common, keep_alive=keep_alive, told=told))

@@ -14,7 +14,10 @@ from starlette.requests import Request
 from ingest import trouble
 from ingest.admission import Crowd
 from ingest.body import BodyLimits, inflated
+from ingest.foreign.door import Door
 from ingest.formats import native
+from ingest.formats.mapping import Mapping
+from ingest.formats.terms import Decode, Terms
 from ingest.formats.times import Bounds
 from ingest.group import Batch
 from ingest.intake import Intake
@@ -24,7 +27,7 @@ from ingest.registry import Registry
 from ingest.series import BEYOND, SeriesTable
 from ingest.waiting import Outcome, Reply
 from ingest.writer import STOPPING, Writer
-from schemas.columns import LATE_AFTER_US, Columns, Int32s, Int64s, Receipt
+from schemas.columns import LATE_AFTER_US, Columns, Int32s, Int64s, PartReceipt, Receipt
 from schemas.errors import Defect, Fault, Forbidden, Invalid, Overloaded, QuotaExceeded, SluiceError, Unavailable
 from schemas.hindrances import SeriesGone
 from schemas.keys import Principal, Scope
@@ -61,6 +64,8 @@ class Corridor:
     """Devices whose readings somebody wants to see as they come."""
     tell: Callable[[Columns], None] = lambda _: None
     """Told of what was stored, some of it of watched devices. Must not raise."""
+    mapping: Mapping = field(default_factory=Mapping)
+    """How names of foreign protocols are read."""
 
     def bounds(self, now_us: int) -> Bounds:
         """What a request that arrives now may hold."""
@@ -71,6 +76,13 @@ class Corridor:
         started = time.perf_counter()
         columns = native.decode(body, self.bounds(arrived_us), partial=partial)
         self.metrics.decoded(len(body), started)
+        return columns
+
+    def decode_foreign(self, door: Door, decode: Decode, body: bytes, who: Principal, arrived_us: int) -> Columns:
+        """Decode a body that came by a foreign door. Raises what the decoder raises."""
+        started = time.perf_counter()
+        columns = decode(body, Terms(self.bounds(arrived_us), arrived_us, self.mapping, who.own_device))
+        self.metrics.decoded_foreign(door.format, len(body), started)
         return columns
 
     async def write(
@@ -136,17 +148,26 @@ class Corridor:
             return error
         return None
 
-    def write_at_once(self, principal: Principal, encoding: str, body: bytes, reply: Reply) -> bool:
-        """Write a native body as far as that needs no waiting: its series are known, and nothing is wrong.
+    def write_at_once(
+        self, principal: Principal, encoding: str, body: bytes, reply: Reply, foreign: tuple[Door, Decode] | None = None
+    ) -> bool:
+        """Write a body, native or by a foreign door, if that needs no waiting: series are known, and nothing is wrong.
 
-        `encoding` is one of `INFLATERS`. Where it is not so, False: nothing was stored, and the long way gives the
-        answer, by the same steps. Quotas come last, so that no request is counted twice.
+        `encoding` is one of `INFLATERS`, or of the door's. Where it is not so, False: nothing was stored, and the long
+        way gives the answer, by the same steps. Quotas come last, so that no request is counted twice.
         Where the queue has filled up since the head was read, or the quota is used up, that is the answer, at once.
         """
         arrived_us, since = self.clock_us(), asyncio.get_running_loop().time()
         try:
             self.writer.admit()
-            columns = self.decode(inflated(body, encoding, self.body_limits.max_bytes), arrived_us)
+            if foreign is None:
+                columns = self.decode(inflated(body, encoding, self.body_limits.max_bytes), arrived_us)
+            else:
+                door, decode = foreign
+                body = inflated(body, encoding, self.body_limits.max_bytes, door.encodings)
+                columns = self.decode_foreign(door, decode, body, principal, arrived_us)
+                if columns.rejected:
+                    return False
             devices = {series.device for series in columns.series}
             ids = self.series.known(columns.series)
             if ids is None or not len(columns) or not all(map(principal.may_use, devices)):
@@ -169,7 +190,7 @@ class Corridor:
             answered(outcome)
 
         def answered(outcome: Outcome) -> None:
-            reply(outcome)
+            reply(self.with_skipped(outcome, columns, foreign[0]) if foreign and columns.skipped else outcome)
             if isinstance(outcome, Receipt):
                 self._hear(columns, devices, arrived_us)
                 self._tell(columns, devices, outcome)
@@ -177,6 +198,13 @@ class Corridor:
         batch = Batch(ids[columns.codes], columns.ts, columns.value, arrived_us, held=columns.held_bytes())
         self.writer.submit(batch, since, stored)
         return True
+
+    def with_skipped(self, outcome: Outcome, columns: Columns, door: Door) -> Outcome:
+        """The outcome of columns that were stored, with what else the request brought."""
+        if not isinstance(outcome, Receipt):
+            return outcome
+        self.metrics.skipped.labels(door.format).inc(columns.skipped)
+        return PartReceipt(outcome.accepted, outcome.duplicates, columns.skipped, columns.rejected)
 
     async def _store_again(self, columns: Columns, key_id: str, arrived_us: int, since: float, reply: Reply) -> None:
         """A series of a batch was deleted after it was looked up: make it anew, unseen by the sender."""

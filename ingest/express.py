@@ -1,9 +1,10 @@
 """The express door: uvicorn's HTTP protocol, with a short way for the one request that comes all day.
 
 A task, an ASGI scope, a router and its middlewares cost 150 µs a request, ten times what a small batch needs. A plain
-``POST /v1/readings`` whose key and series are known is therefore decoded where its bytes arrive, handed to the writer,
-and answered by a callback. Whatever is not plain (other routes, parameters, headers, anything wrong) goes the long way
-through the app. The door itself answers what was handed over, a body that does not come, and one too many of those.
+``POST /v1/readings``, or a write by a foreign door, whose key and series are known is therefore decoded where its bytes
+arrive, handed to the writer, and answered by a callback. Whatever is not plain (other routes, parameters, headers,
+anything wrong) goes the long way through the app. The door itself answers what was handed over, a body that does not
+come, and one too many of those.
 """
 
 from math import inf
@@ -11,6 +12,10 @@ from math import inf
 from ingest.body import INFLATERS
 from ingest.bounded import BoundedProtocol
 from ingest.corridor import Corridor
+from ingest.foreign.credentials import key_in_header
+from ingest.foreign.door import Door
+from ingest.foreign.table import dialect_at, express
+from ingest.formats.terms import Decode
 from ingest.patience import Stage
 from ingest.waiting import Outcome
 from schemas.errors import Overloaded, QuotaExceeded, SluiceError
@@ -37,7 +42,9 @@ class _Cycle:
         "body",
         "disconnected",
         "encoding",
+        "foreign",
         "keep_alive",
+        "kind",
         "length",
         "message_event",
         "more_body",
@@ -45,6 +52,7 @@ class _Cycle:
         "response_complete",
         "response_started",
         "share",
+        "url",
     )
 
     def __init__(self, principal: Principal | SluiceError, encoding: str, length: int, *, keep_alive: bool) -> None:
@@ -55,6 +63,8 @@ class _Cycle:
         self.share = 0  # of the intake, bytes
         self.more_body = True
         self.keep_alive = keep_alive
+        self.url, self.kind = PATH, ""  # Content-Type, of a foreign request
+        self.foreign: tuple[Door, Decode] | None = None  # where it did not come by the native door
         self.disconnected = False
         self.response_started = self.response_complete = False
         self.message_event = _Nobody()
@@ -69,7 +79,12 @@ class ExpressProtocol(BoundedProtocol):
     def begin(self) -> None:
         """Choose the way."""
         corridor: Corridor | None = self.app_state.get("corridor")
-        if corridor is not None and self.url == PATH and self.is_idle and not self.flow.write_paused:
+        if (
+            corridor is not None
+            and (self.url == PATH or dialect_at(self.url) is not None)
+            and self.is_idle
+            and not self.flow.write_paused
+        ):
             cycle = self._plain(corridor)
             if cycle is not None:
                 self.cycle = self._waiting = cycle  # type: ignore[assignment]
@@ -103,7 +118,11 @@ class ExpressProtocol(BoundedProtocol):
         body = bytes(cycle.body)
         corridor: Corridor = self.app_state["corridor"]
         assert isinstance(cycle.principal, Principal)  # noqa: S101 - for mypy: whoever was refused does not wait
-        if corridor.write_at_once(cycle.principal, cycle.encoding, body, lambda outcome: self._take(cycle, outcome)):
+
+        def reply(outcome: Outcome) -> None:
+            self._take(cycle, outcome)
+
+        if corridor.write_at_once(cycle.principal, cycle.encoding, body, reply, cycle.foreign):
             return
         cycle.response_complete = True  # as far as uvicorn is concerned, this request begins now
         super().begin()
@@ -148,8 +167,9 @@ class ExpressProtocol(BoundedProtocol):
         for name, value in self.headers:
             if name == b"content-length":
                 length = int(value)
-            elif name == b"authorization" and key is None and value[:7] == b"Bearer ":
-                key = value[7:].decode("latin-1")
+            elif name == b"authorization" and key is None:
+                text = value.decode("latin-1")
+                key = text[7:] if text[:7] == "Bearer " else key_in_header(text)
             elif name == b"content-type" and kind is None:
                 kind = value
             elif name == b"content-encoding" and not encoding:
@@ -157,10 +177,24 @@ class ExpressProtocol(BoundedProtocol):
             elif name not in _PASSED_BY or (name == b"connection" and value not in _KEPT_ALIVE):
                 return None
         most = min(MAX_BYTES, corridor.body_limits.max_bytes)
-        if kind != b"application/json" or length is None or not 0 < length <= most or encoding not in INFLATERS:
+        if key is None or length is None or not 0 < length <= most:
             return None
-        principal = None if key is None else corridor.admit_at_once(key)
-        return None if principal is None else _Cycle(principal, encoding, length, keep_alive=not self._is_last)
+        return self._begun(corridor, key, encoding, length, kind)
+
+    def _begun(self, corridor: Corridor, key: str, encoding: str, length: int, kind: bytes | None) -> _Cycle | None:
+        """A request by the native door, or by a foreign one whose URL and kind are plain."""
+        if self.url == PATH:
+            foreign, inflaters = None, INFLATERS if kind == b"application/json" else {}
+        elif (foreign := express(self.url, kind or b"")) is not None:
+            inflaters = foreign[0].encodings
+        else:
+            return None
+        if encoding not in inflaters or (principal := corridor.admit_at_once(key)) is None:
+            return None
+        cycle = _Cycle(principal, encoding, length, keep_alive=not self._is_last)
+        if foreign is not None:
+            cycle.foreign, cycle.url, cycle.kind = foreign, self.url, (kind or b"").decode("latin-1")
+        return cycle
 
     def _refuse_unread(self, error: SluiceError) -> None:
         """Refuse at the head; what comes of the body is dropped.
@@ -169,6 +203,7 @@ class ExpressProtocol(BoundedProtocol):
         what could be stored meanwhile. Until then nothing is read of this connection.
         """
         cycle = _Cycle(error, "", 0, keep_alive=not self._is_last)
+        cycle.url = self.url
         self.cycle, self._waiting = cycle, None  # type: ignore[assignment]
         self._tell(cycle, error)
 
@@ -191,7 +226,7 @@ class ExpressProtocol(BoundedProtocol):
         cycle.response_complete = True
         if cycle.disconnected or self.transport.is_closing():
             return
-        self.write(outcome, b"POST", PATH, keep_alive=cycle.keep_alive)
+        self.write(outcome, b"POST", cycle.url, keep_alive=cycle.keep_alive, kind=cycle.kind)
         if not cycle.keep_alive:
             self.transport.close()
         self.on_response_complete()

@@ -15,12 +15,25 @@ _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 _ROWS = (1, 10, 50, 100, 500, 1_000, 2_500, 5_000, 10_000)
 
 
+class _Decoding:
+    """What decoding one format came to since it was written down last."""
+
+    __slots__ = ("bodies", "bytes", "seconds")
+
+    def __init__(self) -> None:
+        self.bodies = self.bytes = 0
+        self.seconds = 0.0
+
+
 class WriteMetrics:
     """Counters and histograms of the write path, once a process."""
 
     def __init__(self, registry: CollectorRegistry | None) -> None:
         def counter(name: str, text: str) -> Counter:
             return Counter(f"sluice_{name}", text, registry=registry)
+
+        def by_format(name: str, text: str) -> Counter:
+            return Counter(f"sluice_{name}", text, ["format"], registry=registry)
 
         def histogram(name: str, text: str, buckets: Sequence[float]) -> Histogram:
             return Histogram(f"sluice_{name}", text, buckets=buckets, registry=registry)
@@ -30,9 +43,10 @@ class WriteMetrics:
         self.rejected = counter("readings_rejected", "Readings left out by ?partial.")
         self._batches = counter("batches_stored", "Batches answered with 200.")
         self.refused = Counter("sluice_requests_refused", "Requests refused.", ["status", "code"], registry=registry)
-        self._decoded = counter("decoded", "Bodies decoded.")
-        self._decoded_bytes = counter("decoded_bytes", "Bytes of bodies decoded, after inflating.")
-        self._decode_seconds = counter("decode_seconds", "Seconds spent decoding bodies.")
+        self._decoded = by_format("decoded", "Bodies decoded.")
+        self._decoded_bytes = by_format("decoded_bytes", "Bytes of bodies decoded, after inflating.")
+        self._decode_seconds = by_format("decode_seconds", "Seconds spent decoding bodies.")
+        self.skipped = by_format("values_skipped", "Values of foreign protocols that are no readings: text, mostly.")
         self._wait = histogram("queue_seconds", "What the oldest batch of a group waited for its flush.", _SECONDS)
         self._flush = histogram("flush_seconds", "One flush, from arranging its group to COMMIT.", _SECONDS)
         self._stored = histogram(
@@ -46,8 +60,8 @@ class WriteMetrics:
             Gauge(f"sluice_queue_{what}", f"{what.title()} waiting.", registry=registry, multiprocess_mode="livesum")
             for what in ("rows", "bytes")
         )
-        self._bodies = self._bytes = 0
-        self._seconds = 0.0
+        self._native = _Decoding()
+        self._decoding = {"native": self._native}
 
     def waiting(self, rows: int, held: int) -> None:
         """So much waits for a flush."""
@@ -55,10 +69,20 @@ class WriteMetrics:
         self._queue_bytes.set(held)
 
     def decoded(self, size: int, started: float) -> None:
-        """A body of so many bytes was decoded, since `started` of time.perf_counter."""
-        self._seconds += time.perf_counter() - started
-        self._bodies += 1
-        self._bytes += size
+        """A native body of so many bytes was decoded, since `started` of time.perf_counter."""
+        native = self._native
+        native.seconds += time.perf_counter() - started
+        native.bodies += 1
+        native.bytes += size
+
+    def decoded_foreign(self, name: str, size: int, started: float) -> None:
+        """A body in a foreign format was."""
+        decoding = self._decoding.get(name)
+        if decoding is None:
+            decoding = self._decoding[name] = _Decoding()
+        decoding.seconds += time.perf_counter() - started
+        decoding.bodies += 1
+        decoding.bytes += size
 
     def flushed(self, wait_s: float, flush_s: float, rows: int, receipts: Sequence[Receipt], reclaims: int) -> None:
         """A group was stored."""
@@ -74,8 +98,13 @@ class WriteMetrics:
             self._duplicates.inc(duplicates)
         if reclaims:
             self._reclaims.inc(reclaims)
-        self._decoded.inc(self._bodies)
-        self._decoded_bytes.inc(self._bytes)
-        self._decode_seconds.inc(self._seconds)
-        self._bodies = self._bytes = 0
-        self._seconds = 0.0
+        for name, decoding in self._decoding.items():
+            if decoding.bodies:
+                self._write_down(name, decoding)
+
+    def _write_down(self, name: str, decoding: _Decoding) -> None:
+        self._decoded.labels(name).inc(decoding.bodies)
+        self._decoded_bytes.labels(name).inc(decoding.bytes)
+        self._decode_seconds.labels(name).inc(decoding.seconds)
+        decoding.bodies = decoding.bytes = 0
+        decoding.seconds = 0.0

@@ -1,6 +1,7 @@
 """Readings as parallel arrays: what every decoder makes and the writer takes."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
@@ -54,7 +55,9 @@ class Columns:
     value: Float64s
     """(n,) finite."""
     rejected: list[Fault] = field(default_factory=list)
-    """Readings that were left out because the sender asked for ``partial``."""
+    """Readings that were left out because the sender asked for ``partial``, or because its protocol is so."""
+    skipped: int = 0
+    """Values that came along and are no readings (text), left out with success."""
 
     def __len__(self) -> int:
         return len(self.ts)
@@ -80,6 +83,15 @@ class Receipt:
     def as_json(self) -> bytes:
         """The body of the answer 200."""
         return b'{"accepted":%d,"duplicates":%d}' % (self.accepted, self.duplicates)
+
+
+@dataclass(frozen=True, slots=True)
+class PartReceipt(Receipt):
+    """The same of a request that brought more than valid readings: its sender's protocol may want to tell."""
+
+    skipped: int = 0
+    """Values that are no readings."""
+    rejected: Sequence[Fault] = ()
 
 
 @dataclass(slots=True)

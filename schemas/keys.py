@@ -7,7 +7,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
-from schemas.names import matches, name_fault
+from schemas.names import is_glob, matches, name_fault
 
 FIRST_YEAR, LAST_YEAR = 2000, 9000
 MAX_QUOTA = 1_000_000_000
@@ -41,6 +41,11 @@ class Principal:
     def has(self, scope: Scope) -> bool:
         """Whether the key holds the scope, or all of them."""
         return scope in self.scopes or Scope.ADMIN in self.scopes
+
+    @property
+    def own_device(self) -> str | None:
+        """The device that the key is bound to, where that is exactly one."""
+        return None if self.device_glob is None or is_glob(self.device_glob) else self.device_glob
 
     def may_use(self, device: str) -> bool:
         """Whether the key is bound to this device, or to none."""

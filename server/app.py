@@ -37,6 +37,7 @@ from ingest import api as ingest_api
 from ingest.body import BodyLimits
 from ingest.corridor import Corridor
 from ingest.exchange import Exchange
+from ingest.foreign import influx_routes, trial
 from ingest.intake import Intake
 from ingest.metrics import WriteMetrics
 from ingest.partitions import Partitions
@@ -172,6 +173,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             clock_us=now_us,
             watched=readings.watched,
             tell=readings.stored,
+            mapping=settings.mapping,
         )
 
         await stack.enter_async_context(tasks)
@@ -229,12 +231,14 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPIOffline(None, None, title="Sluice", version=VERSION, lifespan=lifespan, description=__doc__)
     app.router.routes.insert(0, WebSocketRoute("/ws", live))  # first: a thousand come back at once
-    app.include_router(ingest_api.router)  # which bounds bodies itself, by settings
-    guarded(app.router.routes[-1])
+    for router in (ingest_api.router, trial.router, influx_routes.router):
+        app.include_router(router)  # which bound bodies themselves, by settings
+        guarded(app.router.routes[-1])
     for api in (alerts_api, preview_api, query_api, keys_api, sessions_api, audit_api):
         app.include_router(api.router, max_body_size=MAX_JSON_BYTES)
         guarded(app.router.routes[-1], cookies=True)
         sealed(app.router.routes[-1])
+    app.include_router(influx_routes.probes)
     app.include_router(health_api.router, max_body_size=MAX_JSON_BYTES)
     app.router.routes.extend(pages.routes())
     scoped(app)

@@ -1,7 +1,5 @@
 """Who makes this request, and may they: credentials in every form the contract allows, and the scope they need."""
 
-import base64
-import binascii
 import hmac
 from collections.abc import Awaitable, Callable
 
@@ -9,6 +7,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter
 from starlette.requests import HTTPConnection
 
+from ingest.foreign.credentials import key_in_header, key_in_url
 from schemas.audit import Actor
 from schemas.errors import CsrfMissing, Forbidden, TooManyFailures, Unauthorized
 from schemas.keys import Principal, Scope
@@ -27,23 +26,18 @@ Recognise = Callable[[str], Awaitable[tuple[Session, Principal]]]
 
 
 def presented_key(connection: HTTPConnection) -> str:
-    """The key in ``Authorization: Bearer | Token | Basic`` or ``X-API-Key``. Raises Unauthorized without one."""
+    """The key in ``Authorization: Bearer | Token | Basic`` or ``X-API-Key``; without them in the URL, where a foreign
+    protocol has it there. Raises Unauthorized without one."""
     header = connection.headers.get("authorization")
-    if header is None:
-        key = connection.headers.get("x-api-key")
-        if key is None:
-            raise Unauthorized
-        return key
-    kind, _, credentials = header.partition(" ")
-    kind, credentials = kind.lower(), credentials.strip()
-    if kind in {"bearer", "token"} and credentials:
-        return credentials
-    if kind == "basic":
-        try:
-            return base64.b64decode(credentials, validate=True).decode("ascii").partition(":")[2]
-        except (binascii.Error, UnicodeDecodeError):
-            raise Unauthorized from None
-    raise Unauthorized
+    if header is not None:
+        key = key_in_header(header)
+    else:
+        key = connection.headers.get("x-api-key") or key_in_url(
+            connection.scope["path"], connection.scope["query_string"]
+        )
+    if key is None:
+        raise Unauthorized
+    return key
 
 
 def presented_cookie(connection: HTTPConnection) -> str | None:

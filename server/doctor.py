@@ -50,6 +50,7 @@ def _masked(value: Any) -> str:
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
     """Look at PostgreSQL and Redis."""
     masks = Masks.of(settings)
+    yield Finding(True, settings.mapping.describe())
     async for finding in _findings(settings):
         yield Finding(finding.good, masks(finding.text))
 

@@ -10,6 +10,8 @@ from starlette.types import Scope
 
 from ingest.answer import MAX_LOGGED_CHARS
 from ingest.corridor import Corridor
+from ingest.foreign.passage import respond
+from ingest.foreign.table import dialect_of
 from schemas.errors import DatabaseAway, Defect, Fault, Invalid, Malformed, SluiceError
 from schemas.problems import MEDIA_TYPE, encode, encode_problem
 from server.database import AWAY
@@ -30,8 +32,10 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, _driver_error)
 
 
-def render(error: SluiceError) -> Response:
-    """The answer for an error."""
+def render(error: SluiceError, path: str = "", kind: str = "") -> Response:
+    """The answer for an error; where the path is a foreign protocol's, in its words. `kind`: what it was sent."""
+    if (dialect := dialect_of(path)) is not None:
+        return respond(dialect.answer(error, kind))
     return Response(encode_problem(error), error.status, error.headers(), MEDIA_TYPE)
 
 
@@ -47,7 +51,7 @@ def note(scope: Scope, status: int, code: str) -> None:
 async def _sluice_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, SluiceError)  # noqa: S101 - by its registration
     note(request.scope, error.status, error.code)
-    return render(error)
+    return _rendered(request, error)
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
@@ -74,9 +78,13 @@ async def _driver_error(request: Request, error: Exception) -> Response:
     state = getattr(error, "sqlstate", None)
     if state is not None and not state.startswith(_AWAY_STATES):
         log.exception("a query is wrong", path=request.scope["path"], exc_info=error)
-        return render(Defect())
+        return _rendered(request, Defect())
     log.warning("database away", path=request.scope["path"][:MAX_LOGGED_CHARS], error=repr(error))
-    return render(DatabaseAway())
+    return _rendered(request, DatabaseAway())
+
+
+def _rendered(request: Request, error: SluiceError) -> Response:
+    return render(error, request.scope["path"], request.headers.get("content-type", ""))
 
 
 async def _gone(request: Request, error: Exception) -> Response:

@@ -8,6 +8,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ingest.formats.mapping import DEVICE_TAGS, Mapping
+from schemas.names import name_fault
+
 _SCHEMES = {"postgres", "postgresql", "redis", "rediss", "unix"}
 MIN_TOKEN_KEY_CHARS = 32
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]*\]|[^:\[\]]*)(:\d*)?")
@@ -88,6 +91,15 @@ class Settings(BaseSettings):
         default=None, description="Of a key without one of its own, over all workers and nodes."
     )
 
+    mapping_device_tags: str = Field(
+        default=",".join(DEVICE_TAGS), description="Foreign protocols: the first tag of these names the device."
+    )
+    mapping_default_device: str = Field(
+        default="", description="Of readings without such a tag, sent with a key that is not bound to one device."
+    )
+    mapping_value_field: str = Field(default="value", description="The metric of this field is its measurement.")
+    mapping_separator: str = Field(default=".", description="Between measurement and field.", max_length=8)
+
     flap_high: Annotated[float, Field(gt=0, le=1)] = Field(default=0.5, description="Share of changes: it flaps above.")
     flap_low: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.25, description="It has settled at or below it.")
     max_rules: Annotated[int, Field(ge=1)] = Field(default=100_000, description="A worker holds all of them in memory.")
@@ -129,6 +141,13 @@ class Settings(BaseSettings):
             raise ValueError(f"a key that signs needs at least {MIN_TOKEN_KEY_CHARS} characters")
         return value
 
+    @field_validator("mapping_default_device")
+    @classmethod
+    def _names_a_device(cls, name: str) -> str:
+        if name and (fault := name_fault(name)):
+            raise ValueError(fault)
+        return name
+
     @field_validator("database_url", "redis_url")
     @classmethod
     def _readable(cls, value: SecretStr | None) -> SecretStr | None:
@@ -157,6 +176,12 @@ class Settings(BaseSettings):
         return (
             [] if self.token_key is None else [each.encode() for each in self.token_key.get_secret_value().split(",")]
         )
+
+    @property
+    def mapping(self) -> Mapping:
+        """How names of foreign protocols are read."""
+        tags = tuple(tag for part in self.mapping_device_tags.split(",") if (tag := part.strip()))
+        return Mapping(tags, self.mapping_default_device, self.mapping_value_field, self.mapping_separator)
 
     @property
     def origins(self) -> frozenset[str]:

@@ -71,7 +71,9 @@ class Hall:
     def crowded(self) -> None:
         return None
 
-    def write_at_once(self, _: Principal, encoding: str, body: bytes, reply: Callable[[Outcome], None]) -> bool:
+    def write_at_once(
+        self, _: Principal, encoding: str, body: bytes, reply: Callable[[Outcome], None], foreign: object = None
+    ) -> bool:
         if self.takes:
             self.handed.append((body, reply))
         return self.takes

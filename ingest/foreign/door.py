@@ -1,0 +1,43 @@
+"""A door: a path by which a foreign protocol comes in, its decoder, and its dialect."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+from ingest.body import INFLATERS, Inflaters
+from ingest.foreign.dialect import Dialect
+from ingest.formats.terms import Decode
+
+MAX_FIELDS = 50  # of a query string
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a request says before its body."""
+
+    query: bytes = b""
+    """Percent-encoded, without the question mark."""
+    kind: str = ""
+    """Content-Type."""
+
+    def parameters(self) -> dict[str, str]:
+        """The query's parameters; of one that stands twice, the last. Of a query with too many, none."""
+        try:
+            return dict(parse_qsl(self.query.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_FIELDS))
+        except ValueError:
+            return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One protocol, as far as writing goes. Adding one: a decoder, a dialect, a door, a line in `table.py`."""
+
+    format: str
+    """What the protocol is called: in the metrics, and by `/v1/dry-run?format=`."""
+    decoder: Callable[[Head], Decode]
+    """Reads the head. Raises Malformed or UnsupportedMediaType, before the body is read."""
+    dialect: Dialect
+    encodings: Inflaters = field(default_factory=lambda: INFLATERS)
+    """By Content-Encoding."""
+    partial: bool = True
+    """Whether what is good of a request is stored where something else of it is not."""

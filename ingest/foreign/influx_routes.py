@@ -1,0 +1,81 @@
+"""InfluxDB's routes: writing, and what its clients ask before they write."""
+
+from typing import Any
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from ingest.corridor import Corridor
+from ingest.foreign import influx
+from ingest.foreign.passage import write_foreign
+from schemas.errors import Malformed, SluiceError
+from schemas.keys import Scope
+
+router = APIRouter(include_in_schema=False)
+probes = APIRouter(include_in_schema=False)  # open to everybody, as they are at InfluxDB: they tell nothing
+
+DATABASE = "sluice"  # the one there is, whatever name is written to
+_SERIES: dict[str, dict[str, Any]] = {
+    "create database": {"statement_id": 0},
+    "show databases": {
+        "statement_id": 0,
+        "series": [{"name": "databases", "columns": ["name"], "values": [[DATABASE]]}],
+    },
+}
+
+
+@router.post("/api/v2/write")
+async def write_v2(request: Request) -> Response:
+    """Line protocol, as clients of InfluxDB 2 send it."""
+    return await write_foreign(request, influx.WRITE_V2)
+
+
+@router.post("/write")
+async def write_v1(request: Request) -> Response:
+    """The same of InfluxDB 1."""
+    return await write_foreign(request, influx.WRITE_V1)
+
+
+@router.api_route("/query", methods=["GET", "POST"])
+async def query(request: Request) -> Response:
+    """The two statements that clients send before they write. Raises Malformed at any other."""
+    corridor: Corridor = request.state.corridor
+    await corridor.authenticate(request, Scope.INGEST)
+    said = request.query_params.get("q")
+    if said is None and request.method == "POST":
+        found = parse_qs((await request.body()).decode("latin-1"), max_num_fields=20)
+        said = found.get("q", [""])[0]
+    statement = " ".join((said or "").lower().split()[:2])
+    series = _SERIES.get(statement.rstrip(";"))
+    if series is None:
+        raise Malformed("only CREATE DATABASE and SHOW DATABASES are answered here; GET /v1/series reads")
+    return JSONResponse({"results": [series]}, headers=influx.VERSION)
+
+
+@probes.api_route("/ping", methods=["GET", "HEAD"])
+async def ping(request: Request) -> Response:
+    """Alive, and which version."""
+    if request.query_params.get("verbose") in {None, "", "false", "0"}:
+        return Response(status_code=204, headers=influx.VERSION)
+    return JSONResponse({"version": influx.VERSION["X-Influxdb-Version"]}, headers=influx.VERSION)
+
+
+@probes.get("/health")
+async def health(request: Request) -> Response:
+    """Whether a write that came now would be taken."""
+    corridor: Corridor = request.state.corridor
+    status, message = 200, "ready for queries and writes"
+    try:
+        corridor.writer.admit()
+    except SluiceError as error:
+        status, message = 503, error.detail or error.title
+    document: dict[str, Any] = {
+        "name": "influxdb",
+        "message": message,
+        "status": "pass" if status == 200 else "fail",
+        "checks": [],
+        "version": influx.VERSION["X-Influxdb-Version"],
+        "commit": "",
+    }
+    return JSONResponse(document, status, influx.VERSION)

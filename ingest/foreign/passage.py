@@ -1,0 +1,52 @@
+"""The way of a foreign write through the app: what every door does between its socket and its answer."""
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ingest.body import read_body
+from ingest.corridor import Corridor
+from ingest.foreign.dialect import Answer
+from ingest.foreign.door import Door, Head
+from schemas.columns import Columns
+from schemas.errors import SluiceError, Unavailable
+from schemas.keys import Principal, Scope
+
+log = structlog.get_logger(__name__)
+
+
+async def write_foreign(request: Request, door: Door) -> Response:
+    """Store what a request brings through this door. Raises what `Corridor.write` raises; nothing else is a defect
+    before COMMIT but `Unavailable`."""
+    corridor: Corridor = request.state.corridor
+    try:
+        columns, principal, arrived_us = await receive(request, door)
+    except SluiceError:
+        raise
+    except Exception as error:
+        log.exception("a foreign body could not be read", format=door.format)
+        raise Unavailable("a defect of ours, before anything was stored") from error
+    receipt = await corridor.write(columns, principal, arrived_us, replace=False, partial=door.partial)
+    corridor.metrics.rejected.inc(len(columns.rejected))
+    told = corridor.with_skipped(receipt, columns, door)
+    return respond(door.dialect.answer(told, request.headers.get("content-type", "")))
+
+
+async def receive(request: Request, door: Door) -> tuple[Columns, Principal, int]:
+    """Who sends, what, and when it came: checked by the steps that every write takes."""
+    corridor: Corridor = request.state.corridor
+    principal = await corridor.authenticate(request, Scope.INGEST)
+    corridor.quota.take_request(principal.key_id)
+    corridor.writer.admit()
+    head = Head(request.scope["query_string"], request.headers.get("content-type", ""))
+    decode = door.decoder(head)
+    with corridor.intake.share() as share:
+        body = await read_body(request, corridor.body_limits, share, door.encodings)
+        arrived_us = corridor.clock_us()
+        columns = corridor.decode_foreign(door, decode, body, principal, arrived_us)
+    return columns, principal, arrived_us
+
+
+def respond(answer: Answer) -> Response:
+    """The answer for the framework."""
+    return Response(answer.body, answer.status, answer.headers)

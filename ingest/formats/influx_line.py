@@ -1,0 +1,128 @@
+"""One line of InfluxDB's line protocol, by its whole grammar: `measurement,tag=a field=1.5,other=2i 1700000000`.
+
+The strict reader: what the quick one (`influx_quick.py`) does not recognise comes here, and both agree on all it does.
+Lines end with LF alone here: who calls has replaced CRLF.
+"""
+
+import re
+from typing import NamedTuple
+
+from schemas.errors import TooLarge
+
+# Nothing that was matched is ever given back (`*+`), so that each is linear in the line. A backslash escapes only what
+# would end the name; before anything else it is a backslash.
+_HEAD = re.compile(rb"(?:\\[, =]|[^, \n])++(?:,(?:\\[,= ]|[^,= \n])++=(?:\\[,= ]|[^,= \n])++)*+")
+_TAG = re.compile(rb",((?:\\[,= ]|[^,= \n])++)=((?:\\[,= ]|[^,= \n])++)")
+_FIELD = re.compile(rb'((?:\\[,= ]|[^,= \n])++)=(?:("(?:\\.|[^"\\])*+")|([^, "\n]++))', re.DOTALL)  # text has newlines
+_TIME = re.compile(rb"-?[0-9]{1,40}+(?= *+(?:\n|\Z))")
+_WHOLE = re.compile(rb'(?:\\[, =]|[^ \n])*+(?:"(?:\\.|[^"\\])*+(?:"|\\?\Z)|\\.|[^"\n\\]|\\)*+\n?', re.DOTALL)
+_ESCAPED = re.compile(rb"\\([,= ])")
+_FLOAT = re.compile(rb"[+-]?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?")
+_INT = re.compile(rb"-?[0-9]{1,40}i|[0-9]{1,40}u")
+_NOT_FINITE = re.compile(rb"[+-]?(?:nan|inf(?:inity)?)", re.IGNORECASE)
+_BOOLEANS = {b"t": 1.0, b"T": 1.0, b"true": 1.0, b"True": 1.0, b"TRUE": 1.0}
+_BOOLEANS |= {b"f": 0.0, b"F": 0.0, b"false": 0.0, b"False": 0.0, b"FALSE": 0.0}
+_SHAPE = "a line is: measurement[,tag=value…] field=value[,field=value…] [time]"
+
+
+class BadLineError(Exception):
+    """This line cannot be read; the message never repeats it."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Line(NamedTuple):
+    """What a line holds."""
+
+    head: bytes
+    """Measurement and tags, as they came."""
+    fields: list[tuple[bytes, float]]
+    """Names as they came, and values: of text there are none."""
+    skipped: int
+    """Fields that are text."""
+    time: int | None
+    """In the unit of the request."""
+    end: int
+    """Where in the body the next line begins."""
+
+
+def read_line(body: bytes, start: int, most: int) -> Line:
+    """The line that begins at `start`. Raises BadLineError, and TooLarge at more than `most` fields."""
+    head = _HEAD.match(body, start)
+    if head is None:
+        raise BadLineError("measurement_missing", f"the measurement is missing: {_SHAPE}")
+    place = _behind_spaces(body, head.end())
+    if place == head.end():
+        raise BadLineError("line_invalid", f"a tag has no value, or there are no fields: {_SHAPE}")
+    fields: list[tuple[bytes, float]] = []
+    skipped = 0
+    while True:
+        field = _FIELD.match(body, place)
+        if field is None:
+            raise BadLineError("field_invalid", f"a field has no value, or its text has no end: {_SHAPE}")
+        if field[2] is None:
+            fields.append((field[1], read_value(field[3])))
+        else:
+            skipped += 1
+        if len(fields) + skipped > most:
+            raise TooLarge("readings", most)
+        place = field.end()
+        if body[place : place + 1] != b",":
+            break
+        place += 1
+    behind = _behind_spaces(body, place)
+    time = _TIME.match(body, behind) if behind > place else None
+    end = _behind_spaces(body, time.end() if time else behind)
+    if body[end : end + 1] not in {b"", b"\n"}:
+        raise BadLineError("line_invalid", f"behind the fields stands nothing but an integer time: {_SHAPE}")
+    return Line(head[0], fields, skipped, int(time[0]) if time else None, end + 1)
+
+
+def end_of_line(body: bytes, start: int) -> int:
+    """Where the line behind that at `start` begins, whatever is wrong with this one: quotes may hold newlines."""
+    whole = _WHOLE.match(body, start)
+    return whole.end() if whole else len(body)  # it always matches
+
+
+def _behind_spaces(body: bytes, place: int) -> int:
+    while body[place : place + 1] == b" ":
+        place += 1
+    return place
+
+
+def read_value(text: bytes) -> float:
+    """A number or a boolean. Raises BadLineError."""
+    if _FLOAT.fullmatch(text):
+        value = float(text)
+        if value - value != 0:
+            raise BadLineError("not_finite", "a value is too large for a float64")
+        return value
+    if _INT.fullmatch(text):
+        number, unsigned = int(text[:-1]), text.endswith(b"u")
+        if number >= 1 << (64 if unsigned else 63) or number < -(1 << 63):
+            raise BadLineError("value_range", "an integer has 64 bits")
+        return float(number)
+    if (value := _BOOLEANS.get(text, -1.0)) >= 0:
+        return value
+    if _NOT_FINITE.fullmatch(text):
+        raise BadLineError("not_finite", "a value must be finite")
+    raise BadLineError("value_type", 'a value is a float, an integer (1i, 1u), a boolean, or text in quotes ("…")')
+
+
+def read_head(head: bytes) -> tuple[str, list[tuple[str, str]]]:
+    """Measurement and tags of what `read_line` found. Raises BadLineError where they are not UTF-8."""
+    comma = head.find(b",")
+    while comma > 0 and head[comma - 1 : comma] == b"\\":
+        comma = head.find(b",", comma + 1)
+    end = len(head) if comma < 0 else comma
+    return read_name(head[:end]), [(read_name(tag[1]), read_name(tag[2])) for tag in _TAG.finditer(head, end)]
+
+
+def read_name(name: bytes) -> str:
+    """A name without its escapes. Raises BadLineError where it is not UTF-8."""
+    try:
+        return (_ESCAPED.sub(rb"\1", name) if b"\\" in name else name).decode()
+    except UnicodeDecodeError:
+        raise BadLineError("encoding", "a name is not UTF-8") from None

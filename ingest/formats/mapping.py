@@ -1,0 +1,111 @@
+"""The mapping (contract §6): how names of a foreign protocol become a series of ours. All protocols share it."""
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from schemas.columns import SeriesKey, canonical_labels
+from schemas.names import MAX_NAME_CHARS, name_fault
+from schemas.readings import MAX_LABEL_CHARS, MAX_LABELS
+
+DEVICE_TAGS = ("device", "device_id", "host", "instance", "service.instance.id")
+
+Tags = Iterable[tuple[str, str]]
+"""Names and values: tags of InfluxDB, labels of Prometheus, attributes of OpenTelemetry."""
+
+
+class UnmappableError(Exception):
+    """These names make no series: `code` and the message say why. The message never repeats the names."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """What an operator can choose of it (`SLUICE_MAPPING_*`)."""
+
+    device_tags: tuple[str, ...] = DEVICE_TAGS
+    """The first of them that is present names the device, and is no label."""
+    default_device: str = ""
+    """Of readings that name none, sent with a key that is not bound to exactly one; empty: they are refused."""
+    value_field: str = "value"
+    """The field that says nothing: its metric is called like its measurement."""
+    separator: str = "."
+    """Between measurement and field."""
+
+    def metric(self, measurement: str, field: str = "") -> str:
+        """What a field of a measurement, or a metric that has but one name, is called. Raises UnmappableError."""
+        joined = measurement if field in {"", self.value_field} else f"{measurement}{self.separator}{field}"
+        return _named(joined, "the metric, which is made of the measurement and the field,")
+
+    def place(self, tags: Tags, own_device: str | None = None) -> tuple[str, str]:
+        """The device, and the labels as `canonical_labels` has them, of readings with these tags.
+
+        `own_device`: the one device that the sender's key is bound to. Raises UnmappableError.
+        """
+        labels: dict[str, str] = {}
+        for name, value in tags:
+            if name in labels:
+                raise UnmappableError("tag_repeated", "a tag stands twice")
+            labels[name] = value
+        named = next((name for name in self.device_tags if labels.get(name)), None)
+        device = labels.pop(named) if named else own_device or self.default_device
+        if not device:
+            raise UnmappableError("device_missing", self._without_device())
+        return _named(device, "the device's name"), _labelled(labels)
+
+    def series(self, measurement: str, field: str, tags: Tags, own_device: str | None = None) -> SeriesKey:
+        """The series of a field of a measurement with these tags. Raises UnmappableError."""
+        device, labels = self.place(tags, own_device)
+        return SeriesKey(device, self.metric(measurement, field), labels)
+
+    def _without_device(self) -> str:
+        tags = ", ".join(self.device_tags)
+        return f"none of the tags {tags} names the device: add one, bind the key to a device, or set a default device"
+
+    def describe(self) -> str:
+        """One line that says how names are read."""
+        joined = f"measurement{self.separator}field"
+        device = f"the first tag of {', '.join(self.device_tags) or '(none)'}, else the key's own device"
+        default = f", else '{self.default_device}'" if self.default_device else ""
+        value = f" ('measurement' where the field is '{self.value_field}')" if self.value_field else ""
+        return f"foreign protocols: metric = {joined}{value}; device = {device}{default}; other tags = labels"
+
+
+def _labelled(labels: dict[str, str]) -> str:
+    if not labels:
+        return "{}"
+    if len(labels) > MAX_LABELS:
+        raise UnmappableError("too_many_labels", f"at most {MAX_LABELS} tags besides the device's")
+    clean: dict[str, str] = {}
+    for name, value in labels.items():
+        if len(value) > MAX_LABEL_CHARS:
+            raise UnmappableError("label_invalid", f"a tag's value has at most {MAX_LABEL_CHARS} characters")
+        key = _named(name, "a tag's name")
+        if key in clean:
+            raise UnmappableError("tag_repeated", "two tags have the same name, once forbidden characters became '_'")
+        clean[key] = value.replace("\0", "_")
+    return canonical_labels(clean)
+
+
+@lru_cache(maxsize=65_536)
+def cleaned(name: str) -> str:
+    """The name with `_` for what a name must not contain; as long as it was."""
+    if name_fault(name) is None:
+        return name
+    chars = ["_" if char in "*?" or unicodedata.category(char)[0] == "C" else char for char in name]
+    inner = len(name.rstrip())
+    outer = len(name) - len(name.lstrip())
+    return "".join(char if outer <= place < inner else "_" for place, char in enumerate(chars))
+
+
+def _named(name: str, what: str) -> str:
+    """A valid name made of this one. Raises UnmappableError where it is empty or too long: nothing is cut."""
+    if not name:
+        raise UnmappableError("name_invalid", f"{what} must not be empty")
+    if len(name) > MAX_NAME_CHARS:
+        raise UnmappableError("name_invalid", f"{what} has more than {MAX_NAME_CHARS} characters")
+    return cleaned(name)
