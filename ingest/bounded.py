@@ -255,6 +255,6 @@ class BoundedProtocol(HttpToolsProtocol):
         common = self.server_state.default_headers
         if isinstance(outcome, SluiceError):
             corridor: Corridor | None = self.app_state.get("corridor")
-            common = [*common, note_refusal(outcome, corridor and corridor.metrics, method, url)]
+            common = [*common, note_refusal(outcome, corridor.metrics if corridor else None, method, url)]
         told = dialect.answer(outcome, kind) if (dialect := dialect_at(url)) else None
         self.transport.write(encode_answer(outcome, common, keep_alive=keep_alive, told=told))

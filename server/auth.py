@@ -26,15 +26,15 @@ Recognise = Callable[[str], Awaitable[tuple[Session, Principal]]]
 
 
 def presented_key(connection: HTTPConnection) -> str:
-    """The key in ``Authorization: Bearer | Token | Basic`` or ``X-API-Key``; without them in the URL, where a foreign
-    protocol has it there. Raises Unauthorized without one."""
+    """The key in ``Authorization: Bearer | Token | Basic`` or ``X-API-Key``. Raises Unauthorized without one.
+
+    Where a foreign protocol has it in the URL, and in none of these, it is taken from there.
+    """
     header = connection.headers.get("authorization")
     if header is not None:
         key = key_in_header(header)
-    else:
-        key = connection.headers.get("x-api-key") or key_in_url(
-            connection.scope["path"], connection.scope["query_string"]
-        )
+    elif (key := connection.headers.get("x-api-key")) is None:
+        key = key_in_url(connection.scope.get("path", ""), connection.scope.get("query_string", b""))
     if key is None:
         raise Unauthorized
     return key

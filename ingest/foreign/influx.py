@@ -51,7 +51,9 @@ def _encode_v1(outcome: Receipt | SluiceError, kind: str) -> Answer:
     message = document.pop("message")
     if answer.status in {400, 422} and not message.startswith(("partial write", "unable to parse")):
         message = f"unable to parse: {message}"
-    return _document(answer.status, {"error": message} | document, {"X-Influxdb-Error": message})
+    return _document(
+        answer.status, {"error": message} | document, {"X-Influxdb-Error": message.encode("ascii", "replace").decode()}
+    )
 
 
 def _said(error: SluiceError) -> str:
