@@ -11,7 +11,7 @@ from schemas.errors import TooLarge
 
 # Nothing that was matched is ever given back (`*+`), so that each is linear in the line. A backslash escapes only what
 # would end the name; before anything else it is a backslash.
-_HEAD = re.compile(rb"(?:\\[, =]|[^, \n])++(?:,(?:\\[,= ]|[^,= \n])++=(?:\\[,= ]|[^,= \n])++)*+")
+_HEAD = re.compile(rb"((?:\\[, ]|[^, \n])++)(?:,(?:\\[,= ]|[^,= \n])++=(?:\\[,= ]|[^,= \n])++)*+")
 _TAG = re.compile(rb",((?:\\[,= ]|[^,= \n])++)=((?:\\[,= ]|[^,= \n])++)")
 _FIELD = re.compile(rb'((?:\\[,= ]|[^,= \n])++)=(?:("(?:\\.|[^"\\])*+")|([^, "\n]++))', re.DOTALL)  # text has newlines
 _TIME = re.compile(rb"-?[0-9]{1,40}+(?= *+(?:\n|\Z))")
@@ -20,9 +20,9 @@ _ESCAPED = re.compile(rb"\\([,= ])")
 _FLOAT = re.compile(rb"[+-]?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?")
 _INT = re.compile(rb"-?[0-9]{1,40}i|[0-9]{1,40}u")
 _NOT_FINITE = re.compile(rb"[+-]?(?:nan|inf(?:inity)?)", re.IGNORECASE)
-_BOOLEANS = {b"t": 1.0, b"T": 1.0, b"true": 1.0, b"True": 1.0, b"TRUE": 1.0}
-_BOOLEANS |= {b"f": 0.0, b"F": 0.0, b"false": 0.0, b"False": 0.0, b"FALSE": 0.0}
-_SHAPE = "a line is: measurement[,tag=value…] field=value[,field=value…] [time]"
+BOOLEANS = {b"t": 1.0, b"T": 1.0, b"true": 1.0, b"True": 1.0, b"TRUE": 1.0}
+BOOLEANS |= {b"f": 0.0, b"F": 0.0, b"false": 0.0, b"False": 0.0, b"FALSE": 0.0}
+SHAPE = "a line is: measurement[,tag=value…] field=value[,field=value…] [time]"
 
 
 class BadLineError(Exception):
@@ -52,16 +52,16 @@ def read_line(body: bytes, start: int, most: int) -> Line:
     """The line that begins at `start`. Raises BadLineError, and TooLarge at more than `most` fields."""
     head = _HEAD.match(body, start)
     if head is None:
-        raise BadLineError("measurement_missing", f"the measurement is missing: {_SHAPE}")
+        raise BadLineError("measurement_missing", f"the measurement is missing: {SHAPE}")
     place = _behind_spaces(body, head.end())
     if place == head.end():
-        raise BadLineError("line_invalid", f"a tag has no value, or there are no fields: {_SHAPE}")
+        raise BadLineError("line_invalid", f"a tag has no value, or there are no fields: {SHAPE}")
     fields: list[tuple[bytes, float]] = []
     skipped = 0
     while True:
         field = _FIELD.match(body, place)
         if field is None:
-            raise BadLineError("field_invalid", f"a field has no value, or its text has no end: {_SHAPE}")
+            raise BadLineError("field_invalid", f"a field has no value, or its text has no end: {SHAPE}")
         if field[2] is None:
             fields.append((field[1], read_value(field[3])))
         else:
@@ -76,7 +76,7 @@ def read_line(body: bytes, start: int, most: int) -> Line:
     time = _TIME.match(body, behind) if behind > place else None
     end = _behind_spaces(body, time.end() if time else behind)
     if body[end : end + 1] not in {b"", b"\n"}:
-        raise BadLineError("line_invalid", f"behind the fields stands nothing but an integer time: {_SHAPE}")
+        raise BadLineError("line_invalid", f"behind the fields stands nothing but an integer time: {SHAPE}")
     return Line(head[0], fields, skipped, int(time[0]) if time else None, end + 1)
 
 
@@ -104,7 +104,7 @@ def read_value(text: bytes) -> float:
         if number >= 1 << (64 if unsigned else 63) or number < -(1 << 63):
             raise BadLineError("value_range", "an integer has 64 bits")
         return float(number)
-    if (value := _BOOLEANS.get(text, -1.0)) >= 0:
+    if (value := BOOLEANS.get(text, -1.0)) >= 0:
         return value
     if _NOT_FINITE.fullmatch(text):
         raise BadLineError("not_finite", "a value must be finite")
@@ -112,17 +112,26 @@ def read_value(text: bytes) -> float:
 
 
 def read_head(head: bytes) -> tuple[str, list[tuple[str, str]]]:
-    """Measurement and tags of what `read_line` found. Raises BadLineError where they are not UTF-8."""
-    comma = head.find(b",")
-    while comma > 0 and head[comma - 1 : comma] == b"\\":
-        comma = head.find(b",", comma + 1)
-    end = len(head) if comma < 0 else comma
-    return read_name(head[:end]), [(read_name(tag[1]), read_name(tag[2])) for tag in _TAG.finditer(head, end)]
+    """Measurement and tags. Raises BadLineError where they are none, or not UTF-8."""
+    found = _HEAD.match(head)
+    if found is None:
+        raise BadLineError("measurement_missing", f"the measurement is missing: {SHAPE}")
+    if found.end() < len(head):
+        raise BadLineError("line_invalid", f"a tag has no value: {SHAPE}")
+    measurement = found[1]
+    plain = measurement.replace(b"\\,", b",").replace(b"\\ ", b" ") if b"\\" in measurement else measurement
+    return _decoded(plain), [(read_name(tag[1]), read_name(tag[2])) for tag in _TAG.finditer(head, found.end(1))]
 
 
 def read_name(name: bytes) -> str:
-    """A name without its escapes. Raises BadLineError where it is not UTF-8."""
+    """A name without its escapes. Raises BadLineError where it is empty, or not UTF-8."""
+    if not name:
+        raise BadLineError("field_invalid", f"a field has no name: {SHAPE}")
+    return _decoded(_ESCAPED.sub(rb"\1", name) if b"\\" in name else name)
+
+
+def _decoded(name: bytes) -> str:
     try:
-        return (_ESCAPED.sub(rb"\1", name) if b"\\" in name else name).decode()
+        return name.decode()
     except UnicodeDecodeError:
         raise BadLineError("encoding", "a name is not UTF-8") from None

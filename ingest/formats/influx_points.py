@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
-from itertools import count
+from itertools import compress, count
 from typing import Self
 
 import numpy as np
@@ -55,7 +55,11 @@ class Points:
         kept = np.ones(len(self.keys), np.bool_)
         for first, last in lines:
             kept &= (self.line < first) | (self.line >= last)
-        keys = [key for key, keep in zip(self.keys, kept.tolist(), strict=True) if keep]
+        return self.only(kept)
+
+    def only(self, kept: Bools) -> "Points":
+        """Those of the places that are marked."""
+        keys = list(compress(self.keys, kept.tolist()))
         return Points(keys, self.value[kept], self.time[kept], self.timed[kept], self.line[kept])
 
     @classmethod
