@@ -15,8 +15,8 @@ from typing import Annotated, Any
 import typer
 
 from load.audience import raise_file_limit
-from load.batch import Layout
 from load.bench import proc
+from load.bench.body import Format
 from load.bench.case import Case
 from load.bench.drive import Run
 from load.bench.plan import METRICS, Plan
@@ -26,7 +26,7 @@ from load.bench.sluice import Sluice
 from load.bench.stats import spread_ms
 from load.bench.subject import say
 
-CASES = (Case(100), Case(1_000, Layout.COLUMNS))
+CASES = (Case(100), Case(1_000, Format.COLUMNS))
 TIMES = 5
 LEAD_S = 2.0  # while queues fill: a bounded queue is filled once, and is no part of what lasts
 DEVICES = 5_000  # at least, and one a connection: who obeys rests most of the time

@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from load.batch import Layout
+from load.bench.body import Format
 
 READINGS = {1: 40_000, 10: 200_000, 100: 600_000, 1_000: 1_200_000, 10_000: 1_200_000}
 """By batch: what a quick run sends in the closed loop. Enough for two seconds and more on one core."""
@@ -25,7 +25,7 @@ class Case:
     """One way of sending."""
 
     batch: int
-    layout: Layout = Layout.ROWS
+    layout: Format = Format.ROWS
     gzip: bool = False
     workers: int = 1
     duplicates: int = 0
@@ -55,7 +55,8 @@ QUICK = [
     Case(1),
     Case(100),
     Case(1_000),
-    Case(1_000, Layout.COLUMNS),
+    Case(1_000, Format.COLUMNS),
+    Case(1_000, Format.LINES),
     Case(100, duplicates=10),
 ]
 
@@ -65,7 +66,7 @@ AGAINST = QUICK[:4]
 
 def full() -> list[Case]:
     """Every combination; those that share a number of workers are together, as each number needs a start."""
-    axes = itertools.product((1, 2), (0, 10), (False, True), (1, 10, 100, 1_000), Layout)
+    axes = itertools.product((1, 2), (0, 10), (False, True), (1, 10, 100, 1_000), Format)
     return [Case(batch, layout, gzip, workers, share) for workers, share, gzip, batch, layout in axes]
 
 

@@ -188,6 +188,8 @@ def _add_statuses(result: Result, run: Run, loop: str) -> None:
 def _check_receipts(result: Result, run: Run, fresh: int) -> None:
     """Hold what the server said it stored against what was sent."""
     accepted = doubled = 0
+    if set(run.answers) <= {b""}:  # a protocol that says nothing
+        return
     for body, count in run.answers.items():
         receipt = json.loads(body)
         accepted += receipt["accepted"] * count

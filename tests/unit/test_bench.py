@@ -9,7 +9,6 @@ import pytest
 
 from ingest.formats import native
 from ingest.formats.times import Bounds
-from load.batch import Layout
 from load.bench import proc
 from load.bench.body import Door, Format, render
 from load.bench.case import QUICK, Case, full, select
@@ -118,7 +117,7 @@ def test_ticks_are_given_once() -> None:
 
 
 def test_cases() -> None:
-    assert Case(1_000, Layout.COLUMNS, True, 2, 10).name == "1000-columns-gzip-2w-dup10"
+    assert Case(1_000, Format.COLUMNS, True, 2, 10).name == "1000-columns-gzip-2w-dup10"
     names = [case.name for case in full()]
     assert len(names) == len(set(names)) == 64
     assert {case.name for case in QUICK} <= set(names)
