@@ -20,6 +20,10 @@ async def _writer(request: Request) -> Principal:
     return await corridor.authenticate(request, Scope.INGEST)
 
 
+Writer = Annotated[Principal, Depends(_writer)]
+"""Who may write."""
+
+
 @router.post(
     "/v1/readings",
     tags=["readings"],
@@ -33,7 +37,7 @@ async def _writer(request: Request) -> Principal:
 )
 async def write_readings(
     request: Request,
-    principal: Annotated[Principal, Depends(_writer)],
+    principal: Writer,
     partial: Annotated[bool, Query(description="Leave invalid readings out instead of refusing the batch.")] = False,
     on_conflict: Annotated[
         Literal["keep", "replace"], Query(description="Which value of an identity stays: the first, or the last.")

@@ -6,11 +6,11 @@ from urllib.parse import parse_qs
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from ingest.api import Writer
 from ingest.corridor import Corridor
 from ingest.foreign import influx
 from ingest.foreign.passage import write_foreign
 from schemas.errors import Malformed, SluiceError
-from schemas.keys import Scope
 
 router = APIRouter(include_in_schema=False)
 probes = APIRouter(include_in_schema=False)  # open to everybody, as they are at InfluxDB: they tell nothing
@@ -26,22 +26,20 @@ _SERIES: dict[str, dict[str, Any]] = {
 
 
 @router.post("/api/v2/write")
-async def write_v2(request: Request) -> Response:
+async def write_v2(request: Request, principal: Writer) -> Response:
     """Line protocol, as clients of InfluxDB 2 send it."""
-    return await write_foreign(request, influx.WRITE_V2)
+    return await write_foreign(request, principal, influx.WRITE_V2)
 
 
 @router.post("/write")
-async def write_v1(request: Request) -> Response:
+async def write_v1(request: Request, principal: Writer) -> Response:
     """The same of InfluxDB 1."""
-    return await write_foreign(request, influx.WRITE_V1)
+    return await write_foreign(request, principal, influx.WRITE_V1)
 
 
 @router.api_route("/query", methods=["GET", "POST"])
-async def query(request: Request) -> Response:
+async def query(request: Request, _: Writer) -> Response:
     """The two statements that clients send before they write. Raises Malformed at any other."""
-    corridor: Corridor = request.state.corridor
-    await corridor.authenticate(request, Scope.INGEST)
     said = request.query_params.get("q")
     if said is None and request.method == "POST":
         found = parse_qs((await request.body()).decode("latin-1"), max_num_fields=20)

@@ -10,17 +10,17 @@ from ingest.foreign.dialect import Answer
 from ingest.foreign.door import Door, Head
 from schemas.columns import Columns
 from schemas.errors import SluiceError, Unavailable
-from schemas.keys import Principal, Scope
+from schemas.keys import Principal
 
 log = structlog.get_logger(__name__)
 
 
-async def write_foreign(request: Request, door: Door) -> Response:
+async def write_foreign(request: Request, principal: Principal, door: Door) -> Response:
     """Store what a request brings through this door. Raises what `Corridor.write` raises; nothing else is a defect
     before COMMIT but `Unavailable`."""
     corridor: Corridor = request.state.corridor
     try:
-        columns, principal, arrived_us = await receive(request, door)
+        columns, arrived_us = await receive(request, principal, door)
     except SluiceError:
         raise
     except Exception as error:
@@ -32,11 +32,10 @@ async def write_foreign(request: Request, door: Door) -> Response:
     return respond(door.dialect.answer(told, request.headers.get("content-type", "")))
 
 
-async def receive(request: Request, door: Door) -> tuple[Columns, Principal, int]:
-    """Who sends, what, and when it came: checked by the steps that every write takes."""
+async def receive(request: Request, principal: Principal, door: Door) -> tuple[Columns, int]:
+    """What was sent, and when it came: checked by the steps that every write takes."""
     corridor: Corridor = request.state.corridor
-    principal = await corridor.authenticate(request, Scope.INGEST)
-    corridor.quota.take_request(principal.key_id)
+    corridor.quota.take_request(principal)
     corridor.writer.admit()
     head = Head(request.scope["query_string"], request.headers.get("content-type", ""))
     decode = door.decoder(head)
@@ -44,7 +43,7 @@ async def receive(request: Request, door: Door) -> tuple[Columns, Principal, int
         body = await read_body(request, corridor.body_limits, share, door.encodings)
         arrived_us = corridor.clock_us()
         columns = corridor.decode_foreign(door, decode, body, principal, arrived_us)
-    return columns, principal, arrived_us
+    return columns, arrived_us
 
 
 def respond(answer: Answer) -> Response:

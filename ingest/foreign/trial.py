@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from ingest.api import Writer
 from ingest.corridor import Corridor
 from ingest.foreign.passage import receive
 from ingest.foreign.table import FORMATS
@@ -13,7 +14,7 @@ from schemas.columns import Columns
 from schemas.errors import MAX_FAULTS, Fault, Invalid
 from schemas.times import to_datetime, to_text
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 
 SHOWN = 100
 """Readings in one answer; the rest are counted."""
@@ -27,13 +28,14 @@ SHOWN = 100
 )
 async def try_out(
     request: Request,
+    principal: Writer,
     format: Annotated[str, Query(description=f"The protocol it is for: {', '.join(FORMATS)}.")],
 ) -> Response:
     """Read a payload of a foreign protocol and say what it would become. Further parameters are the protocol's own."""
     door = FORMATS.get(format)
     if door is None:
         raise Invalid([Fault(("query", "format"), "unknown_format", f"the formats are {', '.join(FORMATS)}")])
-    columns, principal, _ = await receive(request, door)
+    columns, _ = await receive(request, principal, door)
     corridor: Corridor = request.state.corridor
     document: dict[str, Any] = {
         "format": door.format,

@@ -109,7 +109,8 @@ def test_a_time_that_is_out_of_bounds_says_in_which_unit_it_was_read() -> None:
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("m,host=a v=1=2", "value_type"), (",host=a v=1", "measurement_missing"), ("m,host=a,host=b v=1", "tag_repeated"),
+        ("m,host=a v=1=2", "value_type"), (",host=a v=1", "measurement_missing"),
+        ("m,host=a,host=b v=1", "tag_repeated"),
         ("m,x=1,x=2,host=b v=1", "tag_repeated"), ("m v=1", "device_missing"),
         *((text, "line_invalid") for text in (
             "m", "m,host=a", "m,host= v=1", "m,=a v=1", "m,host v=1", "m,host=a, v=1", "m,host=a=b v=1",
