@@ -118,6 +118,11 @@ class Proxy:
         """Connect to this address from now on."""
         self._address = (host, port)
 
+    def lead_to_url(self, url: str) -> None:
+        """The same, of the service at a URL."""
+        parts = urlsplit(url)
+        self.lead_to(str(parts.hostname), int(parts.port or 0))
+
     def swallow_the_answer_to(self, request: bytes, *, reset: bool = False) -> None:
         """Let the next such request through, and keep its answer; cut the connection then, or leave it silent."""
         self.triggered.clear()

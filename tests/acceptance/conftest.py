@@ -28,7 +28,7 @@ def node_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not (shutil.which("node") and shutil.which("npm")):
         pytest.skip("NODE IS ABSENT: what needs packages of npm was NOT tried")
     folder = tmp_path_factory.mktemp("js")
-    for name in ("package.json", "package-lock.json", "subscriber.js"):
+    for name in ("package.json", "package-lock.json", "subscriber.js", "influx.js"):
         shutil.copy(JS / name, folder)
     command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_S, check=False)
