@@ -119,7 +119,7 @@ class Stage:
 
 async def survive(stage: Stage, name: str, count: int) -> Client:
     """Stream while PostgreSQL is taken away and given back; gives the client, which lost nothing."""
-    device = f"device-{name.rpartition('/')[2]}"
+    device = f"device-{list(ARGUMENTS).index(name)}"
     key = await stage.server.key("ingest", device_glob=device)
     async with run(name, stage.folder, stage.server, key, device, count) as client:
 
@@ -133,7 +133,7 @@ async def survive(stage: Stage, name: str, count: int) -> Client:
         await stage.began.wait()
         await until(was_told)
         await stage.told.wait()
-    assert await streamed(stage.database, device) == [float(number) for number in range(count)]
+    assert await streamed(stage.database, device) == [float(number) for number in range(count)], (name, client.said)
     assert set(client.of("again")) <= {503, 504, 0}
     assert client.of("lost") == []
     return client
