@@ -170,6 +170,8 @@ class ExpressProtocol(BoundedProtocol):
             elif name == b"authorization" and key is None:
                 text = value.decode("latin-1")
                 key = text[7:] if text[:7] == "Bearer " else key_in_header(text)
+                if key is None:
+                    return None
             elif name == b"content-type" and kind is None:
                 kind = value
             elif name == b"content-encoding" and not encoding:

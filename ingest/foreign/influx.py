@@ -15,7 +15,7 @@ VERSION = {"X-Influxdb-Version": "2.7.0-sluice", "X-Influxdb-Build": "Sluice"}
 """Clients look for them in `/ping`, and some in every answer."""
 
 _JSON = VERSION | {"Content-Type": "application/json; charset=utf-8"}
-_CODES = {  # of InfluxDB's own vocabulary
+CODES = {  # of InfluxDB's own vocabulary
     400: "invalid",
     401: "unauthorized",
     403: "forbidden",
@@ -32,7 +32,7 @@ _CODES = {  # of InfluxDB's own vocabulary
 
 def _encode_v2(outcome: Receipt | SluiceError, _: str) -> Answer:
     if isinstance(outcome, SluiceError):
-        document: dict[str, object] = {"code": _CODES.get(outcome.status, "internal error"), "message": _said(outcome)}
+        document: dict[str, object] = {"code": CODES.get(outcome.status, "internal error"), "message": _said(outcome)}
         return _document(outcome.status, document)
     if isinstance(outcome, PartReceipt) and outcome.rejected:
         return _document(400, _partial(outcome))

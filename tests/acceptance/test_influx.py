@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Server
+from tests.conftest import Server, StartServer
 
 V2, V1 = "/api/v2/write?org=o&bucket=b&precision=ms", "/write?db=telegraf&precision=ms"
 Headers = dict[str, str]
@@ -167,3 +167,16 @@ async def test_a_dry_run_says_how_lines_are_read_and_stores_nothing(shared_serve
     assert (await send(shared_server, "/v1/dry-run?format=pigeon", body))[0] == 422
     reader = await shared_server.key("read")
     assert (await send(shared_server, "/v1/dry-run?format=influx", body, shared_server.headers(reader)))[0] == 403
+
+
+async def test_a_key_in_a_url_is_in_no_log(start_server: StartServer, capfd: pytest.CaptureFixture[str]) -> None:
+    server = await start_server(workers=1, log_level="debug", log_format="json")
+    key = await server.key("ingest")
+    for secret in (key, "slk_abc_wrongwrongwrong", "plain-password"):
+        for path in ("/write", "/query", "/write/none", "/ping"):
+            for body in (b"m,host=a v=1", b"m v=x"):
+                await send(server, f"{path}?db=a&q=x&u=anybody&p={secret}", body, {})
+    out, err = capfd.readouterr()
+    assert "refused" in err
+    for secret in (key, key.rpartition("_")[2], "wrongwrongwrong", "plain-password"):
+        assert secret not in out + err
