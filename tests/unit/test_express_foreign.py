@@ -44,3 +44,9 @@ async def test_a_foreign_body_that_does_not_come_is_503() -> None:
     await asyncio.sleep(0.5)
     assert door.statuses == [503]
     assert b"Retry-After: 1" in door.wire.written
+
+
+async def test_of_two_keys_the_first_counts_at_every_door() -> None:
+    door = Door()
+    await door.send(request(b"Host: a", b"Authorization: x", b"Authorization: Bearer slk_a_b", target=b"POST /write"))
+    assert door.statuses == [299]
