@@ -34,7 +34,7 @@ from tests.faults.sender import sending
 WATCHES = 60
 """Sets of rules for one server."""
 SHARE = 17
-"""Examples on each of the servers: 34 in all, then 1,020."""
+"""Examples on each of the servers: 51 in all, then 1,020."""
 ROUNDS = 20
 PROGRESS_EVERY = 10
 
