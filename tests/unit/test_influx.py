@@ -117,7 +117,7 @@ def test_a_time_that_is_out_of_bounds_says_in_which_unit_it_was_read() -> None:
             "m,host=a v=1 w=2", "m,host=a v=1 1 1", "m,host=a v=1 1.5",
         )),
         *((text, "field_invalid") for text in ("m,host=a ", "m,host=a v", "m,host=a =1", "m,host=a v=1,")),
-        (f"m,host=a {'v' * 129}=1", "name_invalid"), (f"m,host={'a' * 129} v=1", "name_invalid"),
+        (f"m,host=a w=1,{'v' * 129}=1", "name_invalid"), (f"m,host={'a' * 129} v=1", "name_invalid"),
         (f"m,host=a,t={'x' * 257} v=1", "label_invalid"),
         ("m,host=a" + "".join(f",t{n}=x" for n in range(33)) + " v=1", "too_many_labels"),
     ],
@@ -148,6 +148,7 @@ def test_too_many_fields_or_lines_are_413_whatever_they_are() -> None:
         f"{HERE} v=1\n" * 51,
         f'{HERE} v="x"\n' * 51,
         f"{HERE} " + ",".join(["v=1"] * 51),
+        f'{HERE} s="x",{",".join(["v=1"] * 51)},bad',
         "\n" * 101,
         "#\n" * 101,
     ):
