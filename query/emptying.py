@@ -8,7 +8,7 @@ import asyncio
 
 import asyncpg
 
-from query.final import finish_day
+from query.final import finish_day, take_turn
 from query.partitions import FORMS, Connection, name_of, start_of
 
 TRIES = 20  # of one table, without waiting
@@ -50,8 +50,11 @@ async def empty(connection: Connection, day: int) -> bool:
 async def drop(connection: Connection, day: int) -> bool:
     """Drop a day, all its forms at once, and say that its rollups are final; whether that was done."""
     names = ", ".join(name_of(form, day) for form in FORMS)
+    # Of many series that takes seconds: what is said by now need not be said again where the tables are in use.
+    await finish_day(connection, day)
     async with connection.transaction():
         await connection.execute(f"SET LOCAL lock_timeout = '{WAIT_MS}ms'")
+        await take_turn(connection)
         await finish_day(connection, day)  # before the tables are ours: it may take a while
         for attempt in range(TRIES + 1):
             try:

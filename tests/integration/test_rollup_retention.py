@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from query import emptying, final
 from query import roller as roller_module
 from query.emptying import drop
 from query.packer import Packer
-from query.partitions import partitions, start_of
+from query.partitions import Connection, partitions, start_of
 from query.retention import Retention
 from query.rolled import Rolled
 from schemas.times import to_datetime
@@ -96,6 +97,33 @@ async def test_late_readings_change_no_rollup_of_a_dropped_day(shelf: Library) -
     await roll_up(shelf.shop.pool, 0)
     assert [await by(shelf, width) for width in (HOUR, DAY)] == before, "nor once it is rolled up"
     assert await shelf.buckets(OLD, OLD + 2 * HOUR, 60) != []  # though it is stored
+
+
+async def test_a_dropped_day_of_many_series_is_final_for_each(shelf: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(final, "AT_ONCE", 1)  # of them in one statement, which has three seconds
+    await shelf.write([(site, OLD + 1, 1.0) for site in (1, 2)])
+    await roll_up(shelf.shop.pool, 0)
+    async with shelf.shop.pool.acquire() as connection:
+        assert await drop(connection, OLD_DAY)
+    found = await shelf.shop.pool.fetch("SELECT series_id, until_us FROM rollup_final ORDER BY series_id")
+    assert [tuple(record) for record in found] == [(each, (OLD_DAY + 1) * DAY * SECOND) for each in (1, 2, 3)]
+
+
+async def test_what_is_rolled_up_while_a_day_is_about_to_go_is_final_with_it(
+    shelf: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = final.finish_day
+
+    async def late(connection: Connection, day: int) -> None:
+        await finish(connection, day)
+        if not connection.is_in_transaction():
+            await shelf.write([(1, OLD + 1, 1.0)])
+            await roll_up(shelf.shop.pool, 0)
+
+    monkeypatch.setattr(emptying, "finish_day", late)
+    async with shelf.shop.pool.acquire() as connection:
+        assert await drop(connection, OLD_DAY)
+    assert await shelf.shop.pool.fetchval("SELECT count(*) FROM rollup_final") == 2
 
 
 async def test_what_others_lost_keeps_nobody_from_coming_late(shelf: Library) -> None:
