@@ -1,7 +1,7 @@
 """Series that left the cache: known a while longer, as a batch that was given their ids may be under way."""
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from schemas.columns import SeriesKey
@@ -20,6 +20,7 @@ class Leaving:
     def __init__(self, unlearn: Unlearn) -> None:
         self._unlearn = unlearn
         self._left: deque[tuple[float, SeriesKey, int]] = deque()  # since when, monotonic seconds
+        self._times: Counter[int] = Counter()  # that each id is in there: it may come back, and leave again
 
     def __len__(self) -> int:
         return len(self._left)
@@ -31,6 +32,7 @@ class Leaving:
     def add(self, key: SeriesKey, series_id: int) -> None:
         """One leaves."""
         self._left.append((time.monotonic(), key, series_id))
+        self._times[series_id] += 1
 
     def require_room(self, max_cached: int) -> None:
         """Raise Overloaded where too many are leaving already."""
@@ -38,11 +40,14 @@ class Leaving:
             raise Overloaded(f"{len(self._left)} series left the cache within {LEFT_S:.0f} s")
 
     def let_go(self, cached: Mapping[SeriesKey, int]) -> None:
-        """Have those unlearned that left long ago, but for those which are back in the cache."""
+        """Have those unlearned that left long ago, but for those which came back, even if they left again."""
         now = time.monotonic()
         gone: list[int] = []
         while self._left and now - self._left[0][0] > LEFT_S and len(gone) < UNLEARNED:
             _, key, series_id = self._left.popleft()
-            if cached.get(key) != series_id:
-                gone.append(series_id)
+            self._times[series_id] -= 1
+            if not self._times[series_id]:
+                del self._times[series_id]
+                if cached.get(key) != series_id:
+                    gone.append(series_id)
         self._unlearn(gone)

@@ -87,6 +87,25 @@ async def test_what_leaves_the_cache_leaves_the_screen_once_nobody_writes_it_any
     assert (await shop.told())[1:] == ["firing warning"]
 
 
+async def test_a_series_that_came_back_and_left_again_is_not_unlearned_for_having_left_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, gone = 0.0, list[int]()
+    monkeypatch.setattr(leaving.time, "monotonic", lambda: now)
+    left = leaving.Leaving(gone.extend)
+    key = SeriesKey("pump-1", "m")
+    left.add(key, 1)
+    now = leaving.LEFT_S - 1  # it was met again meanwhile, a batch was given its id, and now it leaves once more
+    left.add(key, 1)
+    now = leaving.LEFT_S + 1
+    left.let_go({})
+    assert gone == [], "while that batch is under way"
+    assert list(left.items()) == [(key, 1)]
+    now = 2 * leaving.LEFT_S
+    left.let_go({})
+    assert gone == [1]
+
+
 async def test_no_new_series_come_while_too_many_have_just_left(
     shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
