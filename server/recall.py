@@ -53,6 +53,8 @@ class Recall(Generic[ValueT]):
         """Of whom PostgreSQL has nothing."""
         self._heard = -inf
         """When PostgreSQL answered last, whatever it was asked; seconds of the clock."""
+        self._failed = -inf
+        """When it was last found to answer nobody."""
         self._looking: dict[str, asyncio.Task[Held[ValueT]]] = {}
 
     def recent(self, name: str) -> Held[ValueT] | None:
@@ -86,8 +88,16 @@ class Recall(Generic[ValueT]):
         return here[name]
 
     def _is_away(self, asked: float) -> bool:
-        """Whether PostgreSQL has told nobody anything since then, when it was asked what it did not answer."""
-        return self._heard <= asked
+        """Whether PostgreSQL has told nobody anything since then, when it was asked what it did not answer.
+
+        A moment's silence does not say so: it may be slow, or a connection be made first.
+        """
+        return self._heard <= asked and self._heard < self._failed
+
+    def _note_failure(self, asked: float) -> None:
+        """What was asked then failed, or was waited for in vain."""
+        if self._heard <= asked:
+            self._failed = self._monotonic()
 
     def _counts(self, held: Held[ValueT], asked: float) -> bool:
         """Whether what was said goes on counting, though what was asked then has no answer."""
@@ -108,6 +118,7 @@ class Recall(Generic[ValueT]):
         # Not cancelled when that is over: to cancel what a frozen PostgreSQL was asked takes longer still.
         done, _ = await asyncio.wait({task}, timeout=PATIENCE_S)
         if not done:
+            self._note_failure(asked)
             raise DatabaseAway
         return task.result()
 
@@ -124,6 +135,7 @@ class Recall(Generic[ValueT]):
             async with turn:
                 found = await self._find([name])
         except AWAY as error:
+            self._note_failure(asked)
             if stale is not None and self._counts(stale, asked):
                 if self._is_away(asked):
                     # Others need not wait for the same silence.
@@ -144,6 +156,7 @@ class Recall(Generic[ValueT]):
             async with asyncio.timeout(REFRESH_WITHIN_S):
                 found = await self._find(list(old))
         except AWAY:
+            self._note_failure(asked)
             now = self._monotonic()
             for held in old.values() if self._is_away(asked) else ():
                 if now - held.since < AWAY_S:

@@ -18,6 +18,7 @@ class Postgres:
         self.known = dict.fromkeys(known, "good")
         self.away = False
         self.silent: set[str] = set()
+        self.speaks = asyncio.Event()
         self.asked: list[str] = []
         self.recall = Recall(self.find, lambda: self.now, asyncio.Semaphore(MAX_ASKING))
 
@@ -26,15 +27,16 @@ class Postgres:
         if self.away:
             raise OSError("away")
         if self.silent & set(names):
-            await asyncio.Event().wait()
+            await self.speaks.wait()
         return {name: self.known[name] for name in names if name in self.known}
 
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is waited for by the real clock."""
-    for name in ("SILENCE_S", "ASKING_S", "PATIENCE_S", "REFRESH_WITHIN_S"):
+    for name in ("SILENCE_S", "ASKING_S", "REFRESH_WITHIN_S"):
         monkeypatch.setattr(recall, name, 0.05)
+    monkeypatch.setattr(recall, "PATIENCE_S", 0.5)
 
 
 async def test_strangers_take_no_place_of_the_known(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,10 +88,24 @@ async def test_postgres_is_away_only_if_it_answers_nobody(silent: bool) -> None:
     else:
         postgres.away = True
     postgres.now += AWAY_S - 1
+    if silent:
+        with pytest.raises(DatabaseAway):
+            await postgres.recall.get("a")  # it may only be slow; who asks next knows more
     assert await postgres.recall.get("a") == "good", "nobody can tell: it is believed"
     postgres.now += 2
     with pytest.raises(DatabaseAway):
         await postgres.recall.get("a")
+
+
+async def test_postgres_is_not_away_for_being_slow() -> None:
+    postgres = Postgres("a")
+    await postgres.recall.get("a")
+    postgres.now += BUSY_S + 1
+    postgres.known, postgres.silent = {}, {"a"}
+    asking = asyncio.create_task(postgres.recall.get("a"))
+    await asyncio.sleep(recall.SILENCE_S * 1.5)
+    postgres.speaks.set()
+    assert await asking is None, "it was revoked long ago"
 
 
 async def test_whose_question_fails_while_others_are_answered_is_not_believed_for_long() -> None:
