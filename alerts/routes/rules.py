@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from alerts.routes.desk import Id, UnboundAdmin, UnboundReader, actor_of, desk_of, unbound
 from schemas.errors import Fault, Forbidden, Invalid, NotFound
@@ -10,6 +10,20 @@ from schemas.keys import Principal, Scope
 from schemas.rules import Rule, RuleRequest
 
 router = APIRouter(tags=["rules"])
+
+
+async def _rules_reader(request: Request) -> Principal:
+    """Who asks for all rules; or for those of a device, which a key that is bound to it may."""
+    device = request.query_params.get("device")
+    if device is None:
+        return await unbound(request, Scope.READ)
+    principal = await desk_of(request).authenticate(request, Scope.READ)
+    if not principal.may_use(device):
+        raise Forbidden("this key is bound to other devices")
+    return principal
+
+
+RulesReader = Annotated[Principal, Depends(_rules_reader)]
 
 
 @router.post("/rules", status_code=201)
@@ -21,18 +35,13 @@ async def create_rule(request: Request, by: UnboundAdmin, rule: RuleRequest) -> 
 @router.get("/rules")
 async def get_rules(
     request: Request,
+    by: RulesReader,
     device: Annotated[str | None, Query(max_length=128, pattern=r"^[^\x00]*$", description="Its name.")] = None,
 ) -> dict[Literal["items"], list[Rule]]:
     """All rules, or those about a device; of their webhooks only the host, unless the key has the scope `admin`.
 
     A key that is bound to devices may ask for the rules of its own.
     """
-    if device is None:
-        by = await unbound(request, Scope.READ)
-    else:
-        by = await desk_of(request).authenticate(request, Scope.READ)
-        if not by.may_use(device):
-            raise Forbidden("this key is bound to other devices")
     return {"items": [_shown(rule, by) for rule in await desk_of(request).rulebook.all(device)]}
 
 

@@ -7,6 +7,7 @@ from tests.acceptance.test_scopes import BOUND_REFUSED, SCOPES, example
 from tests.conftest import StartServer
 
 BAD = "limit=nonsense&limit=1e9&cursor=%21&state=nonsense&severity=x&after=-1&from=x&to=y&agg=z&partial=perhaps&rule=0"
+BAD += f"&device={129 * 'x'}"
 BODIES: tuple[tuple[str, bytes], ...] = (
     ("application/json", b"{"),
     ("application/json", b"[1]"),
