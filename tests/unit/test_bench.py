@@ -119,9 +119,9 @@ def test_ticks_are_given_once() -> None:
 def test_cases() -> None:
     assert Case(1_000, Format.COLUMNS, True, 2, 10).name == "1000-columns-gzip-2w-dup10"
     names = [case.name for case in full()]
-    assert len(names) == len(set(names)) == 64
+    assert len(names) == len(set(names)) == 96
     assert {case.name for case in QUICK} <= set(names)
-    assert [case.name for case in select(full(), ["100-*s-2w"])] == ["100-rows-2w", "100-columns-2w"]
+    assert [case.name for case in select(full(), ["100-*s-2w"])] == ["100-rows-2w", "100-columns-2w", "100-lines-2w"]
     assert select(QUICK, []) == QUICK
 
 
