@@ -10,7 +10,8 @@ import pytest
 from playwright.async_api import async_playwright
 
 from tests.acceptance.browsing import FLAGS
-from tests.acceptance.test_scopes import FILES, OPEN, OPEN_PAGES, SCOPES, elsewhere, example
+from tests.acceptance.scopes import SCOPES
+from tests.acceptance.test_scopes import FILES, OPEN, OPEN_PAGES, elsewhere, example
 from tests.conftest import Server
 
 FOREIGN = "https://evil.example"

@@ -3,7 +3,8 @@
 import re
 
 from schemas.keys import Scope
-from tests.acceptance.test_scopes import BOUND_REFUSED, SCOPES, example
+from tests.acceptance.scopes import SCOPES
+from tests.acceptance.test_scopes import BOUND_REFUSED, example
 from tests.conftest import StartServer
 
 BAD = "limit=nonsense&limit=1e9&cursor=%21&state=nonsense&severity=x&after=-1&from=x&to=y&agg=z&partial=perhaps&rule=0"
