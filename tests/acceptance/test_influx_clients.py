@@ -17,7 +17,7 @@ from tests.conftest import Server, StartServer
 from tests.proxy import HOST, Proxy, through
 
 CLIENTS = Path(__file__).parent / "clients"
-PATIENCE_S = 90  # for a client to end: its retries wait for whole seconds, on a machine that others use as well
+PATIENCE_S = 240  # for a client to end: its retries wait for whole seconds, on a machine that others use as well
 ARGUMENTS = {
     "influxdb-client": [sys.executable, str(CLIENTS / "influx2.py")],
     "influxdb": [sys.executable, str(CLIENTS / "influx1.py")],
