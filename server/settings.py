@@ -174,7 +174,9 @@ class Settings(BaseSettings):
     def token_keys(self) -> list[bytes]:
         """What signs tokens, the newest first; none where that is kept in PostgreSQL."""
         return (
-            [] if self.token_key is None else [each.encode() for each in self.token_key.get_secret_value().split(",")]
+            []
+            if self.token_key is None
+            else [each.strip().encode() for each in self.token_key.get_secret_value().split(",")]
         )
 
     @property

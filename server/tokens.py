@@ -45,20 +45,21 @@ class TokenKeys:
         self._loading = asyncio.Lock()
 
     async def newest(self) -> tuple[str, bytes]:
-        """The one that signs, and its name. Raises DatabaseAway where none is known yet."""
+        """The one that signs, and its name. Raises DatabaseAway where none is known."""
         await self._load(RELOAD_S)
         return next(iter(self.held.items()))
 
     async def of(self, kid: object) -> bytes | None:
-        """The secret of that name, if it is one of the two that count. Raises DatabaseAway where none is known yet."""
+        """The secret of that name, if it is one of the two that count. Raises DatabaseAway where none is known."""
         await self._load(RELOAD_S if kid in self.held else RELOAD_AGAIN_S)
         return self.held.get(kid) if isinstance(kid, str) else None
 
     async def _load(self, after_s: float) -> None:
-        if self._fixed:
+        # Before one's turn as well: who brings what nobody knows must not keep the others waiting.
+        if self._fixed or self._is_fresh(after_s):
             return
         async with self._loading:
-            if self.held and self._monotonic() - self._loaded_at < after_s:
+            if self._is_fresh(after_s):
                 return
             try:
                 async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
@@ -69,6 +70,11 @@ class TokenKeys:
             else:
                 self.held = {kid_of(record["secret"]): record["secret"] for record in found}
             self._loaded_at = self._monotonic()
+        if not self.held:
+            raise DatabaseAway("token_keys holds no secret to sign with: SELECT rotate_token_key() makes one")
+
+    def _is_fresh(self, after_s: float) -> bool:
+        return bool(self.held) and self._monotonic() - self._loaded_at < after_s
 
 
 class Tokens:

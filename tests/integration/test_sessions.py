@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
+import jwt
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -19,7 +20,7 @@ from server.keys import KeyRing
 from server.recall import AWAY_S, CACHED_S
 from server.sessions import BEGIN_EVERY_S, BEGINS, Sessions
 from server.settings import Settings
-from server.tokens import RELOAD_AGAIN_S, TokenKeys, Tokens
+from server.tokens import RELOAD_AGAIN_S, RELOAD_S, TokenKeys, Tokens
 
 HOUR_S = 3_600
 
@@ -225,3 +226,32 @@ async def test_the_secret_that_signs_is_everybodys_and_can_be_rotated(pool: asyn
     assert (await two.read(newest))[0] == holder
     with pytest.raises(DatabaseAway):
         await Tokens(TokenKeys(pool, clock, ()), clock.us, ttl_s=600).sign(holder, None)
+
+
+async def test_without_a_secret_nobody_is_told_that_his_token_is_wrong(pool: asyncpg.Pool) -> None:
+    clock = Clock()
+    tokens = Tokens(TokenKeys(pool, clock, ()), clock.us, ttl_s=600)
+    token = (await tokens.sign(Holder("abc123"), None)).text
+    await pool.execute("DELETE FROM token_keys")
+    clock.now += RELOAD_S
+    for asked in (tokens.sign(Holder("abc123"), None), tokens.read(token)):
+        with pytest.raises(DatabaseAway, match="rotate_token_key"):
+            await asked
+
+
+async def test_who_brings_a_made_up_secret_keeps_nobody_waiting(pool: asyncpg.Pool) -> None:
+    clock = Clock()
+    tokens = Tokens(TokenKeys(pool, clock, ()), clock.us, ttl_s=600)
+    token = (await tokens.sign(Holder("abc123"), None)).text
+    made_up = jwt.encode({}, b"x" * 32, headers={"kid": "made up"})
+    clock.now += RELOAD_AGAIN_S
+    async with pool.acquire() as other, other.transaction():
+        await other.execute("LOCK TABLE token_keys IN ACCESS EXCLUSIVE MODE")
+        asking = asyncio.create_task(tokens.read(made_up))
+        async with asyncio.timeout(30):
+            while not await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+            assert (await tokens.read(token))[0] == Holder("abc123")
+        assert not asking.done()
+    with pytest.raises(Unauthorized):
+        await asking
