@@ -15,8 +15,8 @@ _PUT = """
 INSERT INTO rollup_final (series_id, until_us) {found}
 ON CONFLICT (series_id) DO UPDATE SET until_us = excluded.until_us WHERE rollup_final.until_us < excluded.until_us
 """
-# Of those that have a cell of the day at place $2 of the tuples at $1 (what was not rolled up has nothing to lose) the $5
-# first after series $4, unless they are final already. Gives the last one looked at.
+# Of those that have a cell of the day at place $2 of the tuples at $1 (what was not rolled up has nothing to lose) the
+# first $5 after series $4, unless they are final already. Gives the last one looked at.
 _DAY = """
 WITH day AS (
     SELECT series_id FROM rollup_days

@@ -1,6 +1,7 @@
 """The table of series: made once whoever asks first, adopted, made anew, for nobody who has gone."""
 
 import asyncio
+import time
 
 import asyncpg
 import numpy as np
@@ -91,7 +92,7 @@ async def test_a_series_that_came_back_and_left_again_is_not_unlearned_for_havin
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now, gone = 0.0, list[int]()
-    monkeypatch.setattr(leaving.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     left = leaving.Leaving(gone.extend)
     key = SeriesKey("pump-1", "m")
     left.add(key, 1)
