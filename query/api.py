@@ -22,6 +22,7 @@ from schemas.queries import (
     FIRST,
     LAST,
     MAX_BUCKET_S,
+    MAX_COURSES,
     MAX_FLEET,
     MAX_ITEMS,
     MAX_LATEST,
@@ -73,15 +74,16 @@ async def get_fleet(
     cursor: Cursor = None,
     values: Annotated[int, Query(alias="latest", ge=0, le=MAX_LATEST, description="Newest values of each.")] = 3,
     metric: Metrics = None,
+    device: Annotated[list[str] | None, Query(max_length=MAX_COURSES, description="Of these devices only.")] = None,
     spark: Annotated[Spark | None, Query(description="With the course of each value, as a few means.")] = None,
 ) -> Response:
     """The fleet at a glance: devices by name, their newest values and, where asked, sparklines.
 
     One value a metric: of several label sets the one that was heard of last. Of sparklines an answer has 500 at most:
-    ask for a page of devices at a time.
+    ask for a page of devices at a time, or by `device`, once or more; one that does not exist is left out.
     """
     after = str(decode_cursor(cursor, str)) if cursor else None
-    wanted = Glance(prefix, after, limit, values, _named(metric), spark)
+    wanted = Glance(prefix, after, limit, values, _named(metric), spark, _named(device, "device"))
     return _json(await glance(room_of(request).reads, wanted, by.device_glob))
 
 
@@ -178,11 +180,11 @@ async def get_series(
     return _json(answer)
 
 
-def _named(metrics: list[str] | None) -> list[str] | None:
-    faults = [Fault(("query", "metric"), "name", fault) for name in metrics or () if (fault := name_fault(name))]
+def _named(names: list[str] | None, what: str = "metric") -> list[str] | None:
+    faults = [Fault(("query", what), "name", fault) for name in names or () if (fault := name_fault(name))]
     if faults:
         raise Invalid(faults)
-    return metrics
+    return names
 
 
 def _forwards(since: datetime, until: datetime) -> None:

@@ -59,6 +59,7 @@ FROM page p
 LEFT JOIN told t ON t.device = p.name
 ORDER BY p.name
 """
+_NAMED = _PAGE.replace("name ^@ $1", "name ^@ $1 AND name = ANY($7::text[])")  # its own text: planned by the names
 _NOW = """
 SELECT round(date_part('epoch', clock_timestamp()) * 1e6)::bigint AS now_us, rolled_us, hours_since_us
 FROM rollup_progress
@@ -77,12 +78,15 @@ class Glance:
     metrics: Sequence[str] | None
     """… or these."""
     spark: Spark | None
+    devices: Sequence[str] | None = None
+    """Of these only."""
 
     @property
     def courses(self) -> int:
         """How many there are at most."""
         each = self.latest if self.metrics is None else len(self.metrics)
-        return self.limit * each if self.spark else 0
+        most = self.limit if self.devices is None else min(self.limit, len(set(self.devices)))
+        return most * each if self.spark else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +115,12 @@ async def glance(reads: Reads, wanted: Glance, bound: str | None) -> bytes:
         text = f"{wanted.courses} courses, of {MAX_COURSES} at most: ask for fewer devices or values a page"
         raise Invalid([Fault(("query", "spark"), "too_many_courses", text)])
     check = reads.deadline()
-    page = wanted.prefix, wanted.after, as_like(bound), wanted.limit + 1, wanted.latest, wanted.metrics
+    page: tuple[Any, ...] = wanted.prefix, wanted.after, as_like(bound), wanted.limit + 1, wanted.latest, wanted.metrics
+    statement = _PAGE
+    if wanted.devices is not None:
+        statement, page = _NAMED, (*page, wanted.devices)
     async with reads.connection() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
-        found = await connection.fetch(_PAGE, *page)
+        found = await connection.fetch(statement, *page)
         shown = found[: wanted.limit]
         window, courses = None, None
         if wanted.spark:

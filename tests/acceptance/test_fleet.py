@@ -55,6 +55,19 @@ async def test_metrics_are_chosen_by_name_and_drawn_where_asked(fleet: Server) -
     assert (page["spark"]["step_s"], page["spark"]["points"]) == (120, 30)
 
 
+async def test_devices_are_asked_for_by_name(fleet: Server) -> None:
+    named = "&device=pump-21&device=valve-1&device=pump-03&device=nobody&device=pump-03"
+    _, page = await fleet.call("GET", f"/v1/fleet?spark=1h&limit=5000{named}")
+    assert [item["device"] for item in page["items"]] == ["pump-03", "pump-21", "valve-1"]
+    assert all(len(value["spark"]) == 30 for item in page["items"] for value in item["latest"])
+    _, first = await fleet.call("GET", f"/v1/fleet?limit=1{named}")
+    _, second = await fleet.call("GET", f"/v1/fleet?limit=5&prefix=pump&cursor={first['next']}{named}")
+    assert [item["device"] for item in first["items"] + second["items"]] == ["pump-03", "pump-21"]
+    key = await fleet.key("read", device_glob="pump-0*")
+    _, page = await fleet.call("GET", f"/v1/fleet?{named}", key=key)
+    assert [item["device"] for item in page["items"]] == ["pump-03"]
+
+
 async def test_a_bound_key_sees_its_own_devices_only(fleet: Server) -> None:
     key = await fleet.key("read", device_glob="pump-?3")
     _, page = await fleet.call("GET", "/v1/fleet", key=key)
@@ -63,7 +76,8 @@ async def test_a_bound_key_sees_its_own_devices_only(fleet: Server) -> None:
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=5001", "latest=11", "spark=2h", "metric=a%00", "cursor=x",
-                                   "spark=1h&limit=501&latest=1", "&".join(["metric=a"] * 11)])  # fmt: skip
+                                   "spark=1h&limit=501&latest=1", "&".join(["metric=a"] * 11), "device=a%00",
+                                   "&".join(["device=a"] * 501)])  # fmt: skip
 async def test_bad_parameters_are_422(shared_server: Server, query: str) -> None:
     status, answer = await shared_server.call("GET", f"/v1/fleet?{query}")
     assert (status, answer["error_count"]) == (422, 1), answer
