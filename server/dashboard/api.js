@@ -65,8 +65,9 @@ export class Api {
 
   /**
    * Ask, and answer with the parsed JSON (null where there is no body).
-   * @param {{query?: object, body?: any, key?: string, timeoutMs?: number, quiet?: boolean}} options `key` asks with a
-   *   key instead of the session; `quiet` keeps a 401 from ending the session
+   * @param {{query?: object, body?: any, key?: string, timeoutMs?: number, quiet?: boolean, known?: object}} options
+   *   `key` asks with a key instead of the session; `quiet` keeps a 401 from ending the session; `known`, at first {},
+   *   keeps the answer and its ETag, so that one that has not changed is not sent again
    * Throws ApiError, and AbortError when the signal ends it.
    */
   async request(method, path, options = {}) {
@@ -81,10 +82,11 @@ export class Api {
     }
   }
 
-  async #ask(method, path, { query = {}, body, key, timeoutMs = REQUEST_TIMEOUT_MS }) {
+  async #ask(method, path, { query = {}, body, key, known = {}, timeoutMs = REQUEST_TIMEOUT_MS }) {
     const headers = { Accept: "application/json" };
     if (key) headers.Authorization = `Bearer ${key}`;
     else if (!SAFE.has(method) && this.#session.csrf) headers["X-CSRF-Token"] = this.#session.csrf;
+    if (known.etag) headers["If-None-Match"] = known.etag;
     if (body !== undefined) headers["Content-Type"] = "application/json";
     const patience = AbortSignal.timeout(timeoutMs);
     const signal = this.#signal ? AbortSignal.any([this.#signal, patience]) : patience;
@@ -94,8 +96,11 @@ export class Api {
     try {
       const response = await fetch(urlOf(path, query), request);
       this.#clock.learn(response.headers.get("Date"), asked);
+      if (response.status === 304) return known.answer;
       if (!response.ok) throw await problemOf(response);
-      return response.status === 204 ? null : await response.json();
+      known.answer = response.status === 204 ? null : await response.json();
+      known.etag = response.headers.get("ETag");
+      return known.answer;
     } catch (error) {
       if (error instanceof ApiError || this.#signal?.aborted) throw error;
       throw new ApiError(0, "The server does not answer.");

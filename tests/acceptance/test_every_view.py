@@ -123,6 +123,6 @@ async def test_a_key_sees_only_the_views_it_may(desk: Desk) -> None:
 async def test_a_key_that_is_bound_to_devices_is_live_on_what_it_may_see(desk: Desk, site: Site) -> None:
     """The channel of all alerts is refused it: they are read now and then, and the page does not call that broken."""
     tab = await desk.enter(path="#/fleet", key=await desk.server.key("read", device_glob="boiler*"))
-    await expect(tab.locator(f'.card[data-device="{DEVICE}"]')).to_be_visible()
+    await expect(tab.locator(f'.device[data-device="{DEVICE}"]')).to_be_visible()
     await expect(tab.locator(".badge")).to_have_text("1")
     await expect(tab.get_by_role("link", name="Keys")).to_have_count(0)

@@ -1,0 +1,90 @@
+/** What is known of the fleet: all of it now and then, what is in sight every few seconds; one request at a time. */
+
+const PAUSE_MS = 2_000;
+const HIDDEN_PAUSE_MS = 30_000;
+const EACH_MS = 2; // of a device: 5,000 are all read again every 10 s
+const SETTLED_MS = 150; // somebody who scrolled has arrived
+const FIRST = 50; // a screenful, at once, sparklines included
+const PAGE = 5_000;
+const MOST_NEAR = 160; // of three sparklines each: an answer has 500 at most
+const MOST_NAMED = 16_000; // characters of an address
+const SILENT_MS = 60_000;
+const BY_NAME = new Intl.Collator(undefined, { numeric: true });
+
+/** `devices`: name → device as `/v1/fleet` has it, with its `newest` reading, `silent`, and its `place` by name. */
+export function fleetOf(api, clock, signal) {
+  const fleet = { devices: new Map(), readAt: null, error: null, whole: false, run, look };
+  const answers = {};
+  let [places, endPause, settling] = [new Map(), () => {}];
+  document.addEventListener("visibilitychange", () => document.hidden || endPause(), { signal });
+  return fleet;
+
+  /** `near()` names what is looked at; `changed()` follows every answer. */
+  async function run(near, changed) {
+    let due = 0;
+    while (!signal.aborted) {
+      try {
+        if (!fleet.readAt) changed(take(await ask(0, { limit: FIRST, spark: "1h" })));
+        if (performance.now() >= due) {
+          changed(await readAll());
+          due = performance.now() + fleet.devices.size * EACH_MS;
+        }
+        if (!document.hidden) await readNear(near());
+        fleet.error = null;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error.status === undefined) throw error;
+        fleet.error = error;
+      }
+      changed();
+      const pause = Math.max(document.hidden ? HIDDEN_PAUSE_MS : PAUSE_MS, fleet.error?.retryAfterMs ?? 0);
+      await new Promise((resolve) => setTimeout((endPause = resolve), pause));
+    }
+  }
+
+  /** Somebody looks at others: read those as soon as they stay there. */
+  function look() {
+    clearTimeout(settling);
+    settling = setTimeout(() => fleet.error || endPause(), SETTLED_MS);
+  }
+
+  function ask(kind, query) {
+    return api.get("/v1/fleet", query, { known: (answers[kind] ??= {}) });
+  }
+
+  async function readAll() {
+    const found = new Map();
+    let next;
+    do {
+      const page = await ask(`after ${next}`, { limit: PAGE, cursor: next });
+      take(page, found);
+      ({ next } = page);
+    } while (next);
+    Object.assign(fleet, { devices: found, whole: true });
+  }
+
+  async function readNear(names) {
+    let left = MOST_NAMED;
+    const device = names.slice(0, MOST_NEAR).filter((name) => (left -= encodeURIComponent(name).length + 8) > 0);
+    if (device.length) take(await ask("near", { device, limit: device.length, spark: "1h" }));
+  }
+
+  function take({ items, spark }, into = fleet.devices) {
+    fleet.readAt = clock.now();
+    for (const item of items) {
+      const before = fleet.devices.get(item.device)?.latest;
+      item.newest = item.last_seen;
+      for (const value of item.latest) {
+        if (value.ts > item.newest) item.newest = value.ts;
+        if (!spark) value.spark = before?.find(({ metric }) => metric === value.metric)?.spark;
+      }
+      item.silent = fleet.readAt - Date.parse(item.newest) > SILENT_MS;
+      into.set(item.device, item);
+    }
+    if (items.some(({ device }) => !places.has(device))) {
+      places = new Map([...into.keys()].sort(BY_NAME.compare).map((name, place) => [name, place]));
+      for (const device of into.values()) device.place = places.get(device.device);
+    }
+    for (const device of items) device.place = places.get(device.device);
+  }
+}
