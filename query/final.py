@@ -1,8 +1,8 @@
 """What is final: rollups of a time of which readings have gone are all that is left of it, so nothing changes them.
 
-Whoever takes readings of a series away says so in the same transaction, if not before. What comes late into such a time
-is stored and shown as it is, but no rollup could be made of it: not a new one, as the other readings are missing, and it
-cannot be added to the old one, as nobody knows any more whether it is in there already.
+Whoever takes readings of a series away says so in the same transaction, if not before. What comes late into such a
+time is stored and shown as it is, but no rollup could be made of it: not a new one, as the other readings are missing;
+and to the old one it cannot be added, as nobody knows whether it is in there already.
 """
 
 from query.partitions import Connection
