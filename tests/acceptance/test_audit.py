@@ -11,8 +11,8 @@ import pytest
 
 from schemas.audit import Act
 from server.audit import CHUNK, AuditTrail
-from tests.acceptance.sluice import sluice
 from tests.acceptance.scopes import ADMIN, SCOPES
+from tests.acceptance.sluice import sluice
 from tests.conftest import Server
 
 WEBHOOK = "http://127.0.0.1:9/hook/its-secret"
