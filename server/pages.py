@@ -6,7 +6,9 @@ exchanged for.
 
 import gzip
 import hashlib
-from collections.abc import Iterator
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -27,6 +29,9 @@ CONTENT_TYPES = {
 """What is served; a file of any other kind in the folder is not, such as the licences beside vendored libraries."""
 
 INDEX = "index.html"
+MAIN = "main.js"
+IMPORT = re.compile(r'^(?:import|export)\b[^;]*?"(\.[^"]+)";', re.MULTILINE)
+"""A module that a browser loads with the one that says so; views are loaded when they are wanted, by `import(…)`."""
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -91,13 +96,32 @@ def routes() -> list[BaseRoute]:
 
 def read_pages() -> dict[str, Page]:
     """Every file that is served, by its path within the dashboard's folder."""
+    folder = resources.files("server").joinpath("dashboard")
+    files = {name: entry.read_bytes() for name, entry in _walk(folder) if _suffix(name) in CONTENT_TYPES}
+    # Whatever the frame needs is asked for at once: it must not be found out step by step, import by import.
+    links = "".join(f'  <link rel="modulepreload" href="/dashboard/{name}">\n' for name in sorted(frame_of(files)))
+    files[INDEX] = files[INDEX].replace(b"</head>", links.encode() + b"</head>")
     pages = {}
-    for name, entry in _walk(resources.files("server").joinpath("dashboard")):
-        if content_type := CONTENT_TYPES.get(name[name.rfind(".") :]):
-            body = entry.read_bytes()
-            etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-            pages[name] = Page(body, gzip.compress(body, mtime=0), content_type, etag)
+    for name, body in files.items():
+        etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        pages[name] = Page(body, gzip.compress(body, mtime=0), CONTENT_TYPES[_suffix(name)], etag)
     return pages
+
+
+def frame_of(files: Mapping[str, bytes]) -> set[str]:
+    """The modules that are there before any view: the first one, and whatever these import."""
+    frame, unread = {MAIN}, [MAIN]
+    while unread:
+        name = unread.pop()
+        paths = [] if name.startswith("vendor/") else IMPORT.findall(files[name].decode())
+        found = {posixpath.normpath(posixpath.join(posixpath.dirname(name), path)) for path in paths} - frame
+        frame |= found
+        unread.extend(found)
+    return frame
+
+
+def _suffix(name: str) -> str:
+    return name[name.rfind(".") :]
 
 
 def _walk(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Traversable]]:

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 from starlette.routing import Route
 
-from server.pages import CONTENT_TYPES, read_pages, routes
+from server.pages import CONTENT_TYPES, IMPORT, read_pages, routes
 
 FOLDER = Path(__file__).parents[2] / "server" / "dashboard"
 FILES = {str(path.relative_to(FOLDER)): path.read_text("utf-8") for path in FOLDER.rglob("*") if path.is_file()}
@@ -20,7 +20,6 @@ FORBIDDEN = {
     "a place where a key would outlive the tab": r"sessionStorage|indexedDB|document\.cookie|caches\b",
 }
 STORING = {"early.js", "theme.js", "session.js"}  # the theme, and whether to ask for a session: see there
-IMPORT = re.compile(r'^(?:import|export)\b[^;]*?"(\.[^"]+)";', re.MULTILINE)
 
 
 @pytest.mark.parametrize("what", FORBIDDEN)
@@ -49,23 +48,18 @@ def test_what_is_served_is_what_is_there_but_for_papers() -> None:
 
 def test_page_loads_every_module_of_its_frame_ahead() -> None:
     """Views are loaded when they are wanted; whatever comes with the frame must not be found out step by step."""
-    ahead = set(re.findall(r'modulepreload" href="/dashboard/([\w./]+)"', OWN["index.html"]))
-    frame, unread = {"main.js"}, ["main.js"]
-    while unread:
-        name = unread.pop()
-        if name.startswith("vendor/"):
-            continue
-        found = {str(resolved(name, path)) for path in IMPORT.findall(OWN[name])}
-        unread.extend(found - frame)
-        frame |= found
-    assert ahead == frame
+    ahead = re.findall(r'modulepreload" href="/dashboard/([\w./]+)"', read_pages()["index.html"].body.decode())
+    assert {"main.js", "router.js", "views/index.js", "vendor/centrifuge/centrifuge.js"} <= set(ahead)
+    assert not {"views/fleet.js", "charts/chart.js", "vendor/uplot/uPlot.esm.js"} & set(ahead)
+    assert {name for name in ahead if name not in FILES} == set()
 
 
 def test_every_import_and_every_style_is_there() -> None:
     for name, text in OWN.items():
         if name.endswith(".js"):
-            wanted = [*IMPORT.findall(text), *re.findall(r'import\("(\.[^"]+)"\)', text)]
-            assert [path for path in wanted if str(resolved(name, path)) not in FILES] == [], name
+            assert [path for path in IMPORT.findall(text) if str(resolved(name, path)) not in FILES] == [], name
+    views = re.findall(r'name: "(\w+)"', OWN["views/index.js"])
+    assert {f"views/{name}.js" for name in views} <= FILES.keys()
     styles = {each for group in re.findall(r"styles: \[(.*?)\]", OWN["views/index.js"]) for each in group.split(", ")}
     assert {str(resolved("views/index.js", f"{name[1:-1]}.css")) for name in styles} <= FILES.keys()
 
