@@ -4,28 +4,20 @@ import { byId, part, setText } from "./dom.js";
 import { formatDuration, formatUtc, ZONE } from "./format.js";
 import { chooseTheme, chosenTheme } from "./theme.js";
 
-/** Fill the header's menu for a session, until the signal. */
 export function showAccount(session, clock, signal) {
   const { key } = session;
   const menu = byId("account-details");
+  const texts = { name: key.name, scopes: key.scopes.join(", "), devices: key.device_glob ?? "all", zone: ZONE };
+  for (const [name, text] of Object.entries(texts)) setText(part(menu, name), text);
   setText(part(byId("account"), "name"), key.name);
-  setText(part(menu, "name"), key.name);
-  setText(part(menu, "scopes"), key.scopes.join(", "));
-  setText(part(menu, "devices"), key.device_glob ?? "all");
-  setText(part(menu, "zone"), ZONE);
-  const expiry = part(menu, "expires");
-  const showExpiry = () => {
-    setText(expiry, `in ${formatDuration(Date.parse(session.expiresAt) - clock.now())}`);
-    expiry.title = formatUtc(session.expiresAt);
-  };
-  const learnExpiry = async ({ newState }) => {
-    showExpiry();
+  menu.addEventListener("toggle", async ({ newState }) => {
     if (newState !== "open") return;
     await session.renew(); // its end moves on with use
-    if (!signal.aborted) showExpiry();
-  };
-  menu.addEventListener("toggle", learnExpiry, { signal });
-  const logOut = async () => {
+    if (signal.aborted) return;
+    setText(part(menu, "expires"), `in ${formatDuration(Date.parse(session.expiresAt) - clock.now())}`);
+    part(menu, "expires").title = formatUtc(session.expiresAt);
+  }, { signal });
+  byId("log-out").addEventListener("click", async () => {
     menu.hidePopover();
     try {
       await session.logOut();
@@ -33,11 +25,9 @@ export function showAccount(session, clock, signal) {
       setText(byId("notice"), `You are still signed in: ${error.message}`);
       byId("notice").hidden = false;
     }
-  };
-  byId("log-out").addEventListener("click", logOut, { signal });
+  }, { signal });
 }
 
-/** Let the viewer choose between light, dark and the system's. */
 export function offerThemes() {
   for (const choice of document.querySelectorAll("input[name=theme]")) {
     choice.checked = choice.value === chosenTheme();

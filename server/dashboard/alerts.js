@@ -1,12 +1,11 @@
 /** The alerts: which are firing, and which were resolved last. Loaded once, then moved on by events. */
 
-const PAGE_ALERTS = 100;
-const MOST_PAGES = 10; // a page with more than a thousand alerts helps nobody
+const PAGE = 100;
+const MOST_FIRING = 1_000; // a page with more alerts helps nobody
 const MOST_RESOLVED = 50;
 // They are read anew now and then even while events come: should the two ever differ, the list is right.
 const RELOAD_MS = { live: 15_000, otherwise: 5_000 };
 
-/** The higher, the worse. */
 export const SEVERITY_RANK = { info: 1, warning: 2, critical: 3 };
 
 export class Alerts extends EventTarget {
@@ -14,12 +13,10 @@ export class Alerts extends EventTarget {
   #live;
   #since = null; // events that came while a load is under way: it may not contain them yet
   #loadedAt = -Infinity;
-  #release = null; // what makes the page say that it is behind, until this list is known to be so
-  #ruled = false; // a rule was seen, so the hint that there is none is done with
+  #release; // what makes the page say that it is behind, until this list is known to be so
 
   /** Id → alert, as the contract shows it. */
   firing = new Map();
-  /** Id → alert, in no order; the newest 50. */
   resolved = new Map();
   /** Whether this was read from the server at least once, and the last attempt to did not fail. */
   sure = false;
@@ -30,29 +27,24 @@ export class Alerts extends EventTarget {
     this.#live = live;
   }
 
-  /** Follow what happens, until the signal. */
   start(clock, signal) {
     this.#release = this.#live.hold();
-    const handlers = {
+    this.#live.subscribe("alerts", {
       onData: (event) => this.#apply(event),
       onSubscribed: (recovered) => recovered || this.load(),
       onRefused: () => this.load(), // the key is bound to some devices: what it may see is read now and then
-    };
-    this.#live.subscribe("alerts", handlers, signal);
-    clock.tick(() => this.#reload(), signal);
+    }, signal);
+    clock.tick(() => {
+      const due = this.#live.state.name === "live" && this.sure ? RELOAD_MS.live : RELOAD_MS.otherwise;
+      if (performance.now() - this.#loadedAt > due) this.load();
+    }, signal);
     this.load();
   }
 
-  /** Call back whenever anything changed, and now, until the signal. */
   watch(callback, signal) {
     if (signal.aborted) return;
     this.addEventListener("change", () => callback(this), { signal });
     callback(this);
-  }
-
-  /** Call back with each event as it comes: `{event, at, alert}`. */
-  onEvent(callback, signal) {
-    this.addEventListener("event", ({ detail }) => callback(detail), { signal });
   }
 
   /** Replace everything by what the server says now. Events that arrive meanwhile are applied again on top. */
@@ -61,10 +53,8 @@ export class Alerts extends EventTarget {
     this.#loadedAt = performance.now();
     const since = (this.#since = []);
     try {
-      const resolved = this.#page("resolved", MOST_RESOLVED);
-      const [firing, { items }] = await Promise.all([this.#all("firing"), resolved]);
-      this.firing = byAlertId(firing);
-      this.resolved = byAlertId(items);
+      const lists = await Promise.all([this.#read("firing", MOST_FIRING), this.#read("resolved", MOST_RESOLVED)]);
+      [this.firing, this.resolved] = lists.map((alerts) => new Map(alerts.map((alert) => [alert.id, alert])));
       since.forEach((event) => this.#move(event));
       this.sure = true;
       this.#release?.();
@@ -79,66 +69,31 @@ export class Alerts extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
-  /** Put in an alert as the server answered it: what somebody did here is seen at once, its event is the same again. */
-  put(alert) {
-    this.#apply({ event: "answered", alert });
-  }
-
   /** What is firing: the worst first, among equals the newest. */
   firingInOrder() {
     const rank = (alert) => SEVERITY_RANK[alert.severity] ?? 0;
-    return [...this.firing.values()].sort((a, b) => rank(b) - rank(a) || moment(b.fired_at) - moment(a.fired_at));
+    return [...this.firing.values()].sort((a, b) => rank(b) - rank(a) || Date.parse(b.fired_at ?? 0) - Date.parse(a.fired_at ?? 0));
   }
 
-  /** What was resolved: the newest first. */
-  resolvedInOrder() {
-    return [...this.resolved.values()].sort((a, b) => moment(b.resolved_at) - moment(a.resolved_at));
-  }
-
-  /** Device → the worst severity that is firing there. */
   severities() {
-    const worst = new Map();
-    for (const { device, severity } of this.firingInOrder()) if (!worst.has(device)) worst.set(device, severity);
-    return worst;
-  }
-
-  /** Whether anybody has made a rule yet; true where this key may not know. */
-  async hasRules() {
-    if (this.#ruled) return true;
-    try {
-      this.#ruled = (await this.#api.get("/v1/rules")).items.length > 0;
-    } catch (error) {
-      if (error.status !== 403) throw error;
-      this.#ruled = true; // a key that is bound to some devices has no part in rules
-    }
-    return this.#ruled;
-  }
-
-  #reload() {
-    const due = this.#live.state.name === "live" && this.sure ? RELOAD_MS.live : RELOAD_MS.otherwise;
-    if (performance.now() - this.#loadedAt > due) this.load();
+    return new Map(this.firingInOrder().reverse().map(({ device, severity }) => [device, severity]));
   }
 
   #apply(event) {
     this.#since?.push(event);
     this.#move(event);
-    this.dispatchEvent(new CustomEvent("event", { detail: event }));
+    this.dispatchEvent(new CustomEvent("event", { detail: event })); // {event, at, alert}
     this.dispatchEvent(new Event("change"));
   }
 
-  #page(state, limit, cursor) {
-    return this.#api.get("/v1/alerts", { state, limit, cursor });
-  }
-
-  async #all(state) {
+  async #read(state, most) {
     const alerts = [];
     let cursor;
-    for (let page = 0; page < MOST_PAGES; page++) {
-      const { items, next } = await this.#page(state, PAGE_ALERTS, cursor);
+    do {
+      const { items, next } = await this.#api.get("/v1/alerts", { state, limit: Math.min(PAGE, most), cursor });
       alerts.push(...items);
-      if (!next) break;
       cursor = next;
-    }
+    } while (cursor && alerts.length < most);
     return alerts;
   }
 
@@ -150,10 +105,14 @@ export class Alerts extends EventTarget {
     this.firing.delete(alert.id);
     this.resolved.delete(alert.id);
     (alert.state === "firing" ? this.firing : this.resolved).set(alert.id, alert);
-    for (const { id } of this.resolvedInOrder().slice(MOST_RESOLVED)) this.resolved.delete(id);
+    const newest = [...this.resolved.values()].sort((a, b) => Date.parse(b.resolved_at ?? 0) - Date.parse(a.resolved_at ?? 0));
+    for (const { id } of newest.slice(MOST_RESOLVED)) this.resolved.delete(id);
   }
 }
 
-const byAlertId = (alerts) => new Map(alerts.map((alert) => [alert.id, alert]));
-
-const moment = (iso) => (iso ? Date.parse(iso) : 0);
+/** Whether a glob (`*` any characters, `?` one) covers a name. */
+export function covers(glob, name) {
+  const parts = { "*": ".*", "?": "." };
+  const pattern = glob.replace(/[\\^$.*+?()[\]{}|/]/g, (char) => parts[char] ?? `\\${char}`);
+  return new RegExp(`^${pattern}$`, "su").test(name);
+}

@@ -5,11 +5,12 @@ const SKEW_NOTICED_MS = 2_000; // the Date header is in whole seconds: a smaller
 
 export class Clock {
   #skewMs = 0;
-  #ticking = new Set();
+  #ticking = new EventTarget();
 
   constructor() {
-    setInterval(() => this.#tick(), TICK_MS);
-    document.addEventListener("visibilitychange", () => this.#tick());
+    const tick = () => document.hidden || this.#ticking.dispatchEvent(new Event("tick"));
+    setInterval(tick, TICK_MS);
+    document.addEventListener("visibilitychange", tick);
   }
 
   /** What time it is on the server, in milliseconds: ages must not depend on a viewer's wrong clock. */
@@ -19,9 +20,7 @@ export class Clock {
 
   /** Call back once a second while the tab is seen, until the signal. */
   tick(callback, signal) {
-    if (signal.aborted) return;
-    this.#ticking.add(callback);
-    signal.addEventListener("abort", () => this.#ticking.delete(callback), { once: true });
+    this.#ticking.addEventListener("tick", () => callback(this.now()), { signal });
   }
 
   /** Learn from an answer's Date header; `asked` is when the request was sent, in milliseconds. */
@@ -29,11 +28,5 @@ export class Clock {
     if (!date) return;
     const skew = Date.parse(date) + 500 - (asked + Date.now()) / 2; // +500: Date is cut to whole seconds
     this.#skewMs = Math.abs(skew) > SKEW_NOTICED_MS ? skew : 0;
-  }
-
-  #tick() {
-    if (document.hidden) return;
-    const now = this.now();
-    for (const callback of this.#ticking) callback(now);
   }
 }

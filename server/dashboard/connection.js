@@ -3,52 +3,38 @@
 import { announce, byId, part, setAttribute, setShape, setText } from "./dom.js";
 import { formatDuration, showMoment } from "./format.js";
 
-const NAMES = { live: "Live", behind: "Catching up", reconnecting: "Reconnecting", offline: "Offline" };
-const SHAPES = { live: "live", behind: "connecting", reconnecting: "waiting", offline: "refused" };
-const MEANINGS = {
-  live: "Events and values arrive as they happen.",
-  behind: "Connected, and reading what happened meanwhile: what you see may be old.",
-  reconnecting: "The connection is being made again. What you see was known before.",
-  offline: "Nothing is being tried. What you see was known before.",
+const STATES = {
+  live: ["Live", "live", "Events and values arrive as they happen."],
+  behind: ["Catching up", "connecting", "Connected, and reading what happened meanwhile: what you see may be old."],
+  reconnecting: ["Reconnecting", "waiting", "The connection is being made again. What you see was known before."],
+  offline: ["Offline", "refused", "Nothing is being tried. What you see was known before."],
 };
 const TOLD_AFTER_MS = 1_000; // a shorter interruption is not worth a word to those who listen
 const TIMED_AFTER_MS = 5_000; // nor a number to those who look
 
-export class ConnectionState {
-  #live;
-  #clock;
-  #told = "live";
-
-  constructor(live, clock, signal) {
-    this.#live = live;
-    this.#clock = clock;
-    live.watch(() => this.#draw(), signal);
-    clock.tick(() => this.#draw(), signal);
-    byId("connection-retry").addEventListener("click", () => live.retry(), { signal });
-  }
-
-  #draw() {
-    const { name, since, heard, reason } = this.#live.state;
-    const button = byId("connection");
-    const lasting = this.#clock.now() - since;
-    const first = name === "reconnecting" && !this.#live.known;
-    setAttribute(button, "data-state", name);
-    setShape(button, SHAPES[name]);
-    setText(part(button, "name"), first ? "Connecting …" : NAMES[name]);
-    setText(part(button, "since"), name !== "live" && lasting > TIMED_AFTER_MS ? formatDuration(lasting) : "");
-    const details = byId("connection-details");
-    setText(part(details, "meaning"), MEANINGS[name] + (name === "offline" ? ` ${whyOffline(reason)}` : ""));
+export function showConnection(live, clock, signal) {
+  const [shown, details, retry] = ["connection", "connection-details", "connection-retry"].map(byId);
+  let told = "live";
+  const draw = () => {
+    const { name, since, heard, reason } = live.state;
+    const [title, shape, meaning] = STATES[name];
+    const lasting = clock.now() - since;
+    const first = name === "reconnecting" && !live.known;
+    const said = reason && ` The server said: ${reason}.`;
+    const why = navigator.onLine ? said : " This device has no network; the page goes on by itself once it has.";
+    setAttribute(shown, "data-state", name);
+    setShape(shown, shape);
+    setText(part(shown, "name"), first ? "Connecting …" : title);
+    setText(part(shown, "since"), name !== "live" && lasting > TIMED_AFTER_MS ? formatDuration(lasting) : "");
+    setText(part(details, "meaning"), meaning + (name === "offline" ? why : ""));
     showMoment(part(details, "since"), new Date(since).toISOString());
     if (heard) showMoment(part(details, "heard"), new Date(heard).toISOString());
-    else setText(part(details, "heard"), "nothing yet");
-    byId("connection-retry").hidden = name === "live" || name === "behind";
-    if (name === this.#told || lasting < TOLD_AFTER_MS || first) return;
-    this.#told = name;
-    announce(`${NAMES[name]}. ${MEANINGS[name]}`);
-  }
-}
-
-function whyOffline(reason) {
-  if (!navigator.onLine) return "This device has no network; the page goes on by itself once it has.";
-  return reason ? `The server said: ${reason}.` : "";
+    retry.hidden = name === "live" || name === "behind";
+    if (name === told || lasting < TOLD_AFTER_MS || first) return;
+    told = name;
+    announce(`${title}. ${meaning}`);
+  };
+  clock.tick(draw, signal);
+  retry.addEventListener("click", () => live.retry(), { signal });
+  live.watch(draw, signal);
 }

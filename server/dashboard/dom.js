@@ -2,23 +2,23 @@
 
 const MOST_SAID = 10; // at a time: nobody listens to a hundred
 const SAID_MS = 10_000; // for which it stands there to be read
-const SVG = "http://www.w3.org/2000/svg";
 
-/** The element with this id. */
 export const byId = (id) => document.getElementById(id);
 
-/** The part of an element that has this name. */
 export const part = (node, name) => node.querySelector(`[data-part="${name}"]`);
 
-/** Make an element: attributes that are false or null are left out; children are nodes, text, or arrays of those. */
-export function h(name, attributes = {}, ...children) {
-  return filled(document.createElement(name), attributes, children);
+/**
+ * Make an element: `h("p.muted.small", {title: "…"}, …)`. Attributes may be left out; those that are false or null are, and
+ * those that are functions listen ("onclick"). Children are nodes, text, or arrays of those.
+ */
+export function h(name, ...rest) {
+  const [tag, ...classes] = name.split(".");
+  const node = document.createElement(tag);
+  if (classes.length) node.className = classes.join(" ");
+  return filled(node, ...rest);
 }
 
-/** The same for what stands inside an <svg>. */
-export function svg(name, attributes = {}, ...children) {
-  return filled(document.createElementNS(SVG, name), attributes, children);
-}
+export const svg = (name, ...rest) => filled(document.createElementNS("http://www.w3.org/2000/svg", name), ...rest);
 
 /** One of the shapes that index.html defines; hidden from those who listen unless it has a label. */
 export function shape(name, label = "") {
@@ -31,12 +31,10 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** Write an attribute only where it differs. */
 export function setAttribute(node, name, value) {
   if (node.getAttribute(name) !== value) node.setAttribute(name, value);
 }
 
-/** Show another of the shapes. */
 export function setShape(node, name) {
   setAttribute(node.querySelector("use"), "href", `#shape-${name}`);
 }
@@ -57,41 +55,73 @@ export function arrange(list, children) {
 
 /** Say something to those who do not see the page: what comes at once is said one after the other. */
 export function announce(text) {
-  const line = h("p", {}, text);
+  const line = h("p", text);
   const said = byId("announcer");
   said.append(line);
   while (said.children.length > MOST_SAID) said.firstElementChild.remove();
   setTimeout(() => line.remove(), SAID_MS);
 }
 
-/** A button that copies what `read()` gives; where the clipboard is closed to us, it selects `code` instead. */
-export function copyButton(read, code, signal) {
-  const button = h("button", { type: "button", class: "quiet" }, "Copy");
-  const copy = async () => {
+/** A button; one that is not `class: "main"` is quiet. */
+export function button(text, act, attributes = {}) {
+  return h("button", { type: "button", class: "quiet", onclick: act, ...attributes }, text);
+}
+
+/** A <select> of `options`, each a text or `[value, text]`. */
+export function select(attributes, options, chosen) {
+  return h("select", attributes, options.map((option) => {
+    const [value, text = value] = [option].flat();
+    return h("option", { value, selected: value === chosen }, text);
+  }));
+}
+
+/** A panel with a heading; `more` stands beside that, such as a count. */
+export function panel(title, more, ...children) {
+  return h("section.panel", { "aria-label": title }, h("h2", title, " ", more), children);
+}
+
+/** A <table>: its columns by name, "" for one that is `unseen` by this name, and its <tbody>. */
+export function table(columns, body, unseen) {
+  const heads = columns.map((column) => h("th", { scope: "col" }, column || h("span.unseen", unseen)));
+  return h("table", h("thead", h("tr", heads)), body);
+}
+
+/** Draws items into a list, keeping each one's row by its `id`: `make(item)` gives `{row, draw(item)}`. */
+export function keyed(list, make) {
+  let rows = new Map();
+  return (items) => {
+    rows = new Map(items.map((item) => [item.id, rows.get(item.id) ?? make(item)]));
+    for (const item of items) rows.get(item.id).draw(item);
+    arrange(list, [...rows.values()].map(({ row }) => row));
+  };
+}
+
+/** A button that copies `text`; where the clipboard is closed to us, it selects `code` instead. */
+export function copyButton(text, code) {
+  const copy = button("Copy", async () => {
     try {
-      await navigator.clipboard.writeText(read());
-      button.textContent = "Copied";
+      await navigator.clipboard.writeText(text);
+      copy.textContent = "Copied";
       announce("Copied.");
-      setTimeout(() => (button.textContent = "Copy"), 2_000);
+      setTimeout(() => (copy.textContent = "Copy"), 2_000);
     } catch {
       getSelection().selectAllChildren(code);
     }
-  };
-  button.addEventListener("click", copy, { signal });
-  return button;
+  });
+  return copy;
 }
 
-/** A command to paste into a shell, with its button. */
-export function command(text, signal) {
-  const code = h("code", {}, text);
-  const block = h("pre", { class: "command", tabindex: "0" }, code);
-  return h("div", { class: "commands" }, block, copyButton(() => text, code, signal));
+export function command(text) {
+  const code = h("code", text);
+  return h("div.commands", h("pre.command", { tabindex: "0" }, code), copyButton(text, code));
 }
 
-function filled(node, attributes, children) {
+function filled(node, ...children) {
+  const attributes = children[0]?.constructor === Object ? children.shift() : {};
   for (const [name, value] of Object.entries(attributes)) {
-    if (value !== false && value !== null && value !== undefined) node.setAttribute(name, value === true ? "" : value);
+    if (typeof value === "function") node.addEventListener(name.slice(2), value);
+    else if ((value ?? false) !== false) node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  node.append(...children.flat(Infinity).filter((child) => (child ?? false) !== false));
   return node;
 }

@@ -1,23 +1,27 @@
-/** A modal form: asks for what is needed, does it, and says what went wrong. */
+/** Dialogs over the page, and the forms in them: ask for what is needed, do it, and say what went wrong. */
 
-import { openDialog } from "./dialog.js";
-import { h, setText } from "./dom.js";
+import { button, h, setText } from "./dom.js";
 
-/**
- * Ask, and do. Gives what `submit` gave, or null where nothing was done.
- * @param {{title: string, lead: string, fields?: Node[], action: string, submit: Function}} wanted `submit(values)` gets
- *   a FormData; while it is under way the button cannot be pressed, and what it throws is shown
- * @param {AbortSignal} signal closes it, too
- */
-export function askFor({ title, lead, fields = [], action, submit }, signal) {
-  const problem = h("p", { class: "problem", role: "alert" });
-  const act = h("button", { class: "main" }, action);
-  const cancel = h("button", { type: "button", class: "quiet" }, "Cancel");
-  const form = h("form", {}, h("p", { class: "muted" }, lead), fields, problem, h("div", { class: "actions" }, cancel, act));
+/** Show `children` under a title until it is closed, as by Escape, or the signal; gives the <dialog>. */
+export function openDialog(title, children, signal) {
+  const dialog = h("dialog.dialog", { "aria-labelledby": "dialog-title" }, h("h2", { id: "dialog-title" }, title), children);
+  dialog.addEventListener("close", () => dialog.remove());
+  signal.addEventListener("abort", () => dialog.remove(), { once: true });
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
+/** Ask, and do. Gives what `submit(FormData)` gave, or null where nothing was done; what it throws is shown. */
+export function askFor({ title, lead, fields = [], action, danger = false, submit }, signal) {
+  const problem = h("p.problem", { role: "alert" });
+  const act = h("button", { class: danger ? "quiet danger" : "main" }, action);
+  const cancel = button("Cancel", () => dialog.close());
+  const form = h("form", lead.map((text) => h("p", { class: danger ? "" : "muted" }, text)), fields, problem,
+    h("div.actions", cancel, act));
   const dialog = openDialog(title, form, signal);
   return new Promise((resolve) => {
     let result = null;
-    cancel.addEventListener("click", () => dialog.close());
     dialog.addEventListener("close", () => resolve(result));
     signal.addEventListener("abort", () => resolve(null), { once: true });
     form.addEventListener("submit", async (event) => {
@@ -25,7 +29,7 @@ export function askFor({ title, lead, fields = [], action, submit }, signal) {
       act.disabled = true;
       setText(problem, "");
       try {
-        result = await submit(new FormData(form));
+        result = (await submit(new FormData(form))) ?? true;
         dialog.close();
       } catch (error) {
         if (error.name === "AbortError") return;
@@ -38,13 +42,12 @@ export function askFor({ title, lead, fields = [], action, submit }, signal) {
 
 let hints = 0;
 
-/** A labelled control, with a word on what goes in. */
 export function field(label, control, hint = "") {
-  const named = h("label", { class: "field" }, h("span", {}, label), control);
+  const named = h("label.field", h("span", label), control);
   if (!hint) return named;
   const id = `hint-${++hints}`;
   control.setAttribute("aria-describedby", id);
-  return h("div", { class: "field" }, named, h("span", { id, class: "muted small" }, hint));
+  return h("div.field", named, h("span", { id, class: "muted small" }, hint));
 }
 
 /** What an error says, with what was wrong where. */

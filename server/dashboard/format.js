@@ -3,13 +3,14 @@
 import { setAttribute, setText } from "./dom.js";
 
 const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
-const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+const MOMENT = new Intl.DateTimeFormat(undefined, {
+  day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
+});
 const SMALL = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 3 });
 const PLAIN = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
 const LARGE = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
 const HUGE = new Intl.NumberFormat(undefined, { notation: "scientific", maximumFractionDigits: 3 });
 
-/** The viewer's time zone, by name. */
 export const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
 /** A value as precise as an eye needs it; the exact one belongs into a title. */
@@ -30,38 +31,29 @@ export function formatDuration(ms) {
 }
 
 /** A moment as a title shows it: "2026-11-20 10:00:00.123 UTC". */
-export function formatUtc(iso) {
-  return `${iso.replace("T", " ").replace(/Z$/, "")} UTC`;
-}
+export const formatUtc = (iso) => `${iso.replace("T", " ").replace(/Z$/, "")} UTC`;
 
-/** Labels as they are usually written: "site=A, line=3". */
-export function formatLabels(labels) {
-  return Object.entries(labels ?? {}).map(([name, value]) => `${name}=${value}`).join(", ");
+export const formatLabels = (labels) => Object.entries(labels ?? {}).map(([name, value]) => `${name}=${value}`).join(", ");
+
+function show(element, text, iso) {
+  setText(element, text);
+  setAttribute(element, "datetime", iso);
+  setAttribute(element, "title", formatUtc(iso));
 }
 
 /** Show a moment: the time of day, with the day where that is not today. */
 export function showMoment(element, iso) {
   const moment = new Date(iso);
   const today = moment.toDateString() === new Date().toDateString();
-  setText(element, today ? CLOCK.format(moment) : `${DAY.format(moment)}, ${CLOCK.format(moment)}`);
-  setAttribute(element, "datetime", iso);
-  setAttribute(element, "title", formatUtc(iso));
+  show(element, (today ? CLOCK : MOMENT).format(moment), iso);
 }
 
-/** Show how long ago a moment was. */
-export function showAge(element, iso, now) {
-  setText(element, formatDuration(now - Date.parse(iso)));
-  setAttribute(element, "datetime", iso);
-  setAttribute(element, "title", formatUtc(iso));
-}
+/** Show how long ago that was. */
+export const showAge = (element, iso, now) => show(element, formatDuration(now - Date.parse(iso)), iso);
 
-const COUNT = new Intl.NumberFormat();
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 
-/** A number of things. */
-export function formatCount(count) {
-  return COUNT.format(Math.round(count));
-}
+export const formatCount = (count) => LARGE.format(count);
 
 /** A size: "0 B", "12.3 MiB". */
 export function formatBytes(bytes) {
@@ -70,6 +62,5 @@ export function formatBytes(bytes) {
 }
 
 /** Seconds as people speak of latencies: "0.4 ms", "12 ms", "1.5 s". */
-export function formatSeconds(seconds) {
-  return seconds < 1 ? `${SMALL.format(seconds * 1_000)} ms` : `${SMALL.format(seconds)} s`;
-}
+export const formatSeconds = (seconds) =>
+  seconds < 1 ? `${SMALL.format(seconds * 1_000)} ms` : `${SMALL.format(seconds)} s`;

@@ -4,7 +4,7 @@ import { showAccount, offerThemes } from "./account.js";
 import { Alerts } from "./alerts.js";
 import { Api } from "./api.js";
 import { Clock } from "./clock.js";
-import { ConnectionState } from "./connection.js";
+import { showConnection } from "./connection.js";
 import { announce, byId, setText } from "./dom.js";
 import { Live } from "./live.js";
 import { showNavigation } from "./navigation.js";
@@ -17,7 +17,7 @@ const ASK_AGAIN_MS = 2_000; // for a server that is away while the page is loade
 
 const clock = new Clock();
 const session = new Session();
-session.attach(new Api(clock, session));
+session.api = new Api(clock, session, new AbortController().signal);
 let ending = new AbortController();
 
 /** Show everything to whoever is signed in now, until the session ends. */
@@ -26,18 +26,19 @@ function open() {
   ending = new AbortController();
   const { signal } = ending;
   const api = new Api(clock, session, signal);
-  const live = new Live(clock, session, api);
+  const live = new Live(clock);
   const alerts = new Alerts(api, live);
-  const deskFor = (ends) => ({ api: api.within(ends), live, clock, alerts, session });
-  const router = new Router(byId("view"), session, deskFor);
+  const router = new Router(byId("view"), session, (ends) => ({ api: api.within(ends), live, clock, alerts, session }));
   const entered = !byId("sign-in").hidden; // by the form, which held the focus: the view takes it over
   hideSignIn();
   showFrame(true);
   showAccount(session, clock, signal);
-  new ConnectionState(live, clock, signal);
+  showConnection(live, clock, signal);
   showNavigation({ session, router, alerts }, signal);
-  alerts.onEvent(speak, signal);
-  live.start(signal);
+  alerts.addEventListener("event", ({ detail: { event, alert } }) => {
+    if (SPOKEN[event]) announce(`${alert.severity}: ${alert.rule.name} on ${alert.device} ${SPOKEN[event]}.`);
+  }, { signal });
+  live.start(session, api, signal);
   alerts.start(clock, signal);
   router.start(signal, entered);
   prefetch(session);
@@ -56,24 +57,15 @@ function showFrame(shown) {
   byId("notice").hidden = true;
 }
 
-function speak({ event, alert }) {
-  const spoken = SPOKEN[event];
-  if (spoken) announce(`${alert.severity}: ${alert.rule.name} on ${alert.device} ${spoken}.`);
-}
-
 /** Take up the session that the browser holds, or ask for a key. */
 async function begin() {
-  for (;;) {
-    try {
-      if (await session.restore()) return;
-      showSignIn("");
-      return;
-    } catch (error) {
-      setText(byId("notice"), `${reasonFor(error)} The page keeps trying.`);
-      byId("notice").hidden = false;
-      await new Promise((resolve) => setTimeout(resolve, Math.max(ASK_AGAIN_MS, error.retryAfterMs ?? 0)));
-      byId("notice").hidden = true;
-    }
+  try {
+    if (!(await session.restore())) showSignIn("");
+    byId("notice").hidden = true;
+  } catch (error) {
+    setText(byId("notice"), `${reasonFor(error)} The page keeps trying.`);
+    byId("notice").hidden = false;
+    setTimeout(begin, Math.max(ASK_AGAIN_MS, error.retryAfterMs ?? 0));
   }
 }
 

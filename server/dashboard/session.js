@@ -6,25 +6,18 @@
 const KEPT_AS = "sluice.session"; // whether there may be one: without it nobody is asked, and no 401 looks like an attack
 
 export class Session extends EventTarget {
-  #api = null;
-
+  /** The interface: it needs the session too, so it is set once that is there. */
+  api = null;
   /** `{id, name, scopes, device_glob}` of the key behind the session; null when nobody is signed in. */
   key = null;
-  /** What goes with every request that changes something. */
   csrf = "";
-  /** When the session ends by itself, RFC 3339. */
   expiresAt = null;
-
-  /** The session and the interface need each other: this closes the circle. */
-  attach(api) {
-    this.#api = api;
-  }
 
   /** Take up the session that the cookie stands for. False where there is none; throws where that is not known. */
   async restore() {
     if (!hinted()) return false;
     try {
-      this.#take(await this.#api.get("/v1/session", {}, { quiet: true }));
+      this.#take(await this.api.get("/v1/session", {}, { quiet: true }));
       return true;
     } catch (error) {
       if (error.status !== 401) throw error;
@@ -35,21 +28,16 @@ export class Session extends EventTarget {
 
   /** Exchange a key for a session. Throws what the server refuses it with, and 403 for a key that may not read. */
   async logIn(key) {
-    const begun = await this.#api.request("POST", "/v1/session", { key, quiet: true });
-    if (has(begun.key, "read")) {
-      this.#take(begun);
-      return;
-    }
+    const begun = await this.api.request("POST", "/v1/session", { key, quiet: true });
+    if (has(begun.key, "read")) return this.#take(begun);
     this.csrf = begun.csrf;
-    await this.#api.request("DELETE", "/v1/session", { quiet: true });
-    this.csrf = "";
+    await this.api.delete("/v1/session", { quiet: true });
     throw Object.assign(new Error(""), { status: 403 });
   }
 
-  /** End the session, here and on the server. */
   async logOut() {
     try {
-      await this.#api.request("DELETE", "/v1/session", { quiet: true });
+      await this.api.delete("/v1/session", { quiet: true });
     } catch (error) {
       if (error.status !== 401) throw error; // then it has ended already
     }
@@ -71,7 +59,7 @@ export class Session extends EventTarget {
 
   /** Whether the key has a scope; `admin` includes the others. */
   has(scope) {
-    return Boolean(this.key && has(this.key, scope));
+    return this.key !== null && has(this.key, scope);
   }
 
   #take({ csrf, expires_at: expiresAt, key }) {
@@ -88,7 +76,7 @@ export class Session extends EventTarget {
   }
 }
 
-const has = (key, scope) => key.scopes.includes(scope) || key.scopes.includes("admin");
+const has = ({ scopes }, scope) => scopes.includes(scope) || scopes.includes("admin");
 
 function hinted() {
   try {

@@ -2,15 +2,12 @@
 
 import { byId, setText } from "./dom.js";
 
-const KEY_SHAPE = /^slk_[!-~]+$/;
-
-/** What is wrong where it is not the key. */
 const REASONS = {
   0: "The server does not answer.",
   503: "Sluice is running, but its database does not answer.",
 };
 
-/** What was wrong, and what to do about it, by the status of the answer. */
+/** What was wrong with a key, and what to do about it, by the status of the answer. */
 const ADVICE = {
   0: () => `${REASONS[0]} Is it still running? Try again in a moment.`,
   401: () => "This key is not accepted: it is wrong, expired or revoked. Copy the whole line from the file below, "
@@ -20,15 +17,8 @@ const ADVICE = {
   503: () => `${REASONS[503]} Try again in a moment.`,
 };
 
-/** The sentence that helps after this error. */
-export function adviceFor(error) {
-  return ADVICE[error.status]?.(error) ?? error.message;
-}
-
 /** What is wrong, for somebody whose key was good. */
-export function reasonFor(error) {
-  return REASONS[error.status] ?? error.message;
-}
+export const reasonFor = (error) => REASONS[error.status] ?? error.message;
 
 /** Ask for a key whenever the form is shown. `onKey(key)` may throw an ApiError, which is then explained. */
 export function askForKey(onKey) {
@@ -37,29 +27,24 @@ export function askForKey(onKey) {
   view.addEventListener("submit", async (event) => {
     event.preventDefault();
     const key = byId("key").value.trim();
-    if (!KEY_SHAPE.test(key)) {
-      showProblem(key ? "That is not a key of Sluice: they begin with “slk_”." : "Paste a key first.");
-      return;
-    }
+    if (!/^slk_[!-~]+$/.test(key)) return showProblem(key ? "That is not a key of Sluice: they begin with “slk_”." : "Paste a key first.");
     button.disabled = true;
     try {
       await onKey(key);
     } catch (error) {
-      showProblem(adviceFor(error));
+      showProblem(ADVICE[error.status]?.(error) ?? error.message);
     } finally {
       button.disabled = false;
     }
   });
 }
 
-/** Show the form, and why. */
 export function showSignIn(problem) {
   byId("sign-in").hidden = false;
   showProblem(problem);
   byId("key").focus();
 }
 
-/** Take the form away, and the key out of it. */
 export function hideSignIn() {
   byId("key").value = "";
   showProblem("");

@@ -1,14 +1,5 @@
 /** Which time is seen: a length that ends now and moves along with it, or a fixed part. Seconds since 1970, everywhere. */
 
-/** What is offered: seconds, and how it is written. */
-export const SPANS = [
-  [900, "15 min"],
-  [3_600, "1 h"],
-  [21_600, "6 h"],
-  [86_400, "24 h"],
-  [604_800, "7 d"],
-  [2_592_000, "30 d"],
-];
 const FIRST_S = 900;
 const SHORTEST_S = 2;
 const LONGEST_S = 800 * 86_400;
@@ -22,7 +13,7 @@ const PIXELS_A_BUCKET = 1.5;
 const KEPT_S = [60, 3_600, 86_400];
 
 export class Span {
-  /** @param {number} length in seconds  @param {?number} to where it ends; null: now, and live */
+  /** `to`: where it ends; null: now, and live. */
   constructor(length = FIRST_S, to = null) {
     this.length = Math.min(LONGEST_S, Math.max(SHORTEST_S, length));
     this.to = to;
@@ -30,8 +21,7 @@ export class Span {
 
   /** What a hash's query says: `span=6h`, or `from` and `to`. Nonsense is the first span, live. */
   static of(query) {
-    const from = moment(query.get("from"));
-    const to = moment(query.get("to"));
+    const [from, to] = ["from", "to"].map((name) => moment(query.get(name)));
     if (to > from) return Span.between(from, to);
     const [, digits, unit] = /^(\d{1,9})([smhd])$/.exec(query.get("span") ?? "") ?? [];
     return new Span(digits ? digits * UNITS[unit] : FIRST_S);
@@ -41,35 +31,30 @@ export class Span {
     return new Span(to - from, Math.max(to, from + SHORTEST_S));
   }
 
-  /** Whether it ends now. */
   get live() {
     return this.to === null;
   }
 
-  /** `[from, to]` at this moment. */
   bounds(now) {
     const to = this.to ?? now + this.length * MARGIN;
     return [to - this.length, to];
   }
 
-  /** The same, as a hash's query says it. */
   write(query) {
-    for (const name of ["span", "from", "to"]) query.delete(name);
-    if (this.live) {
-      const [unit, size] = Object.entries(UNITS).findLast(([, seconds]) => this.length % seconds === 0) ?? ["s", 1];
-      query.set("span", `${Math.round(this.length / size)}${unit}`);
-    } else {
-      for (const [name, seconds] of [["from", this.to - this.length], ["to", this.to]]) query.set(name, iso(seconds));
+    if (!this.live) {
+      query.set("from", iso(this.to - this.length));
+      return query.set("to", iso(this.to));
     }
+    const [unit, size] = Object.entries(UNITS).findLast(([, seconds]) => this.length % seconds === 0) ?? ["s", 1];
+    query.set("span", `${Math.round(this.length / size)}${unit}`);
   }
 
-  /** Longer (`factor` > 1) or shorter, around a moment that stays where it is seen. A live one stays live. */
-  zoomed(factor, around, now) {
+  /** Longer (`factor` > 1) or shorter, around the place (0 left, 1 right) that stays where it is seen. A live one stays live. */
+  zoomed(factor, share) {
     if (this.live) return new Span(Math.round(this.length * factor));
-    const [from, to] = this.bounds(now);
-    const at = around ?? (from + to) / 2;
-    const length = new Span(this.length * factor).length; // within its limits
-    return Span.between(at - ((at - from) * length) / this.length, at + ((to - at) * length) / this.length);
+    const { length } = new Span(this.length * factor); // within its limits
+    const from = this.to - this.length + share * (this.length - length);
+    return Span.between(from, from + length);
   }
 
   /** Earlier (`share` < 0) or later by a share of itself; what would end after now is live. */
@@ -81,23 +66,16 @@ export class Span {
 
 /** The length of buckets, in seconds, that suits a span which is seen on so many pixels. */
 export function bucketFor(length, pixels) {
-  const wanted = (length * PIXELS_A_BUCKET) / Math.max(100, pixels);
-  return BUCKETS_S.find((seconds) => seconds >= wanted) ?? BUCKETS_S.at(-1);
+  return BUCKETS_S.find((seconds) => seconds >= (length * PIXELS_A_BUCKET) / pixels) ?? BUCKETS_S.at(-1);
 }
 
-/** The next longer buckets that may still be there where those (or the readings: 0) have expired; undefined: none. */
-export function coarserThan(level) {
-  return KEPT_S.find((seconds) => seconds > level);
-}
+/** The next longer buckets that may still be there where those have expired; undefined: none. */
+export const coarserThan = (level) => KEPT_S.find((seconds) => seconds > level);
 
-/** A moment as addresses and queries carry it. */
-export function iso(seconds) {
-  return new Date(Math.round(seconds * 1_000)).toISOString();
-}
+export const iso = (seconds) => new Date(Math.round(seconds * 1_000)).toISOString();
 
 /** RFC 3339 as seconds, to the microsecond, which a double of this size just holds; NaN for what is none. */
 export function moment(text) {
-  const ms = Date.parse(text ?? "");
   const micros = /\.\d{3}(\d{3})/.exec(text ?? "")?.[1] ?? 0; // a Date ends at milliseconds
-  return (ms * 1_000 + Number(micros)) / 1e6;
+  return (Date.parse(text ?? "") * 1_000 + Number(micros)) / 1e6;
 }

@@ -1,27 +1,18 @@
 /** What can be done about an alert: say that somebody looks at it, and have it page nobody for a while. */
 
-import { announce, h } from "../dom.js";
+import { announce, h, select } from "../dom.js";
 import { askFor, field } from "../form.js";
 
-const MOST_COMMENT = 1_000; // characters
 const HOUR_MS = 3_600_000;
-/** For how long, in milliseconds. */
-export const LASTING = [["1 hour", HOUR_MS], ["4 hours", 4 * HOUR_MS], ["24 hours", 24 * HOUR_MS], ["7 days", 168 * HOUR_MS]];
+const LASTING = [["1 hour", 1], ["4 hours", 4], ["24 hours", 24], ["7 days", 168]].map(([name, hours]) => [hours * HOUR_MS, name]);
 
-/** A field for why. */
-export const commentField = (hint) =>
-  field("Comment", h("input", { name: "comment", maxlength: MOST_COMMENT, autocomplete: "off" }), hint);
+const comment = (hint) => field("Comment", h("input", { name: "comment", maxlength: 1_000, autocomplete: "off" }), hint);
 
-/** A field for how long. */
-export const lastingField = () =>
-  field("For", h("select", { name: "lasting" }, LASTING.map(([name, ms]) => h("option", { value: ms }, name))));
-
-/** Acknowledge an alert. */
 export async function acknowledge(alert, { api, alerts, signal }) {
   const done = await askFor({
     title: "Acknowledge the alert",
-    lead: `Says to everybody that you look at “${alert.rule.name}” on ${alert.device}. It goes on firing until its condition is gone.`,
-    fields: [commentField("Optional: what you found, what you do.")],
+    lead: [`Says to everybody that you look at “${alert.rule.name}” on ${alert.device}. It goes on firing until its condition is gone.`],
+    fields: [comment("Optional: what you found, what you do.")],
     action: "Acknowledge",
     submit: (values) => api.post(`/v1/alerts/${alert.id}/ack`, { comment: values.get("comment") }),
   }, signal);
@@ -30,26 +21,32 @@ export async function acknowledge(alert, { api, alerts, signal }) {
   alerts.load();
 }
 
-/** Hold the webhooks of an alert, or of more. */
-export async function silence(alert, { api, clock, alerts, signal }) {
+export function silence(alert, desk) {
   const covers = [
     [`This rule on ${alert.device}`, { device: alert.device, metric: alert.metric, rule: alert.rule.id }],
     [`Everything on ${alert.device}`, { device: alert.device }],
     ["This rule on all devices", { rule: alert.rule.id }],
   ];
-  const choice = h("select", { name: "covers" }, covers.map(([name], place) => h("option", { value: place }, name)));
+  const what = field("What", select({ name: "covers" }, covers.map(([name], place) => [place, name])));
+  const lead = "Its webhooks are held. The alert is still shown here, and still recorded.";
+  return askSilence(desk, "Silence", lead, [what], (values) => covers[values.get("covers")][1]);
+}
+
+/** Ask for a silence, and begin it: `covered(values)` says of what. Gives whether one was begun. */
+export async function askSilence({ api, clock, alerts, signal }, title, lead, fields, covered) {
   const done = await askFor({
-    title: "Silence",
-    lead: "Its webhooks are held. The alert is still shown here, and still recorded.",
-    fields: [field("What", choice), lastingField(), commentField("Optional: why.")],
+    title,
+    lead: [lead],
+    fields: [...fields, field("For", select({ name: "lasting" }, LASTING)), comment("Optional: why.")],
     action: "Silence",
     submit: (values) => api.post("/v1/silences", {
-      ...covers[values.get("covers")][1],
+      ...covered(values),
       until: new Date(clock.now() + Number(values.get("lasting"))).toISOString(),
       comment: values.get("comment"),
     }),
   }, signal);
-  if (!done) return;
+  if (!done) return false;
   announce("Silenced.");
   alerts.load();
+  return true;
 }

@@ -1,110 +1,59 @@
 /** Alerts, drawn as a list, each with what can be done about it. */
 
-import { arrange, h, part, setAttribute, setShape, setText, svg } from "../dom.js";
+import { button, h, keyed, setAttribute, setShape, setText, shape } from "../dom.js";
 import { formatDuration, formatLabels, formatValue, showMoment } from "../format.js";
-import { routeOf } from "../router.js";
 import { acknowledge, silence } from "./alertactions.js";
 
-export class AlertList {
-  #list;
-  #desk;
-  #rows = new Map(); // id → {row, alert}
+/** Gives the function that draws alerts into a <ul>, in their order; how long they have lasted goes on by itself. */
+export function alertList(list, desk) {
+  let shown = [];
+  const draw = keyed(list, () => makeRow(desk));
+  const show = (alerts) => draw((shown = alerts));
+  desk.clock.tick(() => shown.some(({ state }) => state === "firing") && draw(shown), desk.signal);
+  return show;
+}
 
-  /** @param {Element} list the <ul>  @param desk the view's, for the clock and for what can be done */
-  constructor(list, desk) {
-    this.#list = list;
-    this.#desk = desk;
-  }
-
-  /** Show these, in this order. */
-  draw(alerts) {
-    const kept = new Set(alerts.map((alert) => alert.id));
-    for (const id of this.#rows.keys()) if (!kept.has(id)) this.#rows.delete(id);
-    for (const alert of alerts) {
-      if (!this.#rows.has(alert.id)) this.#rows.set(alert.id, { row: this.#makeRow(alert.id) });
-      const shown = this.#rows.get(alert.id);
-      shown.alert = alert;
-      this.#drawRow(shown.row, alert);
-    }
-    arrange(this.#list, alerts.map((alert) => this.#rows.get(alert.id).row));
-  }
-
-  /** Let time pass. */
-  tick() {
-    for (const { row, alert } of this.#rows.values()) showLasting(row, alert, this.#desk.clock.now());
-  }
-
-  #makeRow(id) {
-    const { session, signal } = this.#desk;
-    const title = svg("title", { "data-part": "severity" });
-    const of = (name, label, act) => {
-      const button = h("button", { type: "button", class: "quiet", "data-part": name }, label);
-      button.addEventListener("click", () => act(this.#rows.get(id).alert, this.#desk), { signal });
-      return button;
-    };
-    const may = session.has("admin");
-    return h("li", { class: "alert" },
-      svg("svg", { class: "shape", role: "img" }, title, svg("use")),
-      h("div", { class: "what" }, h("b", { "data-part": "rule" }), h("span", { "data-part": "note" })),
-      h("p", { class: "where" }, h("a", { "data-part": "device" }), h("span", { "data-part": "where" })),
-      h("div", { class: "when muted small" },
-        h("span", { "data-part": "verb" }), " ", h("time", { "data-part": "at" }), h("span", { "data-part": "lasting" })),
-      h("p", { class: "said small", "data-part": "said", hidden: true }),
-      may && h("div", { class: "actions", "data-part": "actions" },
-        of("ack", "Acknowledge", acknowledge),
-        !session.key.device_glob && of("silence", "Silence …", silence)));
-  }
-
-  #drawRow(row, alert) {
+function makeRow(desk) {
+  const { clock, session } = desk;
+  let alert;
+  const [rule, note, where, verb, lasting] = ["b", "span", "span", "span", "span"].map((name) => h(name));
+  const [mark, device, at] = [shape("info", "info"), h("a"), h("time")];
+  const said = h("p.said.small", { "data-part": "said" });
+  const act = (name, does) => button(name, () => does(alert, desk));
+  const ack = act("Acknowledge", acknowledge);
+  const actions = h("div.actions", ack, !session.key.device_glob && act("Silence …", silence));
+  const row = h("li.alert", mark, h("div.what", rule, note), h("p.where", h("span", device, " · "), where),
+    h("div.when.muted.small", verb, " ", at, lasting), said, session.has("admin") && actions);
+  const draw = (latest) => {
+    alert = latest;
     const over = alert.state !== "firing";
-    Object.assign(row.dataset, { severity: alert.severity, device: alert.device, alert: alert.id });
-    setShape(row, alert.severity);
-    setText(part(row, "severity"), alert.severity);
-    setText(part(row, "rule"), alert.rule.name);
-    showDevice(part(row, "device"), alert.device);
-    const labels = formatLabels(alert.labels);
-    setText(part(row, "where"), ` · ${alert.metric}${labels && ` · ${labels}`}`);
-    showNote(part(row, "note"), alert, over);
-    setText(part(row, "verb"), over ? "resolved" : "since");
-    showMoment(part(row, "at"), (over ? alert.resolved_at : alert.fired_at) ?? alert.started_at);
-    showLasting(row, alert, this.#desk.clock.now());
-    showSaid(part(row, "said"), alert);
-    const actions = part(row, "actions");
-    if (!actions) return;
+    const { severity, value, threshold, fired_at: fired, started_at: started, resolved_at: resolved } = alert;
+    Object.assign(row.dataset, { severity, device: alert.device, alert: alert.id });
+    setShape(mark, severity);
+    setAttribute(mark, "aria-label", severity);
+    setText(rule, alert.rule.name);
+    setText(device, alert.device);
+    setAttribute(device, "href", `#/devices/${encodeURIComponent(alert.device)}`);
+    setText(where, [alert.metric, formatLabels(alert.labels)].filter(Boolean).join(" · "));
+    const crossed = typeof value === "number" && typeof threshold === "number";
+    const crossing = crossed && `${formatValue(value)} ${value < threshold ? "<" : ">"} ${formatValue(threshold)}`;
+    setText(note, over || !crossed ? severity : crossing);
+    setAttribute(note, "title", crossed ? `value ${value}, threshold ${threshold}` : severity);
+    setText(verb, over ? "resolved" : "since");
+    showMoment(at, (over ? resolved : fired) ?? started);
+    const lasted = (resolved ? Date.parse(resolved) : clock.now()) - Date.parse(fired ?? started);
+    setText(lasting, ` · ${resolved ? "after " : ""}${formatDuration(lasted)}`);
+    setText(said, saidOf(alert));
+    said.hidden = !said.textContent;
     actions.hidden = over;
-    part(row, "ack").hidden = Boolean(alert.acknowledged_at);
-  }
+    ack.hidden = Boolean(alert.acknowledged_at);
+  };
+  return { row, draw };
 }
 
-/** A link to the device's page, once there is one. */
-function showDevice(link, device) {
-  setText(link, device);
-  const path = `#/devices/${encodeURIComponent(device)}`;
-  if (routeOf(path).view) setAttribute(link, "href", path);
-}
-
-/** The value beside the limit it crossed; of an alert that is over, how bad it was. */
-function showNote(note, alert, over) {
-  const crossed = typeof alert.value === "number" && typeof alert.threshold === "number";
-  const sign = alert.value < alert.threshold ? "<" : ">";
-  const crossing = crossed && `${formatValue(alert.value)} ${sign} ${formatValue(alert.threshold)}`;
-  setText(note, over || !crossed ? alert.severity : crossing);
-  setAttribute(note, "title", crossed ? `value ${alert.value}, threshold ${alert.threshold}` : alert.severity);
-}
-
-/** Who looks at it, and that it pages nobody. */
-function showSaid(said, alert) {
-  const comment = alert.acknowledged_comment ? `: “${alert.acknowledged_comment}”` : "";
-  const words = [
-    alert.acknowledged_at && `Acknowledged by ${alert.acknowledged_by ?? "somebody"}${comment}`,
-    alert.silenced && alert.state === "firing" && "Silenced: its webhooks are held",
-  ].filter(Boolean);
-  setText(said, words.join(" · "));
-  said.hidden = words.length === 0;
-}
-
-function showLasting(row, alert, now) {
-  const end = alert.resolved_at ? Date.parse(alert.resolved_at) : now;
-  const lasted = formatDuration(end - Date.parse(alert.fired_at ?? alert.started_at));
-  setText(part(row, "lasting"), ` · ${alert.resolved_at ? "after " : ""}${lasted}`);
+function saidOf({ acknowledged_at: seen, acknowledged_by: by, acknowledged_comment: comment, silenced, state }) {
+  return [
+    seen && `Acknowledged by ${by ?? "somebody"}${comment ? `: “${comment}”` : ""}`,
+    silenced && state === "firing" && "Silenced: its webhooks are held",
+  ].filter(Boolean).join(" · ");
 }

@@ -1,117 +1,88 @@
 /** The alerts: what fires, the worst first, and what is over. What is chosen stands in the address. */
 
-import { byId, h, setText, shape } from "../dom.js";
-import { AlertHistory } from "../history.js";
-import { AlertList } from "./alertlist.js";
+import { covers } from "../alerts.js";
+import { button, h, panel, select, setText, shape } from "../dom.js";
+import { alertList } from "./alertlist.js";
 
 export const title = "Alerts";
 
 const SEVERITIES = ["critical", "warning", "info"];
+const PAGE = 50;
+const SETTLE_MS = 300; // for whoever is still typing
 
-/** Draw them, and keep them up to date. */
 export async function mount(root, desk) {
-  const { clock, alerts, api, query, navigate, signal } = desk;
-  const chosen = { severity: query.get("severity") ?? "", device: query.get("device") ?? "", rule: query.get("rule") ?? "" };
-  root.append(...frame(chosen));
-  const past = new AlertHistory(api);
-  const firing = new AlertList(byId("firing"), desk);
-  const resolved = new AlertList(byId("resolved"), desk);
+  const { alerts, api, query, session, navigate, signal } = desk;
+  const chosen = Object.fromEntries(["severity", "device", "rule"].map((name) => [name, query.get(name) ?? ""]));
+  const [firing, resolved] = ["firing", "resolved"].map((id) => h("ul", { id, class: "alert-list" }));
+  const [drawFiring, drawResolved] = [firing, resolved].map((list) => alertList(list, desk));
+  const [count, nothing, mark] = [h("span.count", "0"), h("b"), shape("resolved")];
+  const hint = h("p", "An alert appears here the moment it fires.");
+  const none = h("div.empty", h("p", mark, nothing), hint);
+  const unsure = h("p.empty.muted", { hidden: true }, "Not connected: this is what was last heard.");
+  const over = h("p.empty.muted", "What was resolved will be here, the newest first.");
+  const older = button("Show older", () => read(cursor), { id: "older", hidden: true });
+  root.append(h("div.view-head", h("h1", title), filters(chosen, choose)),
+    panel("Firing", count, firing, unsure, none), panel("Resolved", "", resolved, over, older));
 
-  const draw = () => {
-    const shown = alerts.firingInOrder().filter((alert) => matches(alert, chosen));
-    firing.draw(shown);
-    resolved.draw(past.inOrder(alerts.resolved, (alert) => matches(alert, chosen)));
-    setText(byId("firing-count"), shown.length === alerts.firing.size ? `${shown.length}` : `${shown.length} of ${alerts.firing.size}`);
-    showEmpty(shown.length, alerts);
-    byId("older").hidden = !past.more;
-    byId("resolved-empty").hidden = byId("resolved").childElementCount > 0;
-  };
-  const reload = () => past.begin(chosen).then(draw);
+  let past = new Map(); // id → alert: what is over, read back page by page
+  let cursor = null;
+  let asked = 0; // counts the questions, so that an answer to an older one is dropped
+  async function read(from) {
+    const question = ++asked;
+    const { items, next } = await api.get("/v1/alerts", { ...chosen, state: "resolved", limit: PAGE, cursor: from });
+    if (question !== asked) return;
+    past = new Map([...(from ? past : []), ...items.map((alert) => [alert.id, alert])]);
+    cursor = next;
+    draw();
+  }
 
-  wireFilters(chosen, signal, () => {
+  function choose(wanted) {
+    Object.assign(chosen, wanted);
     const said = new URLSearchParams(Object.entries(chosen).filter(([, value]) => value));
     navigate(`/alerts${said.size ? `?${said}` : ""}`, { replace: true, stay: true });
     draw();
-    return reload();
-  });
-  byId("older").addEventListener("click", () => past.older().then(draw), { signal });
+    return read(null);
+  }
+
+  function draw() {
+    const all = alerts.firingInOrder();
+    const shown = all.filter((alert) => matches(alert, chosen));
+    const ended = new Map([...past, ...[...alerts.resolved].filter(([, alert]) => matches(alert, chosen))]);
+    drawFiring(shown);
+    drawResolved([...ended.values()].sort((a, b) => Date.parse(b.resolved_at) - Date.parse(a.resolved_at)));
+    setText(count, shown.length === all.length ? `${shown.length}` : `${shown.length} of ${all.length}`);
+    setText(nothing, all.length ? "Nothing that you chose is firing." : alerts.sure ? "Nothing is firing." : "Nothing was firing.");
+    mark.classList.toggle("ok", alerts.sure);
+    unsure.hidden = alerts.sure;
+    none.hidden = shown.length > 0;
+    over.hidden = ended.size > 0;
+    older.hidden = !cursor;
+  }
+
   alerts.watch(draw, signal);
-  clock.tick(() => firing.tick(), signal);
-  await reload();
-  const missing = alerts.firing.size === 0 && !(await alerts.hasRules());
-  if (signal.aborted) return;
-  byId("first-rule").hidden = !missing;
-  byId("firing-hint").hidden = missing;
+  await read(null);
+  if (alerts.firing.size || session.key.device_glob || (await api.get("/v1/rules")).items.length) return;
+  hint.replaceChildren("There is no rule yet. ", h("a", { href: "#/rules/new" }, "Make the first one"));
 }
 
-/** Whether an alert is one of those asked for; of the device, `*` and `?` are wildcards. */
 function matches(alert, { severity, device, rule }) {
-  if (severity && alert.severity !== severity) return false;
-  if (rule && String(alert.rule.id) !== rule) return false;
-  return !device || globbed(device).test(alert.device);
+  return (!severity || alert.severity === severity) && (!rule || String(alert.rule.id) === rule) && (!device || covers(device, alert.device));
 }
 
-function globbed(glob) {
-  const escaped = glob.replace(/[.+^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*").replaceAll("?", ".");
-  return new RegExp(`^${escaped}$`, "su");
-}
-
-function wireFilters(chosen, signal, changed) {
+function filters({ severity, device, rule }, choose) {
   let timer;
-  const form = byId("filters");
-  const take = () => {
-    const values = new FormData(form);
-    Object.assign(chosen, { severity: values.get("severity"), device: values.get("device").trim() });
-    return changed();
-  };
-  form.addEventListener("change", take, { signal });
-  form.addEventListener("input", () => {
-    clearTimeout(timer);
-    timer = setTimeout(take, 300);
-  }, { signal });
-  form.addEventListener("submit", (event) => event.preventDefault(), { signal });
-  byId("any-rule").addEventListener("click", () => {
-    chosen.rule = "";
-    byId("of-rule").hidden = true;
-    changed();
-  }, { signal });
-}
-
-function showEmpty(shown, alerts) {
-  const { sure, firing } = alerts;
-  byId("firing-unsure").hidden = sure;
-  byId("firing-empty").hidden = shown > 0;
-  const nothing = firing.size ? "Nothing that you chose is firing." : sure ? "Nothing is firing." : "Nothing was firing.";
-  setText(byId("firing-empty").querySelector("b"), nothing);
-  byId("firing-empty").querySelector("svg").classList.toggle("ok", sure);
-}
-
-function frame(chosen) {
-  return [
-    h("div", { class: "view-head" }, h("h1", {}, title), filters(chosen)),
-    h("section", { class: "panel", "aria-labelledby": "firing-title" },
-      h("h2", { id: "firing-title" }, "Firing ", h("span", { class: "count", id: "firing-count" }, "0")),
-      h("ul", { id: "firing", class: "alert-list" }),
-      h("p", { id: "firing-unsure", class: "empty muted", hidden: true }, "Not connected: this is what was last heard."),
-      h("div", { id: "firing-empty", class: "empty" },
-        h("p", {}, shape("resolved"), h("b", {}, "Nothing is firing.")),
-        h("p", { class: "muted", id: "firing-hint" }, "An alert appears here the moment it fires."),
-        h("p", { id: "first-rule", hidden: true }, "There is no rule yet. ", h("a", { href: "#/rules/new" }, "Make the first one")))),
-    h("section", { class: "panel", "aria-labelledby": "resolved-title" },
-      h("h2", { id: "resolved-title" }, "Resolved"),
-      h("ul", { id: "resolved", class: "alert-list" }),
-      h("p", { id: "resolved-empty", class: "empty muted" }, "What was resolved will be here, the newest first."),
-      h("button", { type: "button", class: "quiet", id: "older", hidden: true }, "Show older")),
+  const [worst, name] = [
+    select({ "aria-label": "Severity" }, [["", "Any severity"], ...SEVERITIES], severity),
+    h("input", { type: "search", "aria-label": "Device", value: device, placeholder: "Device, such as pump-*", autocomplete: "off" }),
   ];
-}
-
-function filters({ severity, device, rule }) {
-  const option = (value, name) => h("option", { value, selected: value === severity }, name);
-  return h("form", { id: "filters", class: "filters", role: "search" },
-    h("label", {}, h("span", { class: "unseen" }, "Severity"),
-      h("select", { name: "severity" }, option("", "Any severity"), SEVERITIES.map((name) => option(name, name)))),
-    h("label", {}, h("span", { class: "unseen" }, "Device"),
-      h("input", { name: "device", type: "search", value: device, placeholder: "Device, such as pump-*", autocomplete: "off" })),
-    h("span", { id: "of-rule", class: "chosen", hidden: !rule }, `Rule ${rule} `,
-      h("button", { type: "button", class: "quiet", id: "any-rule" }, "Show all rules")));
+  const take = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => choose({ severity: worst.value, device: name.value.trim() }), SETTLE_MS);
+  };
+  const all = button("Show all rules", () => {
+    all.parentElement.hidden = true;
+    choose({ rule: "" });
+  });
+  return h("div.filters", { role: "search", oninput: take }, worst, name,
+    h("span.small", { hidden: !rule }, `Rule ${rule} `, all));
 }

@@ -1,103 +1,75 @@
 /** The silences: what pages nobody, until when, and by whom. */
 
-import { announce, h } from "../dom.js";
+import { announce, button, h, panel, setText } from "../dom.js";
 import { askFor, field } from "../form.js";
 import { formatDuration, showMoment } from "../format.js";
-import { commentField, lastingField } from "./alertactions.js";
+import { askSilence } from "./alertactions.js";
 
 export const title = "Silences";
 
 const PAGE = 100;
 
-/** Draw them; begin and end them. */
 export async function mount(root, desk) {
   const { api, clock, session, signal } = desk;
-  const begin = h("button", { type: "button", class: "main" }, "New silence");
-  const lists = h("div", { class: "view" });
-  root.append(
-    h("div", { class: "view-head" }, h("h1", {}, title), h("div", { class: "actions" }, session.has("admin") && begin)),
-    h("p", { class: "muted" }, "A silence holds webhooks: alerts still fire, are shown and recorded, but page nobody."),
-    lists);
+  const begin = button("New silence", async () => (await ask(desk)) && load(), { class: "main" });
+  const lists = h("div.view");
+  root.append(h("div.view-head", h("h1", title), h("div.actions", session.has("admin") && begin)),
+    h("p.muted", "A silence holds webhooks: alerts still fire, are shown and recorded, but page nobody."), lists);
 
-  const load = async () => {
+  let ending = Infinity; // the first of those in force to end
+  async function load() {
     const [active, ended] = await Promise.all(["active", "ended"].map((state) => api.get("/v1/silences", { state, limit: PAGE })));
-    const rows = (silences, inForce) => silences.items.map((silence) => drawRow(silence, inForce, desk, load));
-    lists.replaceChildren(
-      section("In force", rows(active, true), "Nothing is silenced. Every alert that has a webhook pages."),
-      ...(ended.items.length ? [section("Over", rows(ended, false), "")] : []));
+    const list = (name, { items }, empty) => panel(name, h("span.count", String(items.length)),
+      items.length ? h("ul", items.map((silence) => drawRow(silence, name !== "Over", desk, load))) : h("p.empty.muted", empty));
+    lists.replaceChildren(list("In force", active, "Nothing is silenced. Every alert that has a webhook pages."),
+      ended.items.length ? list("Over", ended, "") : "");
+    ending = Math.min(...active.items.map(({ until }) => Date.parse(until)));
     tick();
-  };
-  begin.addEventListener("click", async () => {
-    if (await ask(desk)) await load();
-  }, { signal });
-  const tick = () => {
-    for (const left of lists.querySelectorAll("[data-until]")) {
-      left.textContent = `${formatDuration(Number(left.dataset.until) - clock.now())} left`;
-      if (Number(left.dataset.until) < clock.now() && !lists.ariaBusy) {
-        lists.ariaBusy = "true";
-        load().finally(() => (lists.ariaBusy = null));
-      }
-    }
-  };
+  }
+  function tick() {
+    const now = clock.now();
+    for (const left of lists.querySelectorAll("[data-until]")) setText(left, ` · ${formatDuration(left.dataset.until - now)} left`);
+    if (now < ending) return;
+    ending = Infinity;
+    load();
+  }
   clock.tick(tick, signal);
   await load();
 }
 
-function section(name, rows, empty) {
-  return h("section", { class: "panel" }, h("h2", {}, `${name} `, h("span", { class: "count" }, String(rows.length))),
-    rows.length ? h("ul", { class: "alert-list silences" }, rows) : h("p", { class: "empty muted" }, empty));
-}
-
-function drawRow(silence, inForce, desk, reload) {
-  const until = h("time", {});
+function drawRow(silence, inForce, { api, session, signal }, reload) {
+  const until = h("time");
   showMoment(until, silence.until);
-  const left = h("span", inForce ? { "data-until": Date.parse(silence.until) } : {});
-  const end = h("button", { type: "button", class: "quiet" }, "End now");
-  end.addEventListener("click", async () => {
+  const end = button("End now", async () => {
     const done = await askFor({
       title: "End the silence now?",
-      lead: "What fires and was held pages from now on.",
+      lead: ["What fires and was held pages from now on."],
       action: "End it",
-      submit: () => desk.api.delete(`/v1/silences/${silence.id}`).then(() => true),
-    }, desk.signal);
+      submit: () => api.delete(`/v1/silences/${silence.id}`),
+    }, signal);
     if (!done) return;
     announce("Ended.");
     await reload();
-  }, { signal: desk.signal });
-  return h("li", { class: "silence", "data-silence": silence.id },
-    h("div", {}, h("b", {}, covered(silence)), silence.comment && h("p", {}, silence.comment),
-      h("p", { class: "muted small" }, inForce ? "until " : "ended ", until, inForce && " · ", left,
-        silence.created_by && ` · by ${silence.created_by}`)),
-    inForce && desk.session.has("admin") && h("div", { class: "actions" }, end));
-}
-
-/** What a silence is about, in words. */
-function covered({ device, metric, rule }) {
-  const words = [
-    rule === null || rule === undefined ? "" : `rule ${rule}`,
-    metric === "*" ? "" : `metric ${metric}`,
+  });
+  const { device, metric, rule, comment, created_by: by } = silence;
+  const covered = [
+    (rule ?? null) !== null && `rule ${rule}`,
+    metric !== "*" && `metric ${metric}`,
     device === "*" ? "all devices" : `device ${device}`,
-  ];
-  return words.filter(Boolean).join(" · ");
+  ].filter(Boolean).join(" · ");
+  return h("li.silence", { "data-silence": silence.id },
+    h("div", h("b", covered), comment && h("p", comment),
+      h("p.muted.small", inForce ? "until " : "ended ", until,
+        inForce && h("span", { "data-until": Date.parse(silence.until) }), by && ` · by ${by}`)),
+    inForce && session.has("admin") && h("div.actions", end));
 }
 
-function ask({ api, clock, signal }) {
-  const glob = (name, hint) => h("input", { name, value: "*", required: true, maxlength: 128, autocomplete: "off", title: hint });
-  return askFor({
-    title: "New silence",
-    lead: "For maintenance, or for what is known already.",
-    fields: [
-      field("Device", glob("device", "a name"), "A name, or a pattern such as pump-*; * is all of them."),
-      field("Metric", glob("metric", "a metric"), "temperature, or a pattern."),
-      lastingField(),
-      commentField("Optional: why."),
-    ],
-    action: "Silence",
-    submit: (values) => api.post("/v1/silences", {
-      device: values.get("device"),
-      metric: values.get("metric"),
-      until: new Date(clock.now() + Number(values.get("lasting"))).toISOString(),
-      comment: values.get("comment"),
-    }),
-  }, signal);
+function ask(desk) {
+  const glob = (name, label, hint) => field(label, h("input", { name, value: "*", required: true, maxlength: 128, autocomplete: "off" }), hint);
+  const fields = [
+    glob("device", "Device", "A name, or a pattern such as pump-*; * is all of them."),
+    glob("metric", "Metric", "temperature, or a pattern."),
+  ];
+  return askSilence(desk, "New silence", "For maintenance, or for what is known already.", fields,
+    (values) => ({ device: values.get("device"), metric: values.get("metric") }));
 }

@@ -1,82 +1,111 @@
 /** How the node is: what comes in, what waits, how long it takes, what is refused, and whether its services answer. */
 
-import { h, setText } from "../dom.js";
-import { formatDuration } from "../format.js";
+import { h, keyed, setAttribute, setShape, setText, shape, table } from "../dom.js";
+import { formatDuration, formatValue } from "../format.js";
 import { reasonFor } from "../signin.js";
 import { Figures } from "./figures.js";
-import { Latency, Live, Services, Storage, Throughput, Waiting, Webhooks } from "./panels.js";
-import { Refusals, Workers } from "./tables.js";
+import { PANELS } from "./panels.js";
+import { trace } from "./trace.js";
 
 export const title = "System";
 
 const POLL_MS = 2_000;
+const FRESH_MS = 5_000;
 const DOUBTED_MS = 10_000; // a sample that old says nothing of how services are now
-const PANELS = [Services, Throughput, Latency, Waiting, Refusals, Workers, Live, Webhooks, Storage];
 
-/** Draw it, and ask every two seconds while somebody looks. */
 export async function mount(root, { api, clock, signal }) {
-  const source = h("p", { class: "muted small", "data-part": "source" }, "Asking …");
-  const stalled = h("p", { class: "notice", role: "status", hidden: true });
-  const grid = h("div", { class: "figures" });
-  root.append(h("header", { class: "view-head" }, h("h1", {}, title), source), stalled, grid);
+  const source = h("p.muted.small", { "data-part": "source" }, "Asking …");
+  const stalled = h("p.notice", { role: "status", hidden: true });
+  const services = makeServices();
+  const panels = PANELS.map(makePanel);
+  const grid = h("div.figures", { hidden: true }, [services, ...panels].map((each) => each.root));
+  root.append(h("header.view-head", h("h1", title), source), stalled, grid);
 
   const figures = new Figures();
-  const panels = PANELS.map((Panel) => new Panel());
+  let due = 0;
   const drawSource = () => {
     const { latest } = figures;
     if (!latest) return;
-    const workers = latest.workers.length;
-    const age = Math.max(0, clock.now() - latest.ms);
-    setText(source, `Sluice ${latest.version} on ${latest.node}: all ${workers} of its workers together, `
-      + `${age < 5_000 ? "now" : `as of ${formatDuration(age)} ago`}. Rates are of the last 10 s.`);
-    source.classList.toggle("stale", age >= 5_000);
-    if (age >= DOUBTED_MS) panels[0].doubt();
+    const age = clock.now() - latest.ms;
+    setText(source, `Sluice ${latest.version} on ${latest.node}: all ${latest.workers.length} of its workers together, `
+      + `${age < FRESH_MS ? "now" : `as of ${formatDuration(age)} ago`}. Rates are of the last 10 s.`);
+    source.classList.toggle("stale", age >= FRESH_MS);
+    if (age >= DOUBTED_MS) services.doubt();
   };
-  clock.tick(drawSource, signal);
-
-  for (let first = true; !signal.aborted; first = false) {
-    let pause = POLL_MS;
+  const look = async () => {
+    due = Infinity;
     try {
-      const fresh = figures.add(await api.get("/v1/system"));
-      if (first) grid.append(...panels.map((panel) => panel.root));
-      if (fresh) panels.forEach((panel) => panel.draw(figures));
-      drawSource();
+      if (figures.add(await api.get("/v1/system"))) [services, ...panels].forEach((each) => each.draw(figures));
+      grid.hidden = false;
       stalled.hidden = true;
+      due = performance.now() + POLL_MS / 2; // the clock ticks once a second
     } catch (error) {
-      if (signal.aborted || (first && error.status)) throw error;
-      if (error.status === undefined) throw error; // a defect of ours
-      stalled.hidden = false;
+      if (error.status === undefined) throw error;
       setText(stalled, `${reasonFor(error)} The page keeps trying; what it shows was read before.`);
-      if (first) grid.append(...panels.map((panel) => panel.root));
-      pause = Math.max(POLL_MS, error.retryAfterMs);
+      stalled.hidden = false;
+      due = performance.now() + Math.max(POLL_MS, error.retryAfterMs);
     }
-    if (first) root.removeAttribute("aria-busy");
-    await rest(pause, signal);
-  }
+    drawSource();
+  };
+  clock.tick(() => {
+    drawSource();
+    if (performance.now() >= due) look();
+  }, signal);
+  await look();
 }
 
-/** Rest for so long, and as long as the tab is hidden; nobody reads figures there. */
-async function rest(ms, signal) {
-  await once((done) => {
-    const timer = setTimeout(done, ms);
-    return () => clearTimeout(timer);
-  }, signal);
-  if (!document.hidden || signal.aborted) return;
-  await once((done) => {
-    document.addEventListener("visibilitychange", done);
-    return () => document.removeEventListener("visibilitychange", done);
-  }, signal);
+function makeServices() {
+  const lines = new Map(["PostgreSQL", "Redis"].map((name) =>
+    [name, h("p.service", { "data-service": name }, shape("connecting"), h("b", name), h("span"))]));
+  const show = (name, well, text) => {
+    const line = lines.get(name);
+    setAttribute(line, "data-well", String(well));
+    setShape(line, { true: "resolved", false: "warning" }[well] ?? "connecting");
+    setText(line.lastChild, text);
+  };
+  const draw = ({ latest: { asked, redis, workers } }) => {
+    show("PostgreSQL", asked.ready, asked.ready ? `ready; answered worker ${asked.worker} in ${formatValue(asked.check_ms)} ms` : asked.reason);
+    const whole = redis.hearing >= workers.length;
+    show("Redis", whole, `${redis.hearing} of ${workers.length} workers hear each other through it`
+      + (whole ? "" : "; alerts and values go by PostgreSQL meanwhile, up to 2 s later"));
+  };
+  /** What is shown is of before: nobody knows how it is now. */
+  const doubt = () => lines.forEach((line, name) =>
+    show(name, "unknown", `not known; before: ${line.lastChild.textContent.replace("not known; before: ", "")}`));
+  return { root: h("section.panel.figure.services", h("h2", "Services"), ...lines.values()), draw, doubt };
 }
 
-/** Wait until `begin`'s `done` is called, or the view ends. */
-function once(begin, signal) {
-  return new Promise((resolve) => {
-    const done = () => {
-      end();
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const end = begin(done);
-    signal.addEventListener("abort", done);
+function makePanel({ title: name, note, facts = [], trace: course, columns, empty, rows }) {
+  const figure = (tag, [label, read, id]) => ({ label, read, node: h(tag, { "data-figure": id, class: label ? null : "large" }) });
+  const shown = facts.map((fact) => figure(fact[0] ? "dd" : "p", fact));
+  const line = course && trace(course.label, course.format, { ...course, count: course.measures.length });
+  const cells = rows && makeTable(name, columns, empty);
+  const list = shown.filter(({ label }) => label).map(({ label, node }) => h("div", h("dt", label), node));
+  const root = h("section.panel.figure", h("h2", name), shown.find(({ label }) => !label)?.node, line?.root, cells?.nodes,
+    list.length > 0 && h("dl", list), note && h("p.muted.small", note));
+  const draw = (figures) => {
+    for (const { read, node } of shown) setText(node, read(figures));
+    line?.draw(course.measures.map((measure) => figures.course(measure)), figures.latest.ms);
+    cells?.draw(rows(figures));
+  };
+  return { root, draw };
+}
+
+function makeTable(name, columns, empty) {
+  const body = h("tbody");
+  const scroll = h("div.scroll", { tabindex: "0", role: "group", "aria-label": name }, table(columns, body));
+  const nothing = h("p.muted", empty);
+  const drawRows = keyed(body, ({ id, cells }) => {
+    const row = h("tr", h("th", { scope: "row" }, id), cells.map(() => h("td")));
+    return { row, draw: (item) => {
+      row.title = item.hint;
+      item.cells.forEach((cell, place) => setText(row.children[place + 1], cell));
+    } };
   });
+  const draw = (rows) => {
+    drawRows(rows);
+    scroll.hidden = rows.length === 0;
+    nothing.hidden = rows.length > 0;
+  };
+  return { nodes: [scroll, nothing], draw };
 }

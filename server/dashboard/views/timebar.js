@@ -1,52 +1,37 @@
 /** Which time is seen, to be chosen: spans that end now, earlier, later, longer, shorter, live again. */
 
-import { h, setAttribute, setText } from "../dom.js";
-import { iso, SPANS } from "../charts/span.js";
+import { button, h, setAttribute, setText } from "../dom.js";
+import { iso } from "../charts/span.js";
 
-const MOMENT = new Intl.DateTimeFormat(undefined, {
-  year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
-});
-const HINT = "Drag across a chart to zoom, Ctrl and the wheel zoom too, Shift and the wheel move; a double click goes back.";
+const SPANS = [[900, "15 min"], [3_600, "1 h"], [21_600, "6 h"], [86_400, "24 h"], [604_800, "7 d"], [2_592_000, "30 d"]]; // seconds
+const STEPS = [
+  ["‹", "Earlier", "←", "move", -0.5], ["›", "Later", "→", "move", 0.5],
+  ["+", "Zoom in", "+", "zoom", 0.5], ["−", "Zoom out", "−", "zoom", 2],
+];
 const KEYS = { ArrowLeft: ["move", -0.25], ArrowRight: ["move", 0.25], "+": ["zoom", 0.5], "-": ["zoom", 2], 0: ["reset"] };
+const HINT = "Drag across a chart to zoom, Ctrl and the wheel zoom too, Shift and the wheel move; a double click goes back.";
+const MOMENT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
 
-export class TimeBar {
-  #range = h("span", { class: "range muted small" });
-  #live;
-  #spans;
-
-  /** @param {object} on `choose(length)`, `move(share)`, `zoom(factor)`, `reset()` */
-  constructor(on, signal) {
-    const button = (text, act, attributes = {}) => {
-      const made = h("button", { type: "button", class: "quiet", ...attributes }, text);
-      made.addEventListener("click", act, { signal });
-      return made;
-    };
-    this.#spans = SPANS.map(([length, name]) => [length, button(name, () => on.choose(length))]);
-    this.#live = button("Live", () => on.reset(), { title: "Go on with what comes now (0)" });
-    this.root = h("div", { class: "timebar", role: "group", "aria-label": "Time", title: HINT },
-      h("span", { class: "group" }, this.#spans.map(([, node]) => node)),
-      h("span", { class: "group" },
-        button("‹", () => on.move(-0.5), { "aria-label": "Earlier", title: "Earlier (←)" }),
-        button("›", () => on.move(0.5), { "aria-label": "Later", title: "Later (→)" }),
-        button("+", () => on.zoom(0.5), { "aria-label": "Zoom in", title: "Zoom in (+)" }),
-        button("−", () => on.zoom(2), { "aria-label": "Zoom out", title: "Zoom out (−)" })),
-      this.#live, this.#range);
-    const pressed = (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea, pre, dialog")) return;
-      const [act, amount] = KEYS[event.key] ?? [];
-      if (act) on[act](amount);
-    };
-    document.addEventListener("keydown", pressed, { signal });
-  }
-
-  /** Show what is chosen. */
-  draw(span, now) {
-    for (const [length, node] of this.#spans) {
-      setAttribute(node, "aria-pressed", String(span.live && span.length === length));
-    }
-    setAttribute(this.#live, "aria-pressed", String(span.live));
+/** Gives its `root`, and `draw(span, now)`. */
+export function timeBar(on, signal) {
+  const spans = SPANS.map(([length, name]) => button(name, () => on.choose(length)));
+  const live = button("Live", () => on.reset(), { title: "Go on with what comes now (0)" });
+  const range = h("span.range.muted.small");
+  const steps = STEPS.map(([text, name, key, act, amount]) =>
+    button(text, () => on[act](amount), { "aria-label": name, title: `${name} (${key})` }));
+  const root = h("div.timebar", { role: "group", "aria-label": "Time", title: HINT },
+    h("span.group", spans), h("span.group", steps), live, range);
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea, pre, dialog")) return;
+    const [act, amount] = KEYS[event.key] ?? [];
+    if (act) on[act](amount);
+  }, { signal });
+  const draw = (span, now) => {
+    spans.forEach((node, place) => setAttribute(node, "aria-pressed", String(span.live && span.length === SPANS[place][0])));
+    setAttribute(live, "aria-pressed", String(span.live));
     const [from, to] = span.bounds(now);
-    setText(this.#range, MOMENT.formatRange(new Date(from * 1_000), new Date((span.to ?? now) * 1_000)));
-    setAttribute(this.#range, "title", `${iso(from)} – ${iso(to)} UTC`);
-  }
+    setText(range, MOMENT.formatRange(from * 1_000, (span.to ?? now) * 1_000));
+    setAttribute(range, "title", `${iso(from)} – ${iso(to)} UTC`);
+  };
+  return { root, draw };
 }
