@@ -60,8 +60,8 @@ def inflated(body: bytes, encoding: str, max_bytes: int, inflaters: Inflaters = 
 
 def _named(inflaters: Inflaters) -> str:
     """What a sender may choose from: ``gzip, zstd or none``."""
-    names = [name for name, inflate in inflaters.items() if inflate is not None]
-    return ", ".join(names) + " or none" if "" in inflaters else " or ".join(names)
+    names = [name for name, inflate in inflaters.items() if name and inflate is not None]
+    return ", ".join(names) + " or none" if inflaters.get("", len) is None else " or ".join(names)
 
 
 async def _receive(request: Request, max_bytes: int, share: Share) -> bytes:

@@ -25,6 +25,7 @@ PATH = b"/v1/readings"
 MAX_BYTES = 1 << 20  # larger bodies go the long way: what the short one saves is nothing against their decoding
 TELL_AT_ONCE_S = 0.01  # nobody is kept waiting for less
 _PASSED_BY = {b"host", b"user-agent", b"accept", b"accept-encoding", b"connection"}  # that change nothing here
+_PASSED_BY |= {b"x-prometheus-remote-write-version"}  # whose Content-Type says the same
 _KEPT_ALIVE = {b"keep-alive", b"Keep-Alive"}
 
 

@@ -3,6 +3,7 @@
 import zlib
 
 import zstandard
+from cramjam import DecompressionError, snappy
 
 from schemas.errors import Malformed, TooLarge
 
@@ -57,3 +58,13 @@ def unzstd(data: bytes, max_bytes: int) -> bytes:
     if not frame.eof:
         raise Malformed("the zstd data is truncated")
     return b"".join(pieces)
+
+
+def unsnappy(data: bytes, max_bytes: int) -> bytes:
+    """Inflate one block of snappy, not framed. Raises TooLarge and Malformed."""
+    try:
+        if snappy.decompress_raw_len(data) > max_bytes:  # as it says of itself: no more is made of it in any case
+            raise TooLarge("body_bytes", max_bytes)
+        return bytes(snappy.decompress_raw(data))
+    except DecompressionError:
+        raise Malformed("the body is not a valid block of snappy (unframed)") from None

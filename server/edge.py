@@ -8,6 +8,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ingest.answer import MAX_LOGGED_CHARS
+from ingest.foreign.table import dialect_of
 from schemas.errors import Defect, NotFound, SluiceError, TooLarge
 from server import problems
 
@@ -65,7 +66,9 @@ class _Answer:
         if self._replaced:
             return
         if message["type"] == "http.response.start":
-            if _is_plain_413(message):
+            if (
+                _is_plain_413(message) and dialect_of(self._scope["path"]) is None
+            ):  # some protocols have them in plain text
                 await self.refuse(TooLarge("body_bytes", MAX_JSON_BYTES))
                 self._replaced = True
                 return

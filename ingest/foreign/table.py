@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from ingest.foreign import influx
+from ingest.foreign import influx, prometheus
 from ingest.foreign.dialect import Dialect
 from ingest.foreign.door import Door, Head
 from ingest.formats.terms import Decode
@@ -11,6 +11,7 @@ from schemas.errors import SluiceError
 DOORS: dict[str, Door] = {
     "/api/v2/write": influx.WRITE_V2,
     "/write": influx.WRITE_V1,
+    "/api/v1/write": prometheus.WRITE,
 }
 """By path."""
 

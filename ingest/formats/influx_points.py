@@ -8,7 +8,8 @@ from typing import Self
 import numpy as np
 
 from ingest.formats.influx_line import BadLineError, read_head, read_name
-from ingest.formats.mapping import Mapping, UnmappableError
+from ingest.formats.mapping import UnmappableError
+from ingest.formats.names import Names, with_used
 from ingest.formats.terms import Terms
 from ingest.formats.times import FIRST_MS
 from schemas.columns import Bools, Columns, Float64s, Int32s, Int64s, SeriesKey
@@ -27,8 +28,6 @@ PRECISIONS = {
     "µs": (1, 1),
     "µ": (1, 1),
 }
-MAX_REMEMBERED_BYTES = 16 << 20  # of names that were mapped already
-_COST = 400  # bytes that a remembered name takes besides its characters
 _FAR_US = 1 << 62
 
 Key = tuple[bytes, bytes]
@@ -79,30 +78,13 @@ class Points:
         )
 
 
-class Names:
-    """What names became, by mapping and by the one device of the sender's key: senders send the same ones all day."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[Mapping, str | None], dict[Key, SeriesKey]] = {}
-        self._bytes = 0
-
-    def known(self, terms: Terms) -> dict[Key, SeriesKey]:
-        """Those that are known on these terms."""
-        return self._known.setdefault((terms.mapping, terms.own_device), {})
-
-    def learn(self, key: Key, terms: Terms) -> SeriesKey:
-        """The series of names that are not known yet. Raises UnmappableError and BadLineError."""
-        measurement, tags = read_head(key[0])
-        series = terms.mapping.series(measurement, read_name(key[1]), tags, terms.own_device)
-        self._bytes += _COST + 2 * (len(key[0]) + len(key[1]))
-        if self._bytes > MAX_REMEMBERED_BYTES:
-            self._known.clear()
-            self._bytes = 0
-        self.known(terms)[key] = series
-        return series
+def _series(key: Key, terms: Terms) -> SeriesKey:
+    """Raises UnmappableError and BadLineError."""
+    measurement, tags = read_head(key[0])
+    return terms.mapping.series(measurement, read_name(key[1]), tags, terms.own_device)
 
 
-_names = Names()
+_names: Names[Key] = Names(_series, lambda key: len(key[0]) + len(key[1]))
 
 
 def assemble(points: Points, terms: Terms, precision: str) -> Columns:
@@ -133,7 +115,7 @@ def assemble(points: Points, terms: Terms, precision: str) -> Columns:
     kept = ~np.isin(points.line, [fault.loc[1] for fault in rejected])
     if faults:
         codes = np.array(merged, np.int32)[codes]
-    return _kept(list(series), codes[kept], micros[kept], points.value[kept], rejected)
+    return with_used(list(series), codes[kept], micros[kept], points.value[kept], rejected)
 
 
 def _micros(points: Points, terms: Terms, precision: str) -> Int64s:
@@ -166,9 +148,3 @@ def _faults(
         else:
             found[line] = Fault(("line", line), "ts_too_old", f"older than readings are kept, read as {precision}")
     return list(found.values())
-
-
-def _kept(series: list[SeriesKey], codes: Int32s, ts: Int64s, value: Float64s, rejected: list[Fault]) -> Columns:
-    """Columns with only those series that a reading is left of: a bad one must not leave a series behind."""
-    used, places = np.unique(codes, return_inverse=True)
-    return Columns([series[code] for code in used.tolist()], places.astype(np.int32), ts, value, rejected)

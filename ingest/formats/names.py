@@ -1,0 +1,46 @@
+"""What foreign names became: senders send the same ones all day, so each is read once."""
+
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from ingest.formats.mapping import Mapping
+from ingest.formats.terms import Terms
+from schemas.columns import Columns, Float64s, Int32s, Int64s, SeriesKey
+from schemas.errors import Fault
+
+MAX_REMEMBERED_BYTES = 16 << 20  # of one protocol
+_COST = 400  # bytes that a remembered name takes besides its characters
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Names(Generic[Key]):
+    """The series of names as they came, by mapping and by the one device of the sender's key."""
+
+    def __init__(self, read: Callable[[Key, Terms], SeriesKey], size: Callable[[Key], int]) -> None:
+        """`read` raises where names make no series; `size` is what they take, in bytes."""
+        self._read, self._size = read, size
+        self._known: dict[tuple[Mapping, str | None], dict[Key, SeriesKey]] = {}
+        self._bytes = 0
+
+    def known(self, terms: Terms) -> dict[Key, SeriesKey]:
+        """Those that are known on these terms."""
+        return self._known.setdefault((terms.mapping, terms.own_device), {})
+
+    def learn(self, key: Key, terms: Terms) -> SeriesKey:
+        """The series of names that are not known yet. Raises what `read` raises."""
+        series = self._read(key, terms)
+        self._bytes += _COST + 2 * self._size(key)
+        if self._bytes > MAX_REMEMBERED_BYTES:
+            self._known.clear()
+            self._bytes = 0
+        self.known(terms)[key] = series
+        return series
+
+
+def with_used(series: list[SeriesKey], codes: Int32s, ts: Int64s, value: Float64s, rejected: list[Fault]) -> Columns:
+    """Columns with only those series that a reading is left of: a bad one must not leave a series behind."""
+    used, places = np.unique(codes, return_inverse=True)
+    return Columns([series[code] for code in used.tolist()], places.astype(np.int32), ts, value, rejected)
