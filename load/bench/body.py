@@ -1,10 +1,13 @@
 """Bodies and whole requests, rendered before the clock starts."""
 
 import gzip
+import struct
 from dataclasses import dataclass
 from enum import StrEnum
 
-from load.bench.plan import METRICS, VALUE_TEXTS, Plan, device_name, value_place
+from cramjam import snappy
+
+from load.bench.plan import METRICS, VALUE_TEXTS, VALUES, Plan, device_name, value_place
 
 
 class Format(StrEnum):
@@ -14,12 +17,15 @@ class Format(StrEnum):
     COLUMNS = "columns"
     LINES = "lines"
     """InfluxDB's line protocol: the measurement is the metric, the tag the device, the one field `value`; in ms."""
+    SAMPLES = "samples"
+    """Remote write of Prometheus: as it sends them, each sample with all its labels, `instance` being the device."""
 
 
 CONTENT_TYPE = {
     Format.ROWS: "application/json",
     Format.COLUMNS: "application/json",
     Format.LINES: "text/plain; charset=utf-8",
+    Format.SAMPLES: "application/x-protobuf",
 }
 
 
@@ -47,19 +53,20 @@ class Door:
         ]
         head += [f"Authorization: {self.authorization}"] if self.authorization else []
         head += ["Content-Encoding: gzip"] if self.gzip else []
+        head += ["Content-Encoding: snappy"] if self.format is Format.SAMPLES else []
         return "\r\n".join([*head, "", ""]).encode() + body
 
 
 def render(plan: Plan, door: Door, mine: slice) -> list[bytes]:
     """The requests of a plan, in order of sending; `mine` takes one generator's share of them."""
-    write = {Format.ROWS: _rows, Format.COLUMNS: _columns, Format.LINES: _lines}[door.format]
+    write = {Format.ROWS: _rows, Format.COLUMNS: _columns, Format.LINES: _lines, Format.SAMPLES: _samples}[door.format]
     times = plan.tick_texts() if door.format is Format.ROWS else []
     order = plan.order()[mine]
-    made = {request: door.request(write(plan, times, request).encode()) for request in dict.fromkeys(order)}
+    made = {request: door.request(write(plan, times, request)) for request in dict.fromkeys(order)}
     return [made[request] for request in order]
 
 
-def _rows(plan: Plan, times: list[str], request: int) -> str:
+def _rows(plan: Plan, times: list[str], request: int) -> bytes:
     device, metrics, ticks = plan.of(request)
     rows = ",".join(
         [
@@ -68,19 +75,19 @@ def _rows(plan: Plan, times: list[str], request: int) -> str:
             for m in metrics
         ]
     )
-    return f'{{"device":"{device_name(device)}","readings":[{rows}]}}'
+    return f'{{"device":"{device_name(device)}","readings":[{rows}]}}'.encode()
 
 
-def _columns(plan: Plan, times: list[str], request: int) -> str:
+def _columns(plan: Plan, times: list[str], request: int) -> bytes:
     device, metrics, ticks = plan.of(request)
     ts = ",".join([str(plan.base_ms + tick) for tick in ticks])
     values = ",".join(
         f'"{METRICS[m]}":[{",".join([VALUE_TEXTS[value_place(device, m, tick)] for tick in ticks])}]' for m in metrics
     )
-    return f'{{"device":"{device_name(device)}","ts":[{ts}],"values":{{{values}}}}}'
+    return f'{{"device":"{device_name(device)}","ts":[{ts}],"values":{{{values}}}}}'.encode()
 
 
-def _lines(plan: Plan, times: list[str], request: int) -> str:
+def _lines(plan: Plan, times: list[str], request: int) -> bytes:
     device, metrics, ticks = plan.of(request)
     name = device_name(device)
     return "\n".join(
@@ -89,4 +96,33 @@ def _lines(plan: Plan, times: list[str], request: int) -> str:
             for tick in ticks
             for m in metrics
         ]
-    )
+    ).encode()
+
+
+def _samples(plan: Plan, times: list[str], request: int) -> bytes:
+    device, metrics, ticks = plan.of(request)
+    place = _label("instance", device_name(device)) + _label("job", "bench")
+    heads = {m: _label("__name__", METRICS[m]) + place for m in metrics}
+    series = [
+        heads[m] + _field(2, b"\x09%b\x10%b" % (struct.pack("<d", VALUES[value_place(device, m, tick)]), _varint(at)))
+        for tick, at in zip(ticks, [plan.base_ms + tick for tick in ticks], strict=True)
+        for m in metrics
+    ]
+    return bytes(snappy.compress_raw(b"".join([_field(1, each) for each in series])))
+
+
+def _label(name: str, value: str) -> bytes:
+    return _field(1, _field(1, name.encode()) + _field(2, value.encode()))
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A field of Protocol Buffers that has a length."""
+    return bytes([number << 3 | 2]) + _varint(len(content)) + content
+
+
+def _varint(number: int) -> bytes:
+    digits = bytearray()
+    while number > 0x7F:
+        digits.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*digits, number])

@@ -30,7 +30,8 @@ ROOT = Path(__file__).parents[2]
 READY_S = 60.0
 STOP_S = 20.0
 PATH = "/v1/readings"
-LINES_PATH = "/api/v2/write?org=bench&bucket=bench&precision=ms"
+PATHS = {Format.LINES: "/api/v2/write?org=bench&bucket=bench&precision=ms", Format.SAMPLES: "/api/v1/write"}
+"""Of formats that are not our own."""
 RULES = 1_000
 LIMIT = 1e9  # no value comes near: the rules are looked at, and never fire
 AT_ONCE = 8  # rules created at a time
@@ -53,7 +54,7 @@ class Sluice:
     def door(self, case: Case) -> Door:
         """Where a case's requests go."""
         parts = urlsplit(self.url)
-        path = LINES_PATH if case.layout is Format.LINES else PATH
+        path = PATHS.get(case.layout, PATH)
         return Door(parts.hostname or "", parts.port or 80, path, f"Bearer {self.key}", case.layout, case.gzip)
 
     def workers(self) -> list[int]:
