@@ -135,7 +135,7 @@ def test_cases() -> None:
     names = [case.name for case in full()]
     assert len(names) == len(set(names)) == 80
     assert {case.name for case in QUICK} <= set(names)
-    assert [case.name for case in select(full(), ["100-*-2w"])] == [f"100-{form}-2w" for form in Format]
+    assert [case.name for case in select(full(), ["100-*s-2w"])] == [f"100-{form}-2w" for form in Format]
     assert select(QUICK, []) == QUICK
 
 
