@@ -122,6 +122,7 @@ def test_too_much_is_413_and_what_is_no_request_400() -> None:
             read(raw)
     good = body(series)
     garbled = good.replace(b"\x12\x10\x09", b"\x12\x10\x08")
+    labels_cut = b"\x0a\x04\x0a\x02\x0a\x09"  # in a series without a sample
     for raw in (
         good[:-1],
         good + b"\x0a",
@@ -133,6 +134,14 @@ def test_too_much_is_413_and_what_is_no_request_400() -> None:
     ):
         with pytest.raises(Malformed):
             read(raw)
+
+
+def test_another_field_where_the_time_is_common_is_not_the_time() -> None:
+    raw = body((UP, [(1.5, MS)]))
+    at = len(raw) - 7
+    assert raw[at] == 0x10
+    columns = read(raw[:at] + b"\x18" + raw[at + 1 :])
+    assert [fault.code for fault in columns.rejected] == ["ts_too_old"]
 
 
 def test_snappy_is_inflated_under_the_limit_that_it_declares() -> None:
