@@ -6,6 +6,7 @@ SCOPES = {
     ("post", "/v1/dry-run"): INGEST,
     ("post", "/api/v2/write"): INGEST,
     ("post", "/write"): INGEST,
+    ("post", "/api/v1/write"): INGEST,
     ("get", "/query"): INGEST,
     ("post", "/query"): INGEST,
     ("get", "/metrics"): READ,
@@ -42,5 +43,5 @@ SESSION = {("post", "/v1/session"), ("get", "/v1/session"), ("delete", "/v1/sess
 """For every key: what it begins may do no more than the key."""
 KEYS_ONLY = {route for route, scope in SCOPES.items() if scope == INGEST}
 """Where the cookie of a session does not count: devices have none."""
-UNDESCRIBED = {"/v1/dry-run", "/api/v2/write", "/write", "/query", "/ping", "/health"}
+UNDESCRIBED = {"/v1/dry-run", "/api/v2/write", "/write", "/api/v1/write", "/query", "/ping", "/health"}
 """In the OpenAPI document: others have described those protocols."""

@@ -131,6 +131,7 @@ def test_too_much_is_413_and_what_is_no_request_400() -> None:
         b"\x0b",
         b"{}",
         garbled,
+        labels_cut,
     ):
         with pytest.raises(Malformed):
             read(raw)
