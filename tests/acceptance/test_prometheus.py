@@ -114,6 +114,7 @@ async def test_ways_of_showing_a_key_and_other_encodings(shared_server: Server) 
         (b"\xff\xff\xff\xff\x0f", {}, 413, "body_bytes"),
         (packed(*[up("f:1")] * 10_001), {}, 413, "readings"),
     ],
+    ids=["wrong key", "no key", "gzip", "2.0", "cut", "empty", "no message", "a length that lies", "too many samples"],
 )  # fmt: skip
 async def test_refusals_are_a_line_of_text(
     shared_server: Server, raw: bytes, headers: dict[str, str], status: int, says: str
