@@ -183,9 +183,9 @@ class BoundedProtocol(HttpToolsProtocol):
             if self.transport.is_closing() or self._is_deaf:
                 return
             if len(self.pipeline) >= MAX_WAITING:
-                self.flow.pause_reading()
-                self.flow.full = True
+                self.flow.fill()
                 self._held = held[place:]
+                self._timed, self.deadline.due = Stage.WHOLE, inf  # nobody is late with what we do not read
                 return
             self._parse(held[place : place + SLICE_BYTES])
 

@@ -36,6 +36,11 @@ class Flow(FlowControl):
         if not self._transport.is_closing():
             super().pause_reading()
 
+    def fill(self) -> None:
+        """Too much waits: read no further until `full` is taken back."""
+        self.pause_reading()
+        self.full = True
+
     def resume_reading(self) -> None:
         """Read on, unless too much waits."""
         if not self.full and not self._transport.is_closing():

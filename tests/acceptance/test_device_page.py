@@ -166,6 +166,7 @@ async def test_limits_are_bands_and_alerts_are_marks(desk: Desk, sender: Sender)
     assert await bare.evaluate(TRANSLUCENT) < 0.02
     await desk.post("/v1/rules", rule)
     tab = await desk.enter(path=sender.path)
+    await expect(tab.locator(".chart canvas")).to_have_count(1)
     await expect(tab.locator(".limits")).to_have_text("> 70> 80")
     await tab.wait_for_function(f"() => ({TRANSLUCENT})() > 0.02")
     assert await tab.evaluate(PAINTED, "critical") == 0

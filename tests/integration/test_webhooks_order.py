@@ -66,7 +66,11 @@ async def test_targets_served_at_one_time_are_bounded(
     await write(shop, 71)
 
     async def slow(_: web.Request) -> web.StreamResponse:
-        await asyncio.sleep(0.05)
+        for _ in range(1_000):  # until as many are there at one time as may be, or ten seconds are over
+            if receiver.most_at_all >= 3:
+                break
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)  # for one too many
         return web.Response()
 
     receiver.answers = [slow] * 8

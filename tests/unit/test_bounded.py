@@ -60,6 +60,21 @@ async def test_small_pipelined_requests_are_parsed_only_as_far_as_they_may_wait(
     assert door.statuses == [200] + [299] * 1_000
 
 
+async def test_what_is_not_read_yet_is_not_late() -> None:
+    door = Door()
+    await door.send(request())
+    await door.send(
+        request(b"Host: a", b"X-Pad: " + b"x" * 200, target=b"GET /healthz", body=b"") * 300
+    )  # cut within a head
+    assert door.protocol.flow.full
+    await asyncio.sleep(3 * door.protocol.patience.head_s)
+    door.hall.handed[0][1](Receipt(1, 0))
+    async with asyncio.timeout(30):
+        while len(door.statuses) < 301 and not door.wire.closed:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert door.statuses == [200] + [299] * 300
+
+
 async def test_a_body_that_was_answered_early_may_not_come_for_ever() -> None:
     door = Door()
     door.hall.intake.take(1_000)
