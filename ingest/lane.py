@@ -13,12 +13,13 @@ from ingest.partitions import Partitions
 from ingest.series import ACQUIRE_S
 from ingest.store import Screening, Stage, Store
 from schemas.columns import Receipt
-from schemas.errors import Defect, Unavailable
+from schemas.errors import Unavailable
 from schemas.hindrances import SeriesGone, SeriesLocked
 
 log = structlog.get_logger(__name__)
 
-TRIES = 3  # of one group: a deadlock and a killed backend, or two of either, go unseen by the sender
+TRIES = 3  # of one group whose connection is lost: two killed backends go unseen by the sender
+COLLISIONS = 8  # with others, that one group may meet besides: a storm of them is over long before its deadline
 
 
 class PoisonedError(Exception):
@@ -47,7 +48,8 @@ class Lane:
         Raises the SluiceError that its senders are to be told, PoisonedError, or HinderedError.
         """
         loop = asyncio.get_running_loop()
-        for left in reversed(range(TRIES)):
+        left, collisions_left = TRIES, COLLISIONS
+        while True:
             try:
                 return await self._try(group, deadline)
             except trouble.AWAY as error:
@@ -63,7 +65,11 @@ class Lane:
                     self._partitions.forget()
                 elif not trouble.is_transient(error):
                     raise trouble.before_commit(error) from error
-                if not left or loop.time() >= deadline:
+                if trouble.is_collision(error):
+                    collisions_left -= 1
+                else:
+                    left -= 1
+                if not (left and collisions_left) or loop.time() >= deadline:
                     raise trouble.before_commit(error) from error
             except UnclaimedError as error:
                 await self.close()
@@ -72,7 +78,6 @@ class Lane:
             except BaseException:
                 await self.close()
                 raise
-        raise Defect("a group was neither stored nor refused")
 
     async def _raise_hindered(self, group: Group, deadline: float) -> None:
         """Find out which batches held up the others. Raises HinderedError, unless that is not to be found out."""

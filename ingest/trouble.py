@@ -7,7 +7,7 @@ from schemas.errors import DatabaseAway, SluiceError, Unavailable, Unknown
 AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """Everything by which a database that is away, closing or refusing makes itself known."""
 
-_RETRY = {"40001", "40P01"}  # serialization failure, deadlock: nobody's fault, unseen by the sender
+_COLLISION = {"40001", "40P01"}  # serialization failure, deadlock: nobody's fault, unseen by the sender
 _LOST = ("08", "57P")  # connection exception; the server is shutting down or starting up
 
 
@@ -15,8 +15,13 @@ def is_transient(error: Exception) -> bool:
     """Whether the same group may simply be tried once more: a deadlock, or a backend that was killed."""
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
-        return state in _RETRY or state.startswith(_LOST)
+        return is_collision(error) or state.startswith(_LOST)
     return isinstance(error, ConnectionError | asyncpg.InterfaceError)
+
+
+def is_collision(error: Exception) -> bool:
+    """Whether it was ended in favour of somebody else, as a deadlock is: the next try is as good as the first."""
+    return isinstance(error, asyncpg.PostgresError) and error.sqlstate in _COLLISION
 
 
 def is_poison(error: Exception) -> bool:

@@ -53,7 +53,7 @@ async def test_a_key_makes_no_more_series_than_it_may(start_server: StartServer)
     # What is deleted is room again.
     await server.fetch("DELETE FROM devices WHERE name = 'a'")
     async with asyncio.timeout(30):
-        while (await server.write(batch("c", "m1", "m2", "m3"), key))[0] != 200:
+        while (await server.write(batch("c", "m1", "m2", "m3"), key))[0] != 200:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.2)  # a worker remembers for seconds that a key may make no more
     assert (await server.write(batch("c", "m4"), key))[0] == 422
 

@@ -57,6 +57,18 @@ async def test_a_deadlock_is_retried_unseen(shop: Workshop) -> None:
     assert set((await shop.values()).values()) == {0.0, 1.0}
 
 
+async def test_a_group_that_collides_time_and_again_is_stored_all_the_same(shop: Workshop) -> None:
+    batch = await shop.batch(("a", 0, 1.0))
+    await shop.pool.execute(
+        "CREATE SEQUENCE met;"  # which no rollback takes back
+        "CREATE FUNCTION collide() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "IF nextval('met') <= 5 THEN RAISE EXCEPTION 'injected' USING ERRCODE = '40001'; END IF; RETURN NULL; END $$;"
+        "CREATE TRIGGER collide AFTER INSERT ON readings FOR EACH STATEMENT EXECUTE FUNCTION collide()"
+    )
+    assert await shop.flush(batch, lane=shop.lane()) == [Receipt(1, 0)]
+    assert await shop.pool.fetchval("SELECT last_value FROM met") == 6
+
+
 async def test_a_killed_backend_is_replaced_unseen(shop: Workshop) -> None:
     await shop.write(("a", 0, 1.0))
     connection = shop.lanes[0]._connection
