@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ingest.formats.influx_line import BadLineError, end_of_line, read_line
+from ingest.formats.influx_line import BadLineError, behind_blanks, end_of_line, read_line
 from ingest.formats.influx_points import PRECISIONS, Key, Points, assemble
 from ingest.formats.influx_quick import read_quick
 from ingest.formats.terms import Terms
@@ -24,7 +24,7 @@ def decode(body: bytes, terms: Terms, precision: str = "ns") -> Columns:
         body = body.replace(b"\r\n", b"\n").removesuffix(b"\r")
     if body.count(b"\n") > LINES_TO_READINGS * most:
         raise TooLarge("lines", LINES_TO_READINGS * most)
-    points, odd = read_quick(body)
+    points, odd = read_quick(body, most)
     faults: list[Fault] = []
     skipped = 0
     if odd:
@@ -56,18 +56,19 @@ def _read_strictly(
     for number, offset in odd:
         if offset < behind:
             continue
-        start = offset
-        while body[start : start + 1] in {b" ", b"\t"}:
-            start += 1
+        start = behind_blanks(body, offset)
         if start >= len(body) or body[start] in b"#\n":
             continue
         try:
             line = read_line(body, start, most)
         except BadLineError as error:
-            faults.append(Fault(("line", number), error.code, str(error)))
             behind = end_of_line(body, start)
+            more = body.count(b"\n", start, behind - 1)
+            told = f"{error}; the next {more} lines belong to its text" if more else str(error)
+            faults.append(Fault(("line", number), error.code, told))
         else:
             behind = line.end
+            more = body.count(b"\n", start, behind - 1)
             skipped += line.skipped
             for name, value in line.fields:
                 keys.append((line.head, name))
@@ -76,7 +77,7 @@ def _read_strictly(
                 numbers.append(number)
         if len(keys) + skipped > most:
             raise TooLarge("readings", most)
-        if more := body.count(b"\n", start, behind - 1):
+        if more:
             swallowed.append((number + 1, number + 1 + more))
     timed = np.array([time is not None for time in times], np.bool_)
     micros = np.array([max(-_FAR, min(time or 0, _FAR)) for time in times], np.int64)

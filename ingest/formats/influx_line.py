@@ -5,9 +5,13 @@ Lines end with LF alone here: who calls has replaced CRLF.
 """
 
 import re
+from itertools import islice
 from typing import NamedTuple
 
 from schemas.errors import TooLarge
+from schemas.readings import MAX_LABELS
+
+MAX_TAGS = MAX_LABELS + 1  # of a line: one may name the device
 
 # Nothing that was matched is ever given back (`*+`), so that each is linear in the line. A backslash escapes only what
 # would end the name; before anything else it is a backslash.
@@ -15,7 +19,11 @@ _HEAD = re.compile(rb"((?:\\[, ]|[^, \n])++)(?:,(?:\\[,= ]|[^,= \n])++=(?:\\[,= 
 _TAG = re.compile(rb",((?:\\[,= ]|[^,= \n])++)=((?:\\[,= ]|[^,= \n])++)")
 _FIELD = re.compile(rb'((?:\\[,= ]|[^,= \n])++)=(?:("(?:\\.|[^"\\])*+")|([^, "\n]++))', re.DOTALL)  # text has newlines
 _TIME = re.compile(rb"-?[0-9]{1,40}+(?= *+(?:\n|\Z))")
-_WHOLE = re.compile(rb'(?:\\[, =]|[^ \n])*+(?:"(?:\\.|[^"\\])*+(?:"|\\?\Z)|\\.|[^"\n\\]|\\)*+\n?', re.DOTALL)
+_TEXT = rb'"(?:\\.|[^"\\])*+(?:"|\\?\Z)'
+# A quote begins a text only behind the `=` of a field: a stray one elsewhere spoils its own line, and no other.
+_WHOLE = re.compile(rb"(?:\\[, =]|[^ \n])*+(?:=(?:" + _TEXT + rb'|\\[,= "]|[^",\n])*+|\\[,= "]|[^=\n])*+\n?', re.DOTALL)
+_SPACES = re.compile(rb" *+")
+_BLANKS = re.compile(rb"[ \t]*+")
 _ESCAPED = re.compile(rb"\\([,= ])")
 _FLOAT = re.compile(rb"[+-]?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?")
 _INT = re.compile(rb"-?[0-9]{1,40}i|[0-9]{1,40}u")
@@ -87,9 +95,14 @@ def end_of_line(body: bytes, start: int) -> int:
 
 
 def _behind_spaces(body: bytes, place: int) -> int:
-    while body[place : place + 1] == b" ":
-        place += 1
-    return place
+    found = _SPACES.match(body, place)
+    return found.end() if found else place  # it always matches
+
+
+def behind_blanks(body: bytes, place: int) -> int:
+    """Where the line that begins at `place` has something else than spaces and tabs."""
+    found = _BLANKS.match(body, place)
+    return found.end() if found else place  # it always matches
 
 
 def read_value(text: bytes) -> float:
@@ -112,7 +125,7 @@ def read_value(text: bytes) -> float:
 
 
 def read_head(head: bytes) -> tuple[str, list[tuple[str, str]]]:
-    """Measurement and tags. Raises BadLineError where they are none, or not UTF-8."""
+    """Measurement and tags. Raises BadLineError where they are none, too many, or not UTF-8."""
     found = _HEAD.match(head)
     if found is None:
         raise BadLineError("measurement_missing", f"the measurement is missing: {SHAPE}")
@@ -120,7 +133,10 @@ def read_head(head: bytes) -> tuple[str, list[tuple[str, str]]]:
         raise BadLineError("line_invalid", f"a tag has no value: {SHAPE}")
     measurement = found[1]
     plain = measurement.replace(b"\\,", b",").replace(b"\\ ", b" ") if b"\\" in measurement else measurement
-    return _decoded(plain), [(read_name(tag[1]), read_name(tag[2])) for tag in _TAG.finditer(head, found.end(1))]
+    tags = list(islice(_TAG.finditer(head, found.end(1)), MAX_TAGS + 1))
+    if len(tags) > MAX_TAGS:
+        raise BadLineError("too_many_labels", f"at most {MAX_LABELS} tags besides the device's")
+    return _decoded(plain), [(read_name(tag[1]), read_name(tag[2])) for tag in tags]
 
 
 def read_name(name: bytes) -> str:

@@ -93,7 +93,7 @@ def assemble(points: Points, terms: Terms, precision: str) -> Columns:
     codes = np.fromiter(map(places.__getitem__, points.keys), np.int32, len(points.keys))
     series: dict[SeriesKey, int] = {}
     merged: list[int] = []
-    faults: dict[int, UnmappableError | BadLineError] = {}
+    faults: dict[int, tuple[str, str]] = {}  # code and message: the exceptions would hold all that they were raised in
     known = _names.known(terms)
     for key in places:
         found = known.get(key)
@@ -101,7 +101,7 @@ def assemble(points: Points, terms: Terms, precision: str) -> Columns:
             try:
                 found = _names.learn(key, terms)
             except (UnmappableError, BadLineError) as error:
-                faults[len(merged)] = error
+                faults[len(merged)] = error.code, str(error)
                 merged.append(0)
                 continue
         merged.append(series.setdefault(found, len(series)))
@@ -128,7 +128,7 @@ def _micros(points: Points, terms: Terms, precision: str) -> Int64s:
 def _faults(
     points: Points,
     codes: Int32s,
-    unmapped: dict[int, UnmappableError | BadLineError],
+    unmapped: dict[int, tuple[str, str]],
     late: Bools,
     early: Bools,
     precision: str,
@@ -141,7 +141,7 @@ def _faults(
         if line in found:
             continue
         if (error := unmapped.get(int(codes[place]))) is not None:
-            found[line] = Fault(("line", line), error.code, str(error))
+            found[line] = Fault(("line", line), *error)
         elif late[place]:
             message = f"further ahead of the server's clock than it allows, read as {precision}"
             found[line] = Fault(("line", line), "ts_in_future", message, retryable=True)

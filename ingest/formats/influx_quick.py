@@ -25,8 +25,11 @@ _TIME_DIGITS = 24  # in three words of eight
 _WORD = 8
 
 
-def read_quick(body: bytes) -> tuple[Points, Odd]:
-    """The points of the lines that are recognised, in order, and where all others are."""
+def read_quick(body: bytes, most: int) -> tuple[Points, Odd]:
+    """The points of the lines that are recognised, in order, and where all others are.
+
+    Of a body with more than `most` fields none is: the strict reader stops where that is too many.
+    """
     raw = np.frombuffer(body, np.uint8)
     ends = np.flatnonzero(raw == _LF)
     if len(body) and raw[-1] != _LF:
@@ -40,8 +43,8 @@ def read_quick(body: bytes) -> tuple[Points, Odd]:
     if good is not None:
         lines = body.split(b"\n")
         body = b"\n".join([lines[number - 1] for number in numbers.tolist()])
-    read = _read(body.split(), parts, numbers)
-    if read is None:  # not even nearly line protocol
+    read = _read(body.split(), parts, numbers, most)
+    if read is None:  # not even nearly line protocol, or too much of it
         return nothing(), _odd(starts, ends, np.zeros(len(ends), np.bool_))
     points, unsure = read
     if unsure.any():
@@ -87,18 +90,18 @@ def _recognise(body: bytes, raw: Bytes, starts: Int64s, ends: Int64s, spaces: In
     good[places] &= ends[places] > previous + 1
     good &= raw[np.minimum(starts, len(raw) - 1)] != _HASH
     if strange:
-        found = np.flatnonzero((raw == _QUOTE) | (raw == _BACKSLASH) | ((raw < _SPACE) & (raw != _LF)))
-        good[np.searchsorted(ends, found)] = False
+        found = (raw == _QUOTE) | (raw == _BACKSLASH) | ((raw < _SPACE) & (raw != _LF))
+        good &= ~np.logical_or.reduceat(found, starts)
     return good, parts
 
 
-def _read(tokens: list[bytes], parts: int, numbers: Int64s) -> tuple[Points, Bools] | None:
+def _read(tokens: list[bytes], parts: int, numbers: Int64s, most: int) -> tuple[Points, Bools] | None:
     """Points of lines in `parts` each, and (lines,) which of them have to be looked at again; None: all."""
     heads, fields = tokens[0::parts], tokens[1::parts]
     text = b",".join(fields)
     raw = np.frombuffer(text, np.uint8)
     equals, ends = np.flatnonzero(raw == _EQUALS), np.append(np.flatnonzero(raw == _COMMA), len(raw))
-    if len(equals) != len(ends) or (equals > ends).any() or (equals[1:] < ends[:-1]).any():
+    if len(ends) > most or len(equals) != len(ends) or (equals > ends).any() or (equals[1:] < ends[:-1]).any():
         return None
     unsure = np.zeros(len(heads), np.bool_)
     if len(ends) == len(heads):

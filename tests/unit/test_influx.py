@@ -1,6 +1,7 @@
 """Line protocol by its whole grammar: what each line becomes, or why it is refused, and what becomes of the others."""
 
 import contextlib
+import tracemalloc
 
 import pytest
 
@@ -68,6 +69,18 @@ def test_what_a_text_of_a_bad_line_holds_is_no_line_either() -> None:
     assert [row[1] for row in table(columns)] == ["m.u"]
     assert faults(columns) == [(1, "value_type")]
     assert faults(read(f'{HERE} v="open\n{HERE} stolen=1 {MS}')) == [(1, "field_invalid")]
+
+
+@pytest.mark.parametrize("bad", ['it"s', 'w=1,it"s', "w=1\\", 'x="a" b', 'w=1\\"'])
+def test_a_stray_quote_or_backslash_spoils_its_own_line_alone(bad: str) -> None:
+    columns = read(f"{HERE} v=1 {MS}\n{HERE} {bad}\n{HERE} u=3 {MS}\n{HERE} w=4 {MS}")
+    assert ([row[1] for row in table(columns)], [line for line, _ in faults(columns)]) == (["m.v", "m.u", "m.w"], [2])
+
+
+def test_lines_that_belong_to_the_text_of_a_bad_one_are_told() -> None:
+    columns = read(f'{HERE} v="open\n{HERE} a=1 {MS}\n{HERE} b=1 {MS}')
+    assert (len(columns), columns.rejected[0].loc) == (0, ("line", 1))
+    assert columns.rejected[0].message.endswith("; the next 2 lines belong to its text")
 
 
 def test_comments_empty_lines_line_ends_and_spaces() -> None:
@@ -155,6 +168,28 @@ def test_too_many_fields_or_lines_are_413_whatever_they_are() -> None:
         with pytest.raises(TooLarge):
             read(body)
     assert len(read(f"{HERE} v=1\n" * 50)) == 50
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"{HERE} " + ",".join(["v=1"] * 300_000),
+        f"{HERE} " + ",".join(["v=x"] * 300_000),
+        "m" + ",a=1" * 300_000 + " v=1",
+        "m" + "".join(f",a{n}=1" for n in range(150_000)) + " v=1",
+    ],
+    ids=["fields", "bad fields", "equal tags", "tags"],
+)
+def test_what_is_too_many_is_not_read_before_it_is_refused(body: str) -> None:
+    raw = body.encode()
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(TooLarge):
+            assert len(read(raw)) == 0
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 16 * len(raw), "places of commas and the like, and no object for each of them"
 
 
 def test_nothing_is_an_empty_answer() -> None:

@@ -30,7 +30,7 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-def nothing_quickly(body: bytes) -> tuple[Points, Odd]:
+def nothing_quickly(body: bytes, _: int) -> tuple[Points, Odd]:
     """Leave every line to the strict reader."""
     odd: Odd = []
     offset = 0
@@ -128,7 +128,7 @@ def test_the_common_shapes_are_all_read_quickly() -> None:
         "\n".join(f"m,host=a{n} value=-{n}. {MS}" for n in range(9)),
     ]
     for shape in shapes:
-        points, odd = read_quick(shape.encode())
+        points, odd = read_quick(shape.encode(), 50)
         assert isinstance(points, Points)
         assert (len(points.keys) >= 9, odd) == (True, [])
         assert_alike(shape.encode())
