@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from schemas.columns import PartReceipt, Receipt
-from schemas.errors import BodyTooSlow, Defect, Invalid, QuotaExceeded, SluiceError, Unavailable, Unknown
+from schemas.errors import BodyTooSlow, Defect, HeadTooSlow, Invalid, QuotaExceeded, SluiceError, Unavailable, Unknown
 
 SKIPPED = "X-Sluice-Skipped"
 
@@ -61,9 +61,9 @@ class Dialect:
 def heard(error: SluiceError) -> SluiceError:
     """The error that a client has to hear, so that it does what the error means.
 
-    A body that came too slowly must be sent again: 503. A defect tells nothing about what is stored: 504, as many
+    What came too slowly must be sent again: 503. A defect tells nothing about what is stored: 504, as many
     clients drop on a 500, or repeat it for ever. (Where nothing can have been stored yet, the passage says 503.)
     """
-    if isinstance(error, BodyTooSlow):
+    if isinstance(error, BodyTooSlow | HeadTooSlow):
         return Unavailable(error.detail or error.title, retry_after=error.retry_after or 1)
     return Unknown() if isinstance(error, Defect) else error

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 from ingest.body import INFLATERS, Inflaters
 from ingest.foreign.dialect import Dialect
 from ingest.formats.terms import Decode
+from schemas.errors import Malformed
 
 MAX_FIELDS = 50  # of a query string
 
@@ -21,11 +22,11 @@ class Head:
     """Content-Type."""
 
     def parameters(self) -> dict[str, str]:
-        """The query's parameters; of one that stands twice, the last. Of a query with too many, none."""
+        """The query's parameters; of one that stands twice, the last. Raises Malformed where there are too many."""
         try:
             return dict(parse_qsl(self.query.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_FIELDS))
         except ValueError:
-            return {}
+            raise Malformed(f"a URL, or a form, has at most {MAX_FIELDS} parameters") from None
 
 
 @dataclass(frozen=True, slots=True)

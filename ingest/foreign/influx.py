@@ -21,6 +21,7 @@ CODES = {  # of InfluxDB's own vocabulary
     403: "forbidden",
     404: "not found",
     413: "request too large",
+    414: "request too large",
     415: "invalid",
     422: "invalid",
     429: "too many requests",

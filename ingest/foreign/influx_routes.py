@@ -1,20 +1,22 @@
 """InfluxDB's routes: writing, and what its clients ask before they write."""
 
 from typing import Any
-from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from ingest.api import Writer
+from ingest.body import BodyLimits, read_body
 from ingest.corridor import Corridor
 from ingest.foreign import influx
+from ingest.foreign.door import Head
 from ingest.foreign.passage import write_foreign
 from schemas.errors import Malformed, SluiceError
 
 router = APIRouter(include_in_schema=False)
 probes = APIRouter(include_in_schema=False)  # open to everybody, as they are at InfluxDB: they tell nothing
 
+MAX_STATEMENT_BYTES = 64 << 10
 DATABASE = "sluice"  # the one there is, whatever name is written to
 _SERIES: dict[str, dict[str, Any]] = {
     "create database": {"statement_id": 0},
@@ -40,10 +42,12 @@ async def write_v1(request: Request, principal: Writer) -> Response:
 @router.api_route("/query", methods=["GET", "POST"])
 async def query(request: Request, _: Writer) -> Response:
     """The two statements that clients send before they write. Raises Malformed at any other."""
-    said = request.query_params.get("q")
+    said = Head(request.scope["query_string"]).parameters().get("q")
     if said is None and request.method == "POST":
-        found = parse_qs((await request.body()).decode("latin-1"), max_num_fields=20)
-        said = found.get("q", [""])[0]
+        corridor: Corridor = request.state.corridor
+        limits = BodyLimits(MAX_STATEMENT_BYTES, corridor.body_limits.receive_s)
+        with corridor.intake.share() as share:
+            said = Head(await read_body(request, limits, share)).parameters().get("q")
     statement = " ".join((said or "").lower().split()[:2])
     series = _SERIES.get(statement.rstrip(";"))
     if series is None:

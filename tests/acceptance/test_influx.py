@@ -153,6 +153,17 @@ async def test_what_clients_ask_before_they_write(shared_server: Server) -> None
     assert (await send(shared_server, "/query?q=SHOW+DATABASES", b"", {}, "GET"))[0] == 401
 
 
+async def test_a_statement_is_bounded_and_a_bad_one_is_never_a_5xx(shared_server: Server) -> None:
+    headers = shared_server.headers() | {"Content-Type": "application/x-www-form-urlencoded"}
+    for path, body, wanted in [
+        ("/query", b"&".join([b"a=1"] * 60), 400),  # more than a form of any client
+        ("/query?" + "&".join(["a=1"] * 60), b"", 400),
+        ("/query", b"q=%ff%00", 400),
+        ("/query", b"q=" + b" " * 100_000, 413),
+    ]:
+        assert (await send(shared_server, path, body, headers))[0] == wanted, (path[:20], body[:20])
+
+
 async def test_a_dry_run_says_how_lines_are_read_and_stores_nothing(shared_server: Server) -> None:
     body = f'm,host=dry,x=1 v=1,s="t",value=2 {now_ms()}\nm v=1\n'.encode()
     status, answer, _ = await send(shared_server, "/v1/dry-run?format=influx&precision=ms", body)
