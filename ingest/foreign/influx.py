@@ -60,6 +60,8 @@ def _encode_v1(outcome: Receipt | SluiceError, kind: str) -> Answer:
 def _said(error: SluiceError) -> str:
     if isinstance(error, Invalid) and error.faults:
         return _first(error.faults, error.count)
+    if isinstance(error, Malformed) and error.detail:  # which may be about the URL, and the title is not
+        return error.detail
     return f"{error.title} ({error.detail})" if error.detail else error.title
 
 
