@@ -21,7 +21,7 @@ async def test_order_and_one_in_flight_for_each_target(shop: Workshop, receiver:
     for number in range(6):
         await write(shop, 71, device=f"p{number}")
 
-    async def slow(_: web.Request) -> web.StreamResponse:
+    async def slow(request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(0.05)
         return web.Response()
 
@@ -65,7 +65,7 @@ async def test_targets_served_at_one_time_are_bounded(
         await shop.rule(webhooks=[receiver.url(f"/{number}")], name=f"rule {number}")
     await write(shop, 71)
 
-    async def slow(_: web.Request) -> web.StreamResponse:
+    async def slow(request: web.Request) -> web.StreamResponse:
         for _ in range(1_000):  # until as many are there at one time as may be, or ten seconds are over
             if receiver.most_at_all >= 3:
                 break
