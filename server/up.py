@@ -162,7 +162,7 @@ def _welcome(url: str, key_path: Path, key: str | None, workers: int) -> None:
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     body = json.dumps({"device": "pump-7", "readings": [{"ts": now, "metric": "temperature", "value": 21.5}]})
     say(f"ready     {url} ({workers} workers, PID {os.getpid()})")
-    say(f"dashboard {url}/  (paste the admin key)")
+    say(f"dashboard {url}/  (sign in with the admin key)")
     say(f"admin key {key or 'as before'}  (kept in {key_path})")
     say("try       a first reading:")
     say(
