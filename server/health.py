@@ -47,8 +47,9 @@ class Health:
         if self._look is None or self._look.done():
             self._look = asyncio.create_task(self._look_at_database(), name="readiness")
         # All who ask share it, and none of them ends it by going away or by having waited long enough.
-        done, _ = await asyncio.wait([self._look], timeout=CHECK_S)
-        found = self._look.result() if done else "PostgreSQL has not answered yet"
+        look = self._look  # the next one may have begun by the time we go on
+        done, _ = await asyncio.wait([look], timeout=CHECK_S)
+        found = look.result() if done else "PostgreSQL has not answered yet"
         return found or (None if self.rules_loaded() else "the rules are not loaded yet")
 
     async def _look_at_database(self) -> str | None:

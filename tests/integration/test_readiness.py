@@ -32,3 +32,21 @@ async def test_a_look_that_takes_long_is_shared_and_ends(database: str, monkeypa
             while await asked.trouble() is not None:
                 pass
         assert connects == 1
+
+
+async def test_whoever_waited_for_one_look_is_told_of_that_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = asyncio.Event()
+
+    async def look(_: Health) -> str:
+        await seen.wait()
+        return "away"
+
+    monkeypatch.setattr(Health, "_look_at_database", look)
+    asked = Health(cast(Any, None), Tasks(), cast(Any, None), CollectorRegistry(), cast(Any, None), lambda: True)
+    asking = [asyncio.create_task(asked.trouble())]
+    await asyncio.sleep(0)
+    seen.set()
+    for _ in range(10):  # at every moment from its end on somebody else begins the next one
+        await asyncio.sleep(0)
+        asking.append(asyncio.create_task(asked.trouble()))
+    assert set(await asyncio.gather(*asking)) == {"away"}
