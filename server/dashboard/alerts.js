@@ -5,6 +5,7 @@ const MOST_FIRING = 1_000; // a page with more alerts helps nobody
 const MOST_RESOLVED = 50;
 // They are read anew now and then even while events come: should the two ever differ, the list is right.
 const RELOAD_MS = { live: 15_000, otherwise: 5_000 };
+const TOGETHER_MS = 50; // a storm is not drawn alert by alert
 
 export const SEVERITY_RANK = { info: 1, warning: 2, critical: 3 };
 
@@ -12,6 +13,8 @@ export class Alerts extends EventTarget {
   #api;
   #live;
   #since = null; // events that came while a load is under way: it may not contain them yet
+  #again; // a load was asked for meanwhile: this one may have read before
+  #telling;
   #loadedAt = -Infinity;
   #release; // what makes the page say that it is behind, until this list is known to be so
 
@@ -49,7 +52,8 @@ export class Alerts extends EventTarget {
 
   /** Replace everything by what the server says now. Events that arrive meanwhile are applied again on top. */
   async load() {
-    if (this.#since) return;
+    if (this.#since) return void (this.#again = true);
+    this.#again = false;
     this.#loadedAt = performance.now();
     const since = (this.#since = []);
     try {
@@ -67,6 +71,7 @@ export class Alerts extends EventTarget {
       this.#since = null;
     }
     this.dispatchEvent(new Event("change"));
+    if (this.#again) await this.load();
   }
 
   /** What is firing: the worst first, among equals the newest. */
@@ -83,7 +88,10 @@ export class Alerts extends EventTarget {
     this.#since?.push(event);
     this.#move(event);
     this.dispatchEvent(new CustomEvent("event", { detail: event })); // {event, at, alert}
-    this.dispatchEvent(new Event("change"));
+    this.#telling ??= setTimeout(() => {
+      this.#telling = null;
+      this.dispatchEvent(new Event("change"));
+    }, TOGETHER_MS);
   }
 
   async #read(state, most) {

@@ -195,3 +195,24 @@ async def test_unknown_device_says_what_to_do_and_appears_with_its_first_reading
     link = await tab.get_by_role("link", name="CSV").get_attribute("href")
     answer: Any = await tab.request.get(f"{desk.server.url}{link}")
     assert (await answer.text()).splitlines()[1].endswith(",21.5")
+
+
+async def test_moving_a_chart_does_not_wear_out_the_address(desk: Desk, sender: Sender) -> None:
+    """A browser refuses, or throws at, more than a hundred or two changes of the address in ten seconds."""
+    await sender.send(1, 2, 3)
+    tab = await desk.enter(path=sender.path)
+    await eventually(lambda: tab.evaluate(POINTS, "m"), sender.sent)
+    changes = await tab.evaluate(
+        """async () => {
+            let changes = 0;
+            const replace = history.replaceState;
+            history.replaceState = (...details) => (changes++, replace.apply(history, details));
+            for (let step = 0; step < 300; step++)
+                document.querySelector('.plot').dispatchEvent(new WheelEvent('wheel', {deltaX: -5, cancelable: true}));
+            return changes;
+        }"""
+    )
+    assert changes == 0
+    await tab.wait_for_function("() => location.hash.includes('from=')")
+    await tab.get_by_role("link", name="System").click()  # a change that waits must not come to another view's address
+    await expect(tab).to_have_url(re.compile("#/system$"))

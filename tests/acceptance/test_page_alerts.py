@@ -104,3 +104,25 @@ async def test_a_silence_is_begun_for_what_is_known_and_refused_for_nonsense(des
     await expect(tab.locator(".silence").filter(has_text=device)).to_contain_text("maintenance")
     assert await overflow(tab) == 0
     await tab.screenshot(path=ARTIFACTS / "page-silences-phone-dark.png")
+
+
+async def test_a_storm_is_drawn_together_and_a_load_asked_for_meanwhile_is_made_up_for(desk: Desk) -> None:
+    tab = await desk.open()
+    drawn, asked = await tab.evaluate(
+        """async () => {
+            const {Alerts} = await import('/dashboard/alerts.js');
+            let [drawn, asked, hear] = [0, 0, null];
+            const answer = {items: [], next: null};
+            const api = {get: async () => (asked++, await new Promise((resolve) => setTimeout(resolve, 100)), answer)};
+            const live = {hold: () => () => {}, subscribe: (channel, handlers) => (hear = handlers), state: {name: 'live'}};
+            const alerts = new Alerts(api, live);
+            alerts.start({tick: () => {}}, new AbortController().signal);
+            hear.onSubscribed(false); // what the load under way read may be from before
+            alerts.addEventListener('change', () => drawn++);
+            for (let id = 1; id <= 1000; id++)
+                hear.onData({event: 'firing', alert: {id, state: 'firing', severity: 'info', device: 'd', rule: {}}});
+            while (drawn < 3) await new Promise((resolve) => setTimeout(resolve, 20));
+            return [drawn, asked];
+        }"""
+    )
+    assert (drawn, asked) == (3, 4)  # twice the two lists; a change for each load, and one for the thousand

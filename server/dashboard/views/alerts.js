@@ -47,7 +47,7 @@ export async function mount(root, desk) {
   function draw() {
     const all = alerts.firingInOrder();
     const shown = all.filter((alert) => matches(alert, chosen));
-    const ended = new Map([...past, ...[...alerts.resolved].filter(([, alert]) => matches(alert, chosen))]);
+    const ended = new Map([...past, ...alerts.resolved].filter(([, alert]) => matches(alert, chosen)));
     drawFiring(shown);
     drawResolved([...ended.values()].sort((a, b) => Date.parse(b.resolved_at) - Date.parse(a.resolved_at)));
     setText(count, shown.length === all.length ? `${shown.length}` : `${shown.length} of ${all.length}`);

@@ -16,6 +16,7 @@ export const title = ({ name }) => name;
 
 const MOST_PANELS = 24; // that are shown unasked
 const MAX_RATE = 5; // live values a second
+const SETTLE_MS = 300; // Safari throws at an address that changes with each step of a finger
 
 export async function mount(root, desk) {
   const { api, live, clock, params, query, navigate, signal } = desk;
@@ -26,6 +27,7 @@ export async function mount(root, desk) {
   const charts = h("div.charts");
   let chosen = query.getAll("metric"); // none: the first ones
   let calm = new Span(); // the live span to go back to
+  let writing;
 
   // What panels share: `span` is what is seen, `on` what viewers do to it, `want(panel)` has it drawn.
   const page = { device, api, clock, signal, span: Span.of(query), now: () => clock.now() / 1_000, want: frames(signal) };
@@ -52,12 +54,17 @@ export async function mount(root, desk) {
   }, { rootMargin: "150px" });
   const width = new ResizeObserver(() => panels.forEach((panel) => panel.see()));
   width.observe(charts);
-  signal.addEventListener("abort", () => [sight, width].forEach((each) => each.disconnect()), { once: true });
+  signal.addEventListener("abort", () => {
+    clearTimeout(writing); // the address is another view's
+    [sight, width].forEach((each) => each.disconnect());
+  }, { once: true });
 
   function show(span, step = false) {
     if (span.live) calm = span;
     page.span = span;
-    write(!step);
+    clearTimeout(writing);
+    if (step) write(false);
+    else writing = setTimeout(write, SETTLE_MS, true);
     page.history.moved();
     draw();
   }

@@ -28,11 +28,11 @@ export async function mount(root, { api, live, clock, alerts, query, navigate, s
   const fleet = fleetOf(api, clock, signal);
   const rows = rowsOf(fleet.look, signal);
   const [tiles, search, sort, told] = controls(chosen);
-  const all = h("button", { class: "quiet" }, "Show all");
-  const none = h("p", { class: "empty muted" }, "No device matches. ", all);
+  const all = h("button.quiet", "Show all");
+  const none = h("p.empty.muted", "No device matches. ", all);
   const empty = emptyState(signal);
-  root.append(h("h1", { class: "unseen" }, title), tiles,
-    h("div", { class: "filters fleet-bar" }, search, sort, told), rows.root, none, empty);
+  root.append(h("h1.unseen", title), tiles,
+    h("div.filters.fleet-bar", search, sort, told), rows.root, none, empty);
   let severities = new Map();
 
   const draw = () => {
@@ -94,7 +94,7 @@ function tellAge(told, { readAt, error }, { state }, now) {
 
 function controls(chosen) {
   const tiles = Object.entries(GROUPS).map(([group, label]) =>
-    h("button", { class: "tile", "data-group": group }, h("b"), h("span", {}, label)));
+    h("button", { class: "tile", "data-group": group }, h("b"), h("span", label)));
   const sorts = Object.entries(SORTS).map(([value, [label]]) => h("option", { value, selected: value === chosen.sort }, label));
   return [
     h("div", { class: "tiles", role: "group", "aria-label": "Filter" }, tiles),
@@ -111,7 +111,7 @@ function emptyState(signal) {
   -d '{"device": "pump-7", "readings": [
     {"ts": '$(date +%s)000', "metric": "temperature", "value": 21.5}]}'`;
   return h("div", { class: "panel empty" },
-    h("p", {}, h("b", {}, "No device has sent anything yet.")),
-    h("p", { class: "muted" }, "Post a first reading; any key with the scope “ingest” will do:"), command(post, signal),
-    h("p", { class: "muted small" }, "Or have a simulated fleet: ", h("code", {}, "python3 dev.py up --demo")));
+    h("p", h("b", "No device has sent anything yet.")),
+    h("p.muted", "Post a first reading; any key with the scope “ingest” will do:"), command(post, signal),
+    h("p.muted.small", "Or have a simulated fleet: ", h("code", "python3 dev.py up --demo")));
 }

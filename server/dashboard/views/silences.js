@@ -8,6 +8,7 @@ import { askSilence } from "./alertactions.js";
 export const title = "Silences";
 
 const PAGE = 100;
+const AGAIN_MS = 2_000; // at the soonest: to the server a silence may be in force still
 
 export async function mount(root, desk) {
   const { api, clock, session, signal } = desk;
@@ -23,14 +24,14 @@ export async function mount(root, desk) {
       items.length ? h("ul", items.map((silence) => drawRow(silence, name !== "Over", desk, load))) : h("p.empty.muted", empty));
     lists.replaceChildren(list("In force", active, "Nothing is silenced. Every alert that has a webhook pages."),
       ended.items.length ? list("Over", ended, "") : "");
-    ending = Math.min(...active.items.map(({ until }) => Date.parse(until)));
+    ending = Math.max(clock.now() + AGAIN_MS, Math.min(...active.items.map(({ until }) => Date.parse(until))));
     tick();
   }
   function tick() {
     const now = clock.now();
     for (const left of lists.querySelectorAll("[data-until]")) setText(left, ` · ${formatDuration(left.dataset.until - now)} left`);
     if (now < ending) return;
-    ending = Infinity;
+    ending = now + AGAIN_MS;
     load();
   }
   clock.tick(tick, signal);
