@@ -5,7 +5,7 @@ const MOST_FIRING = 1_000; // a page with more alerts helps nobody
 const MOST_RESOLVED = 50;
 // They are read anew now and then even while events come: should the two ever differ, the list is right.
 const RELOAD_MS = { live: 15_000, otherwise: 5_000 };
-const TOGETHER_MS = 50; // a storm is not drawn alert by alert
+const TOGETHER_MS = 50;
 
 export const SEVERITY_RANK = { info: 1, warning: 2, critical: 3 };
 
@@ -13,7 +13,7 @@ export class Alerts extends EventTarget {
   #api;
   #live;
   #since = null; // events that came while a load is under way: it may not contain them yet
-  #again; // a load was asked for meanwhile: this one may have read before
+  #again; // a load was asked for meanwhile
   #telling;
   #loadedAt = -Infinity;
   #release; // what makes the page say that it is behind, until this list is known to be so

@@ -16,7 +16,7 @@ export const title = ({ name }) => name;
 
 const MOST_PANELS = 24; // that are shown unasked
 const MAX_RATE = 5; // live values a second
-const SETTLE_MS = 300; // Safari throws at an address that changes with each step of a finger
+const SETTLE_MS = 300; // Safari throws at too many changes
 
 export async function mount(root, desk) {
   const { api, live, clock, params, query, navigate, signal } = desk;

@@ -30,7 +30,7 @@ export async function mount(root, { api, live, clock, alerts, query, navigate, s
   const [tiles, search, sort, told] = controls(chosen);
   const all = h("button.quiet", "Show all");
   const none = h("p.empty.muted", "No device matches. ", all);
-  const empty = emptyState(signal);
+  const empty = emptyState();
   root.append(h("h1.unseen", title), tiles,
     h("div.filters.fleet-bar", search, sort, told), rows.root, none, empty);
   let severities = new Map();
@@ -104,7 +104,7 @@ function controls(chosen) {
   ];
 }
 
-function emptyState(signal) {
+function emptyState() {
   const post = `curl ${location.origin}/v1/readings \\
   -H "Authorization: Bearer $(cat .sluice/admin.key)" \\
   -H "Content-Type: application/json" \\
@@ -112,6 +112,6 @@ function emptyState(signal) {
     {"ts": '$(date +%s)000', "metric": "temperature", "value": 21.5}]}'`;
   return h("div", { class: "panel empty" },
     h("p", h("b", "No device has sent anything yet.")),
-    h("p.muted", "Post a first reading; any key with the scope “ingest” will do:"), command(post, signal),
+    h("p.muted", "Post a first reading; any key with the scope “ingest” will do:"), command(post),
     h("p.muted.small", "Or have a simulated fleet: ", h("code", "python3 dev.py up --demo")));
 }

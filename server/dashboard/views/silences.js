@@ -8,7 +8,7 @@ import { askSilence } from "./alertactions.js";
 export const title = "Silences";
 
 const PAGE = 100;
-const AGAIN_MS = 2_000; // at the soonest: to the server a silence may be in force still
+const AGAIN_MS = 2_000; // the server may see it in force still
 
 export async function mount(root, desk) {
   const { api, clock, session, signal } = desk;
