@@ -114,7 +114,7 @@ async def test_a_storm_is_drawn_together_and_a_load_asked_for_meanwhile_is_made_
             let [drawn, asked, hear] = [0, 0, null];
             const answer = {items: [], next: null};
             const api = {get: async () => (asked++, await new Promise((resolve) => setTimeout(resolve, 100)), answer)};
-            const live = {hold: () => () => {}, subscribe: (channel, handlers) => (hear = handlers), state: {name: 'live'}};
+            const live = {hold: () => () => {}, state: {name: 'live'}, subscribe: (name, told) => (hear = told)};
             const alerts = new Alerts(api, live);
             alerts.start({tick: () => {}}, new AbortController().signal);
             hear.onSubscribed(false); // what the load under way read may be from before
