@@ -36,6 +36,8 @@ WATCHES = 60
 SHARE = 17
 """Examples on each of the servers: 51 in all, then 1,020."""
 ROUNDS = 20
+MANY = 100
+"""From so many random examples on it is certain that some flap."""
 PROGRESS_EVERY = 10
 
 
@@ -67,7 +69,7 @@ async def test_alerts_are_those_of_the_machine(start_server: StartServer, worker
         report(server, bench, time.monotonic() - began)
         assert bench.examples == examples
         assert bench.transitions > examples
-        assert bench.flaps > examples // 10
+        assert bench.flaps > examples // 10 or examples < MANY
         assert bench.kills >= examples // KILL_EVERY
 
 
