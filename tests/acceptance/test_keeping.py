@@ -197,7 +197,11 @@ async def test_storage_tells_what_there_is_and_what_becomes_of_it(start_server: 
     assert told[f"{start_of(TODAY - 3):%F}"]["readings"]["packed"] == 300
     assert report["total"]["oldest"] == f"{start_of(TODAY - 3):%F}T00:00:00.000Z"
     assert report["rollups"]["rollup_minutes"]["kept_days"] == 90
-    assert "rollup_days: 1 partitions" in await sluice(server)
+
+    async def is_rolled_up() -> bool:
+        return "rollup_days: 1 partitions" in await sluice(server)
+
+    await until(is_rolled_up)
     assert "debug_*" in await sluice(server, "keep", "debug_*", "7")
     assert "longer" in await sluice(server, "keep", "x", "9999", status=1)
     people = await sluice(server)
