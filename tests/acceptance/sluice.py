@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from server.leash import until
 
+COMMAND = (sys.executable, "-m", "server.cli")
 READY_S = 90.0
 COMMAND_S = 90.0
 READY = re.compile(r"ready\s+(?P<url>http://\S+) \((?P<workers>\d+) workers, PID (?P<pid>\d+)\)")
@@ -34,7 +35,7 @@ class Done(NamedTuple):
 async def sluice(folder: Path, *words: str, **variables: str) -> Done:
     """Run `sluice …` to its end, in a folder whose `.env` counts, with these variables set."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "server.cli", *words),
+        *(*COMMAND, *words),
         cwd=folder,
         env=environment(**variables),
         stdout=asyncio.subprocess.PIPE,
@@ -52,8 +53,9 @@ async def sluice(folder: Path, *words: str, **variables: str) -> Done:
 class Up:
     """`sluice up` while it is entered; leaving it ends whatever is left of it."""
 
-    def __init__(self, data_dir: Path, *options: str) -> None:
+    def __init__(self, data_dir: Path, *options: str, command: Sequence[str] = COMMAND) -> None:
         self.data_dir = data_dir
+        self._command = command
         self.lines: list[str] = []
         """What it printed until it was ready."""
         self.url = ""
@@ -68,7 +70,7 @@ class Up:
         # Files, not pipes: its children inherit them, and a pipe is at its end only when the last of those has ended.
         with self.out.open("wb") as out, self.log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - asyncio's own hears of its end by a pipe as well
-                [sys.executable, "-m", "server.cli", "up", "--data-dir", str(self.data_dir), *self._options],
+                [*self._command, "up", "--data-dir", str(self.data_dir), *self._options],
                 cwd=self.data_dir.parent,
                 env=environment(),
                 stdin=subprocess.DEVNULL,
