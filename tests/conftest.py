@@ -165,7 +165,6 @@ async def _start(
         "farewell_s": 0,  # most tests end with idle connections
     }
     environment = {f"SLUICE_{name.upper()}": str(value) for name, value in (defaults | settings).items()}
-    database = environment["SLUICE_DATABASE_URL"]
     pool = await stack.enter_async_context(asyncpg.create_pool(database, min_size=0))
     ring = KeyRing(pool, time.monotonic, lambda: time.time_ns() // 1_000)
     key = (await ring.create(KeyRequest(name=f"admin {secrets.token_hex(2)}", scopes=[Scope.ADMIN]))).key

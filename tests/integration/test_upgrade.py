@@ -23,8 +23,8 @@ READINGS = [
 
 
 @pytest.fixture
-async def old(services: LocalServices) -> AsyncIterator[str]:
-    """The URL of a database without a schema."""
+async def database(services: LocalServices) -> AsyncIterator[str]:
+    """The URL of a database without a schema, in place of one with the last."""
     await _execute(services, f'CREATE DATABASE "{OLD}"')
     yield _url(services, OLD)
     await _execute(services, f'DROP DATABASE "{OLD}" WITH (FORCE)')
@@ -57,16 +57,16 @@ async def store(url: str, device: str) -> None:
 
 
 async def test_what_every_version_stored_is_there_after_the_last_one(
-    old: str, services: LocalServices, start_server: StartServer, monkeypatch: pytest.MonkeyPatch
+    database: str, start_server: StartServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     every = known()
     for last in every:
         with monkeypatch.context() as patch:
             patch.setattr(migrations, "known", lambda last=last: every[: last.number])
-            assert [applied.number for applied in await migrate(old)] == [last.number]
-        await store(old, f"version-{last.number}")
+            assert [applied.number for applied in await migrate(database)] == [last.number]
+        await store(database, f"version-{last.number}")
 
-    server = await start_server(1, database_url=old, redis_prefix=OLD)
+    server = await start_server(1)
     for number in (each.number for each in every):
         await holds(server, f"version-{number}")
 
