@@ -51,7 +51,7 @@ from server import audit_api, keys_api, manual, openapi, pages, problems, sessio
 from server import health as health_api
 from server.audit import AuditTrail
 from server.audit_api import AuditDesk
-from server.database import open_asking_pool, open_pool
+from server.database import open_asking_pool, open_pool, open_session_pool
 from server.edge import MAX_JSON_BYTES, Edge
 from server.entrance import Entrance
 from server.guard import guarded, scoped
@@ -100,6 +100,8 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
         stack.callback(pool.terminate)
         asking_pool = await open_asking_pool(settings)
         stack.callback(asking_pool.terminate)
+        session_pool = pool if settings.direct_url is None else await open_session_pool(settings)
+        stack.callback(session_pool.terminate)
         registry = CollectorRegistry()
         entrance = Entrance(pool, asking_pool, registry, settings, now_us)
         keys, gate = entrance.keys, entrance.gate
@@ -129,7 +131,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
         trail = AuditTrail(pool, settings.audit_days)
         endings = Endings(now_us, feed.committed)
         evaluator = Election(
-            pool,
+            session_pool,
             {
                 "absence": Absence(pool, now_us, feed.committed).judge,
                 "rules": rulebook.tick,
@@ -138,7 +140,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
                 "webhooks": webhooks.tick,
                 "audit": trail.prune,
                 "sessions": entrance.sessions.prune,
-                **keeping(pool, registry, settings),
+                **keeping(session_pool, registry, settings),
             },
         )
         partitions = Partitions(pool)

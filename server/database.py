@@ -6,6 +6,7 @@ from typing import Any
 import asyncpg
 import structlog
 
+from server.pooler import TRACKED, PooledConnection
 from server.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -48,6 +49,11 @@ async def open_pool(settings: Settings) -> asyncpg.Pool:
     return await _open(settings, settings.pool_size, WRITING, COMMAND_S)
 
 
+async def open_session_pool(settings: Settings) -> asyncpg.Pool:
+    """One of sessions that last, for what is elected by a lock and what works at length; never by way of a pooler."""
+    return await _open_directly(settings.direct, settings.pool_size, WRITING, COMMAND_S)
+
+
 async def open_asking_pool(settings: Settings) -> asyncpg.Pool:
     """One for looking at keys and sessions: whether one was revoked must not wait for others' connections."""
     return await _open(settings, ASKING_CONNECTIONS, ASKING, ASK_COMMAND_S)
@@ -59,16 +65,35 @@ async def open_read_pool(settings: Settings) -> asyncpg.Pool:
 
 
 async def _open(settings: Settings, size: int, session: dict[str, str], command_s: float) -> asyncpg.Pool:
+    if settings.direct_url is None:
+        return await _open_directly(settings.database, size, session, command_s)
+
+    async def promise(connection: asyncpg.Connection) -> None:
+        assert isinstance(connection, PooledConnection)  # noqa: S101 - for mypy
+        connection.promise(session)
+
     return await asyncpg.create_pool(
         settings.database,
-        min_size=0,
-        max_size=size,
-        timeout=CONNECT_S,
-        command_timeout=command_s,
-        statement_cache_size=settings.statement_cache,
-        max_inactive_connection_lifetime=60,
-        server_settings=session,
+        connection_class=PooledConnection,
+        init=promise,
+        statement_cache_size=0,
+        server_settings={name: value for name, value in session.items() if name in TRACKED},
+        **_limits(size, command_s),
     )
+
+
+async def _open_directly(url: str, size: int, session: dict[str, str], command_s: float) -> asyncpg.Pool:
+    return await asyncpg.create_pool(url, server_settings=session, **_limits(size, command_s))
+
+
+def _limits(size: int, command_s: float) -> dict[str, Any]:
+    return {
+        "min_size": 0,
+        "max_size": size,
+        "timeout": CONNECT_S,
+        "command_timeout": command_s,
+        "max_inactive_connection_lifetime": 60,
+    }
 
 
 def forgive_release(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

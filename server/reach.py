@@ -6,7 +6,7 @@ from typing import TypeVar
 import asyncpg
 from pydantic import SecretStr
 
-from server.database import open_pool
+from server.database import open_session_pool
 from server.local import LocalPostgres, local_services
 from server.local_memory import Memory
 from server.migrations import migrate
@@ -31,7 +31,7 @@ async def with_pool(settings: Settings, work: Work[Result]) -> Result:
 
 
 async def _in_pool(settings: Settings, work: Work[Result]) -> Result:
-    pool = await open_pool(settings)
+    pool = await open_session_pool(settings)
     try:
         return await work(pool)
     finally:

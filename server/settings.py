@@ -34,6 +34,9 @@ class Settings(BaseSettings):
     )
 
     database_url: SecretStr | None = Field(default=None, description="PostgreSQL; without it `up` starts its own.")
+    direct_url: SecretStr | None = Field(
+        default=None, description="PostgreSQL itself, where DATABASE_URL leads to a pooler in transaction mode."
+    )
     redis_url: SecretStr | None = Field(default=None, description="Redis or Valkey; without it `up` starts its own.")
     redis_prefix: str = Field(default="sluice", description="Tells installations that share one Redis apart.")
     data_dir: Path = Field(default=Path(".sluice"), description="Where `up` keeps its servers' data and the admin key.")
@@ -119,9 +122,6 @@ class Settings(BaseSettings):
         default=4, description="Connections of one worker for reading back, besides those."
     )
     max_streams: Annotated[int, Field(ge=1)] = Field(default=8, description="CSV and NDJSON under way, of one worker.")
-    statement_cache: Annotated[int, Field(ge=0)] = Field(
-        default=100, description="0 behind PgBouncer in transaction mode."
-    )
     farewell_s: Annotated[float, Field(ge=0, le=5)] = Field(
         default=1.0, description="At SIGTERM, for idle connections to send once more and be told to close."
     )
@@ -133,6 +133,13 @@ class Settings(BaseSettings):
         if low > info.data.get("flap_high", 1):
             raise ValueError("must not be greater than SLUICE_FLAP_HIGH")
         return low
+
+    @field_validator("direct_url")
+    @classmethod
+    def _beside_a_pooler(cls, url: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if url is not None and info.data.get("database_url") is None:
+            raise ValueError("needs SLUICE_DATABASE_URL beside it, which leads to the same database by way of a pooler")
+        return url
 
     @field_validator("token_key")
     @classmethod
@@ -148,7 +155,7 @@ class Settings(BaseSettings):
             raise ValueError(fault)
         return name
 
-    @field_validator("database_url", "redis_url")
+    @field_validator("database_url", "direct_url", "redis_url")
     @classmethod
     def _readable(cls, value: SecretStr | None) -> SecretStr | None:
         # Here, as the drivers would name the part of a password that they took for a port.
@@ -162,6 +169,11 @@ class Settings(BaseSettings):
         if self.database_url is None:
             raise ValueError("SLUICE_DATABASE_URL is not set; `sluice up` starts a PostgreSQL of its own")
         return self.database_url.get_secret_value()
+
+    @property
+    def direct(self) -> str:
+        """The URL of PostgreSQL for sessions that last. Raises what `database` raises."""
+        return self.database if self.direct_url is None else self.direct_url.get_secret_value()
 
     @property
     def redis(self) -> str:

@@ -20,7 +20,7 @@ from schemas.errors import Unauthorized
 from schemas.keys import KeyRequest, Scope
 from server import leash
 from server.audit import at_the_terminal
-from server.database import open_pool
+from server.database import open_session_pool
 from server.keys import KeyRing
 from server.leash import MYSELF
 from server.local import local_services
@@ -50,7 +50,7 @@ async def up(settings: Settings, options: UpOptions) -> int:
     stop = _stop_signals()
     async with _services(settings) as environment:
         settings = settings_with(settings, environment)
-        for migration in await migrate(settings.database):
+        for migration in await migrate(settings.direct):
             say(f"schema    {migration.number:04} {migration.name}")
         key_path, key = await _admin_key(settings)
         async with Supervisor(options.host, options.port, options.workers, environment) as workers:
@@ -79,7 +79,7 @@ async def _migrated(settings: Settings, stop: asyncio.Event) -> bool:
     """Bring the schema up to date, waiting for the database; False where a signal came first."""
     stopped = asyncio.create_task(stop.wait())
     while not stopped.done():
-        work = asyncio.create_task(migrate(settings.database))
+        work = asyncio.create_task(migrate(settings.direct))
         await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             work.cancel()
@@ -116,7 +116,7 @@ async def _services(settings: Settings) -> AsyncIterator[dict[str, str]]:
 async def _admin_key(settings: Settings) -> tuple[Path, str | None]:
     """The file of the admin key; with the key itself where it was made just now."""
     path = settings.data_dir / KEY_FILE
-    pool = await open_pool(settings)
+    pool = await open_session_pool(settings)
     try:
         ring = KeyRing(pool, time.monotonic, lambda: time.time_ns() // 1_000)
         if path.exists():

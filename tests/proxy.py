@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import random
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,9 +10,16 @@ from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
+from server.local_memory import PORTS, is_free
+
 HOST = "127.0.0.1"
 CHUNK = 65_536  # bytes read at a time
 COMMIT = b"Q\0\0\0\x0bCOMMIT\0"  # PostgreSQL's simple query: kind, length of the rest (4 bytes, big-endian), text, NUL
+
+
+def free_port() -> int:
+    """One that no outgoing connection can take while nobody listens on it."""
+    return next(port for port in random.sample(PORTS, 100) if is_free(port))
 
 
 @dataclass(eq=False)

@@ -16,9 +16,10 @@ from tests.conftest import HOST, artifacts
 from tests.faults.trial.checker import shortened
 from tests.faults.trial.chronicle import write
 from tests.faults.trial.cluster import Cluster, cluster
-from tests.faults.trial.served import Served, free_port
+from tests.faults.trial.served import Served
 from tests.faults.trial.traffic import Load
 from tests.faults.trial.trial import Kind, Stage, make_rule, run_trial
+from tests.proxy import free_port
 
 EXIT_S = 10.0
 ADVICE = 3001

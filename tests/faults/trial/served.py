@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -10,7 +9,6 @@ import time
 from dataclasses import dataclass, field
 from typing import Self
 
-from server.local_memory import PORTS, is_free
 from tests.acceptance.sluice import environment
 from tests.faults.trial.cluster import Cluster, variables
 from tests.faults.trial.kinds.workers import who_answers
@@ -18,11 +16,6 @@ from tests.faults.trial.kinds.workers import who_answers
 READY_S = 60.0
 END_S = 20.0
 WORKERS = 2
-
-
-def free_port() -> int:
-    """One that no outgoing connection can take while nobody listens on it."""
-    return next(port for port in random.sample(PORTS, 100) if is_free(port))
 
 
 @dataclass

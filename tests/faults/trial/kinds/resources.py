@@ -18,8 +18,9 @@ from tests.faults.trial.cluster import Cluster
 from tests.faults.trial.devices import Courier
 from tests.faults.trial.kinds.workers import until_serving
 from tests.faults.trial.scripts import single
-from tests.faults.trial.served import Served, free_port
+from tests.faults.trial.served import Served
 from tests.faults.trial.trial import Kind, Stage
+from tests.proxy import free_port
 
 BATCH = 100
 FITTING, TOO_MANY = 4, 60
