@@ -51,7 +51,7 @@ class Edge:
             # Answered here, as the framework raises it again behind its answer, on which uvicorn cuts the connection:
             # the sender's next request would meet a reset.
             log.exception("a request broke", method=scope["method"], path=scope["path"][:MAX_LOGGED_CHARS])
-            await problems.render(Defect(), scope["path"])(scope, receive, answer)
+            await problems.render(Defect(), scope)(scope, receive, answer)
 
 
 class _Answer:
@@ -82,7 +82,7 @@ class _Answer:
     async def refuse(self, error: SluiceError) -> None:
         """Answer in place of the app."""
         problems.note(self._scope, error.status, error.code)
-        await problems.render(error, self._scope["path"])(self._scope, self._receive, self)
+        await problems.render(error, self._scope)(self._scope, self._receive, self)
 
 
 def _is_plain_413(message: Message) -> bool:

@@ -3,6 +3,7 @@
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -32,10 +33,10 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, _driver_error)
 
 
-def render(error: SluiceError, path: str = "", kind: str = "") -> Response:
-    """The answer for an error; where the path is a foreign protocol's, in its words. `kind`: what it was sent."""
-    if (dialect := dialect_of(path)) is not None:
-        return respond(dialect.answer(error, kind))
+def render(error: SluiceError, scope: Scope) -> Response:
+    """The answer for an error; where the path is a foreign protocol's, in its words."""
+    if (dialect := dialect_of(scope["path"])) is not None:
+        return respond(dialect.answer(error, Headers(scope=scope).get("content-type", ""), scope["headers"]))
     return Response(encode_problem(error), error.status, error.headers(), MEDIA_TYPE)
 
 
@@ -84,7 +85,7 @@ async def _driver_error(request: Request, error: Exception) -> Response:
 
 
 def _rendered(request: Request, error: SluiceError) -> Response:
-    return render(error, request.scope["path"], request.headers.get("content-type", ""))
+    return render(error, request.scope)
 
 
 async def _gone(request: Request, error: Exception) -> Response:

@@ -10,13 +10,14 @@
 | 503, 504 | retries | retries | retries | retries |
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from schemas.columns import PartReceipt, Receipt
 from schemas.errors import BodyTooSlow, Defect, HeadTooSlow, Invalid, QuotaExceeded, SluiceError, Unavailable, Unknown
 
 SKIPPED = "X-Sluice-Skipped"
+_AGENT = b"user-agent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +41,21 @@ class Dialect:
     """Instead of 422."""
     quota_status: int = 429
     """503 where the clients drop their data on a 429."""
+    misread_by: bytes = b""
+    """How a User-Agent begins that takes the seconds of `Retry-After` for less: it is told none, and waits as it thinks
+    fit."""
 
-    def answer(self, outcome: Receipt | SluiceError, kind: str = "") -> Answer:
-        """The answer to a request of this Content-Type."""
+    def answer(
+        self, outcome: Receipt | SluiceError, kind: str = "", head: Iterable[tuple[bytes, bytes]] = ()
+    ) -> Answer:
+        """The answer to a request of this Content-Type and with these headers."""
         if isinstance(outcome, SluiceError):
             error = heard(outcome)
             answer = self.encode(error, kind)
-            return Answer(self._status(error, answer), answer.body, {**error.headers(), **answer.headers})
+            headers = {**error.headers(), **answer.headers}
+            if self.misread_by and any(name == _AGENT and value.startswith(self.misread_by) for name, value in head):
+                headers.pop("Retry-After", None)
+            return Answer(self._status(error, answer), answer.body, headers)
         answer = self.encode(outcome, kind)
         if isinstance(outcome, PartReceipt) and outcome.skipped:
             return Answer(answer.status, answer.body, {**answer.headers, SKIPPED: str(outcome.skipped)})

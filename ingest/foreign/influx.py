@@ -9,11 +9,13 @@ from ingest.foreign.door import Door, Head
 from ingest.formats import influx
 from ingest.formats.terms import Decode
 from schemas.columns import PartReceipt, Receipt
-from schemas.errors import Fault, Invalid, Malformed, SluiceError
+from schemas.errors import DatabaseAway, Fault, Invalid, Malformed, SluiceError
 
 VERSION = {"X-Influxdb-Version": "2.7.0-sluice", "X-Influxdb-Build": "Sluice"}
 """Clients look for them in `/ping`, and some in every answer."""
 
+AWAY_S = 10  # influxdb-client tries five times, as long apart as it is told: half a minute has to be survived by that
+_LATER = {"Retry-After": str(AWAY_S)}
 _JSON = VERSION | {"Content-Type": "application/json; charset=utf-8"}
 CODES = {  # of InfluxDB's own vocabulary
     400: "invalid",
@@ -34,7 +36,7 @@ CODES = {  # of InfluxDB's own vocabulary
 def _encode_v2(outcome: Receipt | SluiceError, _: str) -> Answer:
     if isinstance(outcome, SluiceError):
         document: dict[str, object] = {"code": CODES.get(outcome.status, "internal error"), "message": _said(outcome)}
-        return _document(outcome.status, document)
+        return _document(outcome.status, document, _LATER if isinstance(outcome, DatabaseAway) else None)
     if isinstance(outcome, PartReceipt) and outcome.rejected:
         return _document(400, _partial(outcome))
     return Answer(204, headers=VERSION)
@@ -91,7 +93,8 @@ def _decoder(head: Head) -> Decode:
     return partial(influx.decode, precision=precision)
 
 
-V2 = Dialect(_encode_v2)
+_MILLISECONDS = b"influxdb-client-js/"  # which waits 10 ms if it reads `Retry-After: 10`, and 5 s and more if nothing
+V2 = Dialect(_encode_v2, misread_by=_MILLISECONDS)
 V1 = Dialect(_encode_v1)
 WRITE_V2 = Door("influx", _decoder, V2)
 WRITE_V1 = Door("influx", _decoder, V1)

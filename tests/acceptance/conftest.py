@@ -2,13 +2,16 @@
 
 import shutil
 import subprocess
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from tests.acceptance.fragile import Fragile
 from tests.acceptance.posting import assert_life_goes_on
 from tests.conftest import Server, StartServer
+from tests.proxy import Proxy, through
 
 JS = Path(__file__).parent / "js"
 INSTALL_S = 120
@@ -20,6 +23,14 @@ async def server(start_shared_server: StartServer) -> Server:
     one = await start_shared_server(workers=1)
     await assert_life_goes_on(one)
     return one
+
+
+@pytest_asyncio.fixture
+async def fragile(start_server: StartServer, database: str) -> AsyncIterator[Fragile]:
+    """A server of this test's own, whose PostgreSQL can be taken away."""
+    async with Proxy.to(database) as proxy:
+        server = await start_server(workers=1, database_url=through(database, proxy))
+        yield Fragile(server, proxy, database)
 
 
 @pytest.fixture(scope="session")

@@ -53,6 +53,10 @@ def test_what_has_to_be_sent_again_is_told_so() -> None:
     assert told["BodyTooSlow"] == told["Overloaded"] == told["DatabaseAway"] == 503
     assert told["Defect"] == told["Unknown"] == 504
     assert (told["QuotaExceeded"], told["Invalid"], told["Malformed"]) == (429, 400, 400)
+    for error in (errors.DatabaseAway(), errors.Overloaded(), QuotaExceeded("readings", 10, 3)):
+        for agent, wanted in ((b"influxdb-client-python/1.50", True), (b"influxdb-client-js/1.35.0", False)):
+            told_to = influx.V2.answer(error, "", [(b"host", b"a"), (b"user-agent", agent)])
+            assert ("Retry-After" in told_to.headers) is wanted
     prometheus = replace(influx.V2, quota_status=503)
     assert prometheus.answer(QuotaExceeded("readings", 1, 2)).status == 503
     assert prometheus.answer(QuotaExceeded("readings", 1, 2)).headers["Retry-After"] == "2"

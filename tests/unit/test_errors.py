@@ -24,10 +24,12 @@ from schemas.errors import (
 )
 from server.problems import render
 
+SCOPE = {"type": "http", "path": "/v1/readings", "headers": []}
+
 
 def document(error: SluiceError) -> dict[str, Any]:
     """The rendered problem, checked for what every problem has."""
-    response = render(error)
+    response = render(error, SCOPE)
     body: dict[str, Any] = json.loads(bytes(response.body))
     assert len(response.body) <= MAX_PROBLEM_BYTES
     assert response.headers["content-type"] == "application/problem+json"
@@ -79,12 +81,12 @@ def test_the_statuses_are_those_of_the_contract() -> None:
 
 def test_a_server_that_is_away_says_when_to_come_back() -> None:
     for error in (errors.Unavailable(), Overloaded(), DatabaseAway()):
-        assert int(render(error).headers["retry-after"]) >= 1
-    assert "retry-after" not in render(Unknown()).headers
+        assert int(render(error, SCOPE).headers["retry-after"]) >= 1
+    assert "retry-after" not in render(Unknown(), SCOPE).headers
 
 
 def test_401_names_the_scheme() -> None:
-    assert render(Unauthorized()).headers["www-authenticate"].startswith("Bearer")
+    assert render(Unauthorized(), SCOPE).headers["www-authenticate"].startswith("Bearer")
 
 
 def test_too_large_names_the_limit_and_its_value() -> None:

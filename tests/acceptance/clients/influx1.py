@@ -1,26 +1,22 @@
 """`influxdb` from PyPI (InfluxDB 1): what it is told when it is wrong, then a stream that is repeated by its caller.
 
 The library itself repeats a request only where the connection broke; a 503 it raises.
-Usage: URL KEY DEVICE COUNT. Says what it met on standard output, one JSON object a line.
+Usage: URL KEY DEVICE.
 """
 
 import json
 import sys
 import time
-from typing import Any
 from urllib.parse import urlsplit
 
 from influxdb import InfluxDBClient
 from influxdb.exceptions import InfluxDBClientError, InfluxDBServerError
 
-url, key, device, count = sys.argv[1:5]
+from tests.acceptance.clients import enough, say
+
+url, key, device = sys.argv[1:4]
 base_ms = time.time_ns() // 1_000_000 - 600_000
 parts = urlsplit(url)
-
-
-def say(**what: Any) -> None:
-    """Tell the test."""
-    print(json.dumps(what), flush=True)  # noqa: T201
 
 
 def connect(password: str) -> InfluxDBClient:
@@ -40,7 +36,8 @@ for who, body in (
     except InfluxDBClientError as error:
         say(refused=error.code, message=json.loads(error.content)["error"])
 
-for first in range(0, int(count), 20):
+ended, sent = enough(), 0
+while not ended.is_set():
     batch = [
         {
             "measurement": "stream",
@@ -48,8 +45,9 @@ for first in range(0, int(count), 20):
             "time": base_ms + number,
             "fields": {"value": float(number), "note": "text"},
         }
-        for number in range(first, min(first + 20, int(count)))
+        for number in range(sent, sent + 20)
     ]
+    sent += len(batch)
     while True:
         try:
             client.write_points(batch, time_precision="ms")
@@ -60,4 +58,4 @@ for first in range(0, int(count), 20):
             say(again=error.code)
         time.sleep(0.3)
     time.sleep(0.4)
-say(done=True)
+say(done=sent)

@@ -1,12 +1,10 @@
 """`influxdb-client` from PyPI: what it is told when it is wrong, then a stream by its own batching and retries.
 
-Usage: URL KEY DEVICE COUNT. Says what it met on standard output, one JSON object a line.
+Usage: URL KEY DEVICE.
 """
 
-import json
 import sys
 import time
-from typing import Any
 
 from influxdb_client.client.exceptions import InfluxDBError
 from influxdb_client.client.influxdb_client import InfluxDBClient
@@ -15,13 +13,10 @@ from influxdb_client.client.write_api import SYNCHRONOUS, WriteOptions
 from influxdb_client.domain.write_precision import WritePrecision
 from influxdb_client.rest import ApiException
 
-url, key, device, count = sys.argv[1:5]
+from tests.acceptance.clients import enough, say
+
+url, key, device = sys.argv[1:4]
 base_ms = time.time_ns() // 1_000_000 - 600_000
-
-
-def say(**what: Any) -> None:
-    """Tell the test."""
-    print(json.dumps(what), flush=True)  # noqa: T201
 
 
 def refused(body: str, token: str) -> None:
@@ -36,9 +31,12 @@ def refused(body: str, token: str) -> None:
 refused(f"good,host={device} v=1 {base_ms}\nbad,host={device} v=nan", key)
 refused("m,host=a v=1", "slk_wrong_key")
 
-options = WriteOptions(batch_size=20, flush_interval=100, retry_interval=300, max_retry_delay=2_000, max_retries=50)
+# How often it tries again, and after how long, is left at the library's defaults: five times.
+options = WriteOptions(batch_size=20, flush_interval=100)
 with InfluxDBClient(url, key, org="o") as client:
     say(ping=client.ping(), version=client.version(), health=client.health().status)
+    written: list[str] = []
+    lost: list[str] = []
 
     def again(_: object, __: object, error: InfluxDBError) -> None:
         """Called by the library before it tries again."""
@@ -46,19 +44,21 @@ with InfluxDBClient(url, key, org="o") as client:
 
     def stored(_: object, lines: str | bytes) -> None:
         """Called by the library when lines were taken."""
-        text = lines if isinstance(lines, str) else lines.decode()
-        written.extend(text.splitlines())
+        written.extend((lines if isinstance(lines, str) else lines.decode()).splitlines())
 
-    written: list[str] = []
-    with client.write_api(
-        write_options=options, success_callback=stored, retry_callback=again, error_callback=lambda *_: say(lost=1)
-    ) as api:
-        for number in range(int(count)):
+    def failed(_: object, lines: str | bytes, error: Exception) -> None:
+        """Called by the library when it gives lines up."""
+        lost.extend((lines if isinstance(lines, str) else lines.decode()).splitlines())
+        say(lost=str(error))
+
+    ended, sent = enough(), 0
+    with client.write_api(options, success_callback=stored, retry_callback=again, error_callback=failed) as api:
+        while not ended.wait(0.02):
             point = Point("stream")  # type: ignore[no-untyped-call]
-            point.tag("host", device).field("value", float(number)).field("note", "text")  # type: ignore[no-untyped-call]
-            point.time(base_ms + number, WritePrecision.MS)  # type: ignore[no-untyped-call]
+            point.tag("host", device).field("value", float(sent)).field("note", "text")  # type: ignore[no-untyped-call]
+            point.time(base_ms + sent, WritePrecision.MS)  # type: ignore[no-untyped-call]
             api.write("b", record=point)
-            time.sleep(0.02)
-        while len(written) < int(count):
+            sent += 1
+        while len(written) + len(lost) < sent:
             time.sleep(0.1)
-say(done=True)
+say(done=sent)
