@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -64,8 +65,8 @@ class Corridor:
     """Devices whose readings somebody wants to see as they come."""
     tell: Callable[[Columns], None] = lambda _: None
     """Told of what was stored, some of it of watched devices. Must not raise."""
-    mapping: Mapping = field(default_factory=Mapping)
-    """How names of foreign protocols are read."""
+    mappings: dict[str, Mapping] = field(default_factory=lambda: defaultdict(Mapping))
+    """How names are read, by what a foreign protocol is called."""
 
     def bounds(self, now_us: int) -> Bounds:
         """What a request that arrives now may hold."""
@@ -81,7 +82,8 @@ class Corridor:
     def decode_foreign(self, door: Door, decode: Decode, body: bytes, who: Principal, arrived_us: int) -> Columns:
         """Decode a body that came by a foreign door. Raises what the decoder raises."""
         started = time.perf_counter()
-        columns = decode(body, Terms(self.bounds(arrived_us), arrived_us, self.mapping, who.own_device))
+        terms = Terms(self.bounds(arrived_us), arrived_us, self.mappings[door.format], who.own_device)
+        columns = decode(body, terms)
         self.metrics.decoded_foreign(door.format, len(body), started)
         return columns
 

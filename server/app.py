@@ -38,6 +38,7 @@ from ingest.body import BodyLimits
 from ingest.corridor import Corridor
 from ingest.exchange import Exchange
 from ingest.foreign import influx_routes, prometheus_routes, trial
+from ingest.foreign.table import FORMATS
 from ingest.intake import Intake
 from ingest.metrics import WriteMetrics
 from ingest.partitions import Partitions
@@ -175,7 +176,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             clock_us=now_us,
             watched=readings.watched,
             tell=readings.stored,
-            mapping=settings.mapping,
+            mappings={name: settings.mapping(name) for name in FORMATS},
         )
 
         await stack.enter_async_context(tasks)

@@ -11,6 +11,8 @@ from dotenv import dotenv_values
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
+from ingest.foreign.table import FORMATS
+from ingest.formats.mapping import Mapping
 from server.masks import Masks, shown
 from server.migrations import schema_gap
 from server.settings import Settings
@@ -50,7 +52,11 @@ def _masked(value: Any) -> str:
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
     """Look at PostgreSQL and Redis."""
     masks = Masks.of(settings)
-    yield Finding(True, settings.mapping.describe())
+    alike: dict[Mapping, list[str]] = {}
+    for name in FORMATS:
+        alike.setdefault(settings.mapping(name), []).append(name)
+    for mapping, names in alike.items():
+        yield Finding(True, mapping.describe(", ".join(names)))
     async for finding in _findings(settings):
         yield Finding(finding.good, masks(finding.text))
 

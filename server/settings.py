@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ingest.formats.mapping import DEVICE_TAGS, Mapping
+from ingest.formats.mapping import DEVICE_TAGS, PROMETHEUS_DEVICE_TAGS, Mapping
 from schemas.names import name_fault
 
 _SCHEMES = {"postgres", "postgresql", "redis", "rediss", "unix"}
@@ -96,6 +96,10 @@ class Settings(BaseSettings):
 
     mapping_device_tags: str = Field(
         default=",".join(DEVICE_TAGS), description="Foreign protocols: the first tag of these names the device."
+    )
+    mapping_influx_device_tags: str = Field(default="", description="The same of InfluxDB's alone; empty: as of all.")
+    mapping_prometheus_device_tags: str = Field(
+        default=",".join(PROMETHEUS_DEVICE_TAGS), description="The same of Prometheus's labels; empty: as of all."
     )
     mapping_default_device: str = Field(
         default="", description="Of readings without such a tag, sent with a key that is not bound to one device."
@@ -191,10 +195,10 @@ class Settings(BaseSettings):
             else [each.strip().encode() for each in self.token_key.get_secret_value().split(",")]
         )
 
-    @property
-    def mapping(self) -> Mapping:
-        """How names of foreign protocols are read."""
-        tags = tuple(tag for part in self.mapping_device_tags.split(",") if (tag := part.strip()))
+    def mapping(self, protocol: str) -> Mapping:
+        """How names of a foreign protocol are read: with the tags of its own setting, where there is one."""
+        own: str = getattr(self, f"mapping_{protocol}_device_tags", "") or self.mapping_device_tags
+        tags = tuple(tag for part in own.split(",") if (tag := part.strip()))
         return Mapping(tags, self.mapping_default_device, self.mapping_value_field, self.mapping_separator)
 
     @property

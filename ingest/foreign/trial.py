@@ -39,7 +39,7 @@ async def try_out(
     corridor: Corridor = request.state.corridor
     document: dict[str, Any] = {
         "format": door.format,
-        "mapping": corridor.mapping.describe(),
+        "mapping": corridor.mappings[door.format].describe(door.format),
         "readings": _shown(columns),
         "count": len(columns),
         "skipped": columns.skipped,

@@ -10,6 +10,8 @@ from schemas.names import MAX_NAME_CHARS, name_fault
 from schemas.readings import MAX_LABEL_CHARS, MAX_LABELS
 
 DEVICE_TAGS = ("device", "device_id", "host", "instance", "service.instance.id")
+PROMETHEUS_DEVICE_TAGS = ("instance", "device", "device_id", "host", "service.instance.id")
+"""Of Prometheus: what was scraped is the `instance`; its `device` is a part of that, a disk or a network card."""
 
 Tags = Iterable[tuple[str, str]]
 """Names and values: tags of InfluxDB, labels of Prometheus, attributes of OpenTelemetry."""
@@ -25,7 +27,7 @@ class UnmappableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """What an operator can choose of it (`SLUICE_MAPPING_*`)."""
+    """What an operator can choose of it (`SLUICE_MAPPING_*`), for one protocol."""
 
     device_tags: tuple[str, ...] = DEVICE_TAGS
     """The first of them that is present names the device, and is no label."""
@@ -66,13 +68,13 @@ class Mapping:
         tags = ", ".join(self.device_tags)
         return f"none of the tags {tags} names the device: add one, bind the key to a device, or set a default device"
 
-    def describe(self) -> str:
-        """One line that says how names are read."""
+    def describe(self, protocols: str = "foreign protocols") -> str:
+        """One line that says how names of these protocols are read."""
         joined = f"measurement{self.separator}field"
         device = f"the first tag of {', '.join(self.device_tags) or '(none)'}, else the key's own device"
         default = f", else '{self.default_device}'" if self.default_device else ""
         value = f" ('measurement' where the field is '{self.value_field}')" if self.value_field else ""
-        return f"foreign protocols: metric = {joined}{value}; device = {device}{default}; other tags = labels"
+        return f"{protocols}: metric = {joined}{value}; device = {device}{default}; other tags = labels"
 
 
 def _labelled(labels: dict[str, str]) -> str:

@@ -131,11 +131,14 @@ async def test_a_quota_is_503_as_prometheus_drops_on_429_and_a_dry_run_reads_the
     answers = [await send(shared_server, packed(up("g:1")), shared_server.headers(key)) for _ in range(4)]
     assert {status for status, _, _ in answers} == {204, 503}
     assert all(int(headers["Retry-After"]) >= 1 for status, _, headers in answers if status == 503)
+    labels, samples = up("dry:1")
+    disk = [("device", "sda"), *labels], samples
     url = f"{shared_server.url}/v1/dry-run?format=prometheus"
-    async with shared_server.http.post(
-        url, data=packed(up("dry:1")), headers=KIND | shared_server.headers()
-    ) as response:
-        assert (response.status, (await response.json())["readings"][0]["device"]) == (200, "dry:1")
+    async with shared_server.http.post(url, data=packed(disk), headers=KIND | shared_server.headers()) as response:
+        answer = await response.json()
+    assert (response.status, answer["readings"][0]["device"]) == (200, "dry:1")
+    assert answer["readings"][0]["labels"] == {"device": "sda", "job": "x"}, "a disk is a part of what was scraped"
+    assert answer["mapping"].startswith("prometheus: metric = ")
     assert await stored(shared_server, "dry:1") == []
     async with shared_server.http.get(f"{shared_server.url}/metrics", headers=shared_server.headers()) as response:
         assert 'sluice_values_skipped_total{format="prometheus"}' in await response.text()

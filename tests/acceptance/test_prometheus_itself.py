@@ -7,7 +7,7 @@ import re
 import shutil
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,31 +18,17 @@ import pytest_asyncio
 import yaml
 from aiohttp import web
 
-from tests.conftest import Server, StartServer
-from tests.proxy import HOST, Proxy, through
+from tests.acceptance.fragile import Fragile, until
+from tests.conftest import HOST, Server
 
 PAGE = Path(__file__).parents[2] / "docs/clients/prometheus.md"
 BINARY = shutil.which("prometheus")
-PATIENCE_S = 60
 QUICK = {"batch_send_deadline": "200ms", "min_backoff": "100ms", "max_backoff": "1s"}
 RULES = [{"record": "job:thing:sum", "expr": "sum by (job) (thing)"}]
 
 Row = tuple[str, str, str, int, float]
 
 pytestmark = pytest.mark.skipif(BINARY is None, reason="PROMETHEUS IS ABSENT: its remote write was NOT tried")
-
-
-@pytest_asyncio.fixture
-async def proxy(database: str) -> AsyncIterator[Proxy]:
-    """What stands before PostgreSQL."""
-    async with Proxy.to(database) as standing:
-        yield standing
-
-
-@pytest_asyncio.fixture
-async def server(start_server: StartServer, database: str, proxy: Proxy) -> Server:
-    """A server whose database can be taken away."""
-    return await start_server(workers=1, database_url=through(database, proxy))
 
 
 @pytest_asyncio.fixture
@@ -94,8 +80,6 @@ class Prometheus:
         for series in await self.ask('{__name__=~".+"}[10m]'):
             labels = series["metric"]
             metric, device = labels.pop("__name__"), labels.pop("instance", "prometheus")
-            if "device" in labels:
-                labels["part"] = labels.pop("device")
             named = (device, metric, json.dumps(labels, sort_keys=True))
             samples = [(round(time * 1_000), float(value)) for time, value in series["values"]]
             rows |= {(*named, ms, value) for ms, value in samples if math.isfinite(value)}
@@ -153,20 +137,12 @@ async def run(server: Server, written: dict[str, Any], folder: Path) -> AsyncIte
             except OSError:
                 return False
 
-        await until(ready)
+        await until(ready, "Prometheus is ready")
         yield running
     finally:
         if process.returncode is None:
             process.kill()
         await process.wait()
-
-
-async def until(true: Callable[[], Awaitable[bool]], patience_s: float = PATIENCE_S) -> None:
-    """Wait for it."""
-    deadline = time.monotonic() + patience_s
-    while not await true():
-        assert time.monotonic() < deadline, f"not so after {patience_s} s"
-        await asyncio.sleep(0.1)
 
 
 async def stored(server: Server) -> set[Row]:
@@ -180,8 +156,9 @@ def _sorted(labels: str) -> str:
     return json.dumps(json.loads(labels), sort_keys=True)
 
 
-async def hold(server: Server, proxy: Proxy, database: str, exporter: str, folder: Path, outage_s: float) -> None:
+async def hold(fragile: Fragile, exporter: str, folder: Path, outage_s: float) -> None:
     """Have Prometheus write by three keys, take PostgreSQL away meanwhile, and compare what both hold."""
+    server = fragile.server
     few = await server.key("ingest", quota_readings_per_s=1)
     keys = {"main": await server.key("ingest"), "wrong": "slk_wrong_key", "few": few}
     async with run(server, configuration(server, exporter, keys, folder), folder) as prometheus:
@@ -189,16 +166,15 @@ async def hold(server: Server, proxy: Proxy, database: str, exporter: str, folde
         async def written() -> bool:
             return any(row[0] == "prometheus" for row in await stored(server))
 
-        await until(written)
+        await until(written, "Prometheus has written")
         began = time.monotonic()
-        proxy.lead_to(HOST, 9)
-        proxy.reset()
+        fragile.take_away()
 
         async def held_back() -> bool:
             return await prometheus.told("samples_retried_total", "main") > 0 and time.monotonic() > began + outage_s
 
-        await until(held_back, outage_s + PATIENCE_S)
-        proxy.lead_to_url(database)
+        await until(held_back, "Prometheus was told to come again")
+        fragile.give_back()
         wanted = await prometheus.scraped()
         missing: set[Row] = set()
 
@@ -207,7 +183,7 @@ async def hold(server: Server, proxy: Proxy, database: str, exporter: str, folde
             missing = wanted - await stored(server)
             return not missing
 
-        await until(delivered)
+        await until(delivered, "all that was scraped is stored")
         found = await stored(server)
         made_up = found - await prometheus.scraped()
         assert not made_up, sorted(made_up)[:5]
@@ -222,7 +198,7 @@ async def hold(server: Server, proxy: Proxy, database: str, exporter: str, folde
             "sluice_batches_stored_total",
         } <= metrics
         assert metrics.isdisjoint({"nothing", "much"})
-        assert {row[2] for row in found if row[1] == "thing"} == {'{"job": "tiny", "part": "sda"}'}
+        assert {row[2] for row in found if row[1] == "thing"} == {'{"device": "sda", "job": "tiny"}'}
         assert await prometheus.told("samples_failed_total", "main") == 0
         assert await prometheus.told("samples_dropped_total", "main") == 0
         assert await prometheus.told("samples_failed_total", "wrong") > 0
@@ -232,13 +208,11 @@ async def hold(server: Server, proxy: Proxy, database: str, exporter: str, folde
 
 
 async def test_what_prometheus_scrapes_is_stored_and_an_outage_loses_nothing(
-    server: Server, proxy: Proxy, database: str, exporter: str, tmp_path: Path
+    fragile: Fragile, exporter: str, tmp_path: Path
 ) -> None:
-    await hold(server, proxy, database, exporter, tmp_path, 3)
+    await hold(fragile, exporter, tmp_path, 3)
 
 
 @pytest.mark.long
-async def test_half_a_minute_without_postgresql_loses_nothing(
-    server: Server, proxy: Proxy, database: str, exporter: str, tmp_path: Path
-) -> None:
-    await hold(server, proxy, database, exporter, tmp_path, 30)
+async def test_half_a_minute_without_postgresql_loses_nothing(fragile: Fragile, exporter: str, tmp_path: Path) -> None:
+    await hold(fragile, exporter, tmp_path, 30)
