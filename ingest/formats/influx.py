@@ -26,14 +26,12 @@ def decode(body: bytes, terms: Terms, precision: str = "ns") -> Columns:
         raise TooLarge("lines", LINES_TO_READINGS * most)
     points, odd = read_quick(body, most)
     faults: list[Fault] = []
-    skipped = 0
     if odd:
-        strict, skipped, swallowed = _read_strictly(body, odd, most, faults)
+        strict, swallowed = _read_strictly(body, odd, most, faults)
         points = Points.joined(points.without(swallowed), strict)
-    if len(points.keys) + skipped > most:
+    if len(points.keys) + len(points.texts) > most:
         raise TooLarge("readings", most)
     columns = assemble(points, terms, precision)
-    columns.skipped = skipped
     if faults:
         columns.rejected = sorted([*faults, *columns.rejected], key=lambda fault: fault.loc[1])
     return columns
@@ -41,18 +39,19 @@ def decode(body: bytes, terms: Terms, precision: str = "ns") -> Columns:
 
 def _read_strictly(
     body: bytes, odd: Iterable[tuple[int, int]], most: int, faults: list[Fault]
-) -> tuple[Points, int, list[tuple[int, int]]]:
+) -> tuple[Points, list[tuple[int, int]]]:
     """Read the lines that begin at these places: (number, offset), in order.
 
-    Returns their points, how many values are text, and which lines, from the first to before the last, are none of
-    their own but belong to a text that began before them. Adds to `faults`. Raises TooLarge.
+    Returns their points, and which lines, from the first to before the last, are none of their own but belong to a text
+    that began before them. Adds to `faults`. Raises TooLarge.
     """
     keys: list[Key] = []
     values: list[float] = []
     times: list[int | None] = []
     numbers: list[int] = []
+    texts: list[int] = []
     swallowed: list[tuple[int, int]] = []
-    skipped = behind = 0
+    behind = 0
     for number, offset in odd:
         if offset < behind:
             continue
@@ -69,17 +68,17 @@ def _read_strictly(
         else:
             behind = line.end
             more = body.count(b"\n", start, behind - 1)
-            skipped += line.skipped
+            texts += [number] * line.skipped
             for name, value in line.fields:
                 keys.append((line.head, name))
                 values.append(value)
                 times.append(line.time)
                 numbers.append(number)
-        if len(keys) + skipped > most:
+        if len(keys) + len(texts) > most:
             raise TooLarge("readings", most)
         if more:
             swallowed.append((number + 1, number + 1 + more))
     timed = np.array([time is not None for time in times], np.bool_)
     micros = np.array([max(-_FAR, min(time or 0, _FAR)) for time in times], np.int64)
-    points = Points(keys, np.array(values, np.float64), micros, timed, np.array(numbers, np.int64))
-    return points, skipped, swallowed
+    places, of_text = np.array(numbers, np.int64), np.array(texts, np.int64)
+    return Points(keys, np.array(values, np.float64), micros, timed, places, of_text), swallowed

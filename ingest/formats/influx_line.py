@@ -88,6 +88,11 @@ def read_line(body: bytes, start: int, most: int) -> Line:
     return Line(head[0], fields, skipped, int(time[0]) if time else None, end + 1)
 
 
+def is_head(head: bytes) -> bool:
+    """Whether these bytes are a measurement with its tags, whatever their names."""
+    return _HEAD.fullmatch(head) is not None
+
+
 def end_of_line(body: bytes, start: int) -> int:
     """Where the line behind that at `start` begins, whatever is wrong with this one: quotes may hold newlines."""
     whole = _WHOLE.match(body, start)

@@ -46,26 +46,33 @@ class Points:
     """Whether the line brought a time."""
     line: Int64s
     """Counted from 1."""
+    texts: Int64s
+    """The line of every field that is text, and so no reading."""
+
+    @classmethod
+    def none(cls) -> Self:
+        """No points."""
+        no_line = np.empty(0, np.int64)
+        return cls([], np.empty(0), no_line, np.empty(0, np.bool_), no_line, no_line)
 
     def without(self, lines: list[tuple[int, int]]) -> "Points":
         """What is not of these lines, each from the first to before the last."""
         if not lines:
             return self
-        kept = np.ones(len(self.keys), np.bool_)
+        kept, texts = np.ones(len(self.keys), np.bool_), np.ones(len(self.texts), np.bool_)
         for first, last in lines:
             kept &= (self.line < first) | (self.line >= last)
-        return self.only(kept)
+            texts &= (self.texts < first) | (self.texts >= last)
+        return self.only(kept, texts)
 
-    def only(self, kept: Bools) -> "Points":
+    def only(self, kept: Bools, texts: Bools) -> "Points":
         """Those of the places that are marked."""
         keys = list(compress(self.keys, kept.tolist()))
-        return Points(keys, self.value[kept], self.time[kept], self.timed[kept], self.line[kept])
+        return Points(keys, self.value[kept], self.time[kept], self.timed[kept], self.line[kept], self.texts[texts])
 
     @classmethod
     def joined(cls, one: Self, other: Self) -> Self:
         """Both, in the order of their lines."""
-        if not one.keys or not other.keys:
-            return one if one.keys else other
         line = np.concatenate([one.line, other.line])
         order = np.argsort(line, kind="stable")
         keys = one.keys + other.keys
@@ -75,6 +82,7 @@ class Points:
             np.concatenate([one.time, other.time])[order],
             np.concatenate([one.timed, other.timed])[order],
             line[order],
+            np.concatenate([one.texts, other.texts]),
         )
 
 
@@ -88,7 +96,7 @@ _names: Names[Key] = Names(_series, lambda key: len(key[0]) + len(key[1]))
 
 
 def assemble(points: Points, terms: Terms, precision: str) -> Columns:
-    """Make columns of points; `rejected` names the lines of which nothing is stored."""
+    """Make columns of points; `rejected` names the lines left out, `skipped` counts the texts of all others."""
     places: defaultdict[Key, int] = defaultdict(count().__next__)
     codes = np.fromiter(map(places.__getitem__, points.keys), np.int32, len(points.keys))
     series: dict[SeriesKey, int] = {}
@@ -110,12 +118,15 @@ def assemble(points: Points, terms: Terms, precision: str) -> Columns:
     micros = _micros(points, terms, precision)
     late, early = micros > terms.bounds.newest_us, micros < max(terms.bounds.oldest_us, FIRST_MS * 1_000)
     if not faults and not late.any() and not early.any():
-        return Columns(list(series), codes, micros, points.value)
+        return Columns(list(series), codes, micros, points.value, skipped=len(points.texts))
     rejected = _faults(points, codes, faults, late, early, precision)
-    kept = ~np.isin(points.line, [fault.loc[1] for fault in rejected])
+    bad = [fault.loc[1] for fault in rejected]
+    kept = ~np.isin(points.line, bad)
     if faults:
         codes = np.array(merged, np.int32)[codes]
-    return with_used(list(series), codes[kept], micros[kept], points.value[kept], rejected)
+    columns = with_used(list(series), codes[kept], micros[kept], points.value[kept], rejected)
+    columns.skipped = int(np.isin(points.texts, bad, invert=True).sum())
+    return columns
 
 
 def _micros(points: Points, terms: Terms, precision: str) -> Int64s:

@@ -1,26 +1,25 @@
 """The quick reader of line protocol: lines of the common shape, whole columns at a time.
 
-The common shape has neither quotes nor backslashes, one space between its parts, a time of as many digits as its
-neighbours' (or none, as they), and numbers or booleans as values. What it reads, the strict reader reads alike; what it
-does not recognise it leaves to that one, so nothing here has to know what is wrong with a line.
+The common shape has one space between its parts, a time of as many digits as its neighbours' (or none, as they), and
+numbers, booleans or texts as values, without newlines in these and without quotes elsewhere. What it reads, the strict
+reader reads alike; what it does not recognise it leaves to that one, so nothing here has to know what is wrong with a
+line.
 """
 
 from itertools import chain, repeat
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ingest.formats.influx_line import BOOLEANS
+from ingest.formats.influx_fields import Bytes, Fields
+from ingest.formats.influx_line import is_head
+from ingest.formats.influx_plain import TEXT, put_away, put_back
 from ingest.formats.influx_points import Points
-from schemas.columns import Bools, Float64s, Int64s
+from schemas.columns import Bools, Int64s
 
-Bytes = NDArray[np.uint8]
 Odd = list[tuple[int, int]]
 """Lines that were not recognised: the number, from 1, and the offset of each, in order."""
 
-_LF, _SPACE, _QUOTE, _HASH, _COMMA, _MINUS, _EQUALS, _BACKSLASH = b'\n "#,-=\\'
-_I, _U, _DOT = b"iu."
-_MAX_DIGITS = 18  # of integers that fit into 64 bits whatever they are
+_LF, _SPACE, _QUOTE, _HASH = b'\n "#'
 _TIME_DIGITS = 24  # in three words of eight
 _WORD = 8
 
@@ -30,40 +29,47 @@ def read_quick(body: bytes, most: int) -> tuple[Points, Odd]:
 
     Of a body with more than `most` fields none is: the strict reader stops where that is too many.
     """
-    raw = np.frombuffer(body, np.uint8)
-    ends = np.flatnonzero(raw == _LF)
-    if len(body) and raw[-1] != _LF:
-        ends = np.append(ends, len(body))
-    starts = np.concatenate([np.zeros(min(1, len(ends)), np.int64), ends[:-1] + 1])
-    spaces = np.flatnonzero(raw == _SPACE)
-    good, parts = _recognise(body, raw, starts, ends, spaces)
+    plain = put_away(body)
+    if plain is None:
+        return Points.none(), _odd(body, None)
+    raw = np.frombuffer(plain, np.uint8)
+    starts, ends = _lines(raw)
+    good, parts = _recognise(plain, raw, starts, ends, np.flatnonzero(raw == _SPACE))
     numbers = np.arange(1, len(ends) + 1) if good is None else np.flatnonzero(good) + 1
     if len(numbers) == 0:
-        return nothing(), _odd(starts, ends, good)
-    if good is not None:
-        lines = body.split(b"\n")
-        body = b"\n".join([lines[number - 1] for number in numbers.tolist()])
-    read = _read(body.split(), parts, numbers, most)
+        return Points.none(), _odd(body, good)
+    tokens = plain.split() if good is None else _of_lines(plain, numbers)
+    read = _read(tokens, parts, numbers, most, put=plain is not body)
     if read is None:  # not even nearly line protocol, or too much of it
-        return nothing(), _odd(starts, ends, np.zeros(len(ends), np.bool_))
+        return Points.none(), _odd(body, None)
     points, unsure = read
     if unsure.any():
-        points = points.only(~np.isin(points.line, numbers[unsure]))
+        bad = numbers[unsure]
+        points = points.only(~np.isin(points.line, bad), ~np.isin(points.texts, bad))
         good = np.ones(len(ends), np.bool_) if good is None else good
-        good[numbers[unsure] - 1] = False
-    return points, _odd(starts, ends, good)
+        good[bad - 1] = False
+    return points, [] if good is None else _odd(body, good)
 
 
-def nothing() -> Points:
-    """No points."""
-    return Points([], np.empty(0), np.empty(0, np.int64), np.empty(0, np.bool_), np.empty(0, np.int64))
+def _lines(raw: Bytes) -> tuple[Int64s, Int64s]:
+    """Where each begins, and where it ends."""
+    ends = np.flatnonzero(raw == _LF)
+    if len(raw) and raw[-1] != _LF:
+        ends = np.append(ends, len(raw))
+    return np.concatenate([np.zeros(min(1, len(ends)), np.int64), ends[:-1] + 1]), ends
 
 
-def _odd(starts: Int64s, ends: Int64s, good: Bools | None) -> Odd:
-    """The other lines, but for empty ones."""
-    if good is None:
-        return []
-    places = np.flatnonzero(~good & (ends > starts))
+def _of_lines(body: bytes, numbers: Int64s) -> list[bytes]:
+    """The parts of these lines."""
+    lines = body.split(b"\n")
+    return b"\n".join([lines[number - 1] for number in numbers.tolist()]).split()
+
+
+def _odd(body: bytes, good: Bools | None) -> Odd:
+    """The other lines, but for empty ones; all of them where none is good."""
+    starts, ends = _lines(np.frombuffer(body, np.uint8))
+    odd = ends > starts
+    places = np.flatnonzero(odd if good is None else odd & ~good)
     return list(zip((places + 1).tolist(), starts[places].tolist(), strict=True))
 
 
@@ -71,7 +77,7 @@ def _recognise(body: bytes, raw: Bytes, starts: Int64s, ends: Int64s, spaces: In
     """Which lines are of the common shape, as far as spaces and strange characters tell (None: all); and their parts:
     three with a time, two without."""
     count = len(ends)
-    strange = b'"' in body or b"\\" in body or np.count_nonzero(raw < _SPACE) > body.count(b"\n")
+    strange = b'"' in body or np.count_nonzero(raw < _SPACE) > body.count(b"\n")
     parts = 3 if len(spaces) > count else 2
     if not strange and len(spaces) == count * (parts - 1) and not (raw[starts] == _HASH).any():
         gaps = spaces.reshape(count, parts - 1)
@@ -90,90 +96,48 @@ def _recognise(body: bytes, raw: Bytes, starts: Int64s, ends: Int64s, spaces: In
     good[places] &= ends[places] > previous + 1
     good &= raw[np.minimum(starts, len(raw) - 1)] != _HASH
     if strange:
-        found = (raw == _QUOTE) | (raw == _BACKSLASH) | ((raw < _SPACE) & (raw != _LF))
+        found = (raw == _QUOTE) | ((raw < _SPACE) & (raw != _LF))
         good &= ~np.logical_or.reduceat(found, starts)
     return good, parts
 
 
-def _read(tokens: list[bytes], parts: int, numbers: Int64s, most: int) -> tuple[Points, Bools] | None:
-    """Points of lines in `parts` each, and (lines,) which of them have to be looked at again; None: all."""
-    heads, fields = tokens[0::parts], tokens[1::parts]
-    text = b",".join(fields)
-    raw = np.frombuffer(text, np.uint8)
-    equals, ends = np.flatnonzero(raw == _EQUALS), np.append(np.flatnonzero(raw == _COMMA), len(raw))
-    if len(ends) > most or len(equals) != len(ends) or (equals > ends).any() or (equals[1:] < ends[:-1]).any():
+def _read(tokens: list[bytes], parts: int, numbers: Int64s, most: int, *, put: bool) -> tuple[Points, Bools] | None:
+    """Points of lines in `parts` each, and (lines,) which of them have to be looked at again; None: all.
+
+    `put`: something was put away of the body.
+    """
+    heads = tokens[0::parts]
+    fields = Fields.cut(tokens[1::parts], most, texts=put)
+    if fields is None:
         return None
+    names, value, doubtful = fields.numbers()
+    line, texts = fields.lines()
     unsure = np.zeros(len(heads), np.bool_)
-    if len(ends) == len(heads):
-        line = np.arange(len(heads))
-        named = heads
-    else:
-        lengths = np.fromiter(map(len, fields), np.int64, len(fields))
-        last = np.searchsorted(ends, np.cumsum(lengths + 1) - 1)  # field of each line
-        counts = np.diff(last, prepend=-1)
-        line = np.repeat(np.arange(len(heads)), counts)
-        named = list(chain.from_iterable(map(repeat, heads, counts.tolist())))
-    names, value, doubtful = _values(text, raw, equals, ends)
     unsure[line[doubtful]] = True
-    timed = parts == 3
     time = np.zeros(len(heads), np.int64)
-    if timed:
+    if parts == 3:
         time, wrong = _times(tokens[2::parts])
         unsure |= wrong
+    counts = None if len(line) == len(heads) and not len(texts) else np.bincount(line, minlength=len(heads))
+    if put:
+        heads, names = put_back(heads), put_back(names)
+        unsure[fields.lines_of_nameless_texts()] = True
+        unsure |= _are_odd(heads, counts)
+    named = heads if counts is None else chain.from_iterable(map(repeat, heads, counts.tolist()))
     keys = list(zip(named, names, strict=True))
-    return Points(keys, value, time[line], np.full(len(keys), timed), numbers[line]), unsure
+    timed = np.full(len(keys), parts == 3)
+    return Points(keys, value, time[line], timed, numbers[line], numbers[texts]), unsure
 
 
-def _values(text: bytes, raw: Bytes, equals: Int64s, ends: Int64s) -> tuple[list[bytes], Float64s, Bools]:
-    """Names, values, and which values are none that could be read here, of `name=value,name=value`."""
-    last = raw[ends - 1]
-    integer = (last == _I) | (last == _U)
-    plain = ((last >= 48) & (last <= 57)) | (last == _DOT)
-    doubtful = ends - equals < 2
-    has_integers = bool(integer.any())
-    if has_integers:
-        doubtful |= integer & ~_is_integer(raw, equals + 1, ends - 1, last == _U)
-        text = (text + b",").replace(b"i,", b",").replace(b"u,", b",")[:-1]
-    parts = text.replace(b"=", b",").split(b",")
-    names, texts = parts[0::2], parts[1::2]
-    other = ~(plain | integer)
-    booleans = {place: BOOLEANS.get(texts[place]) for place in np.flatnonzero(other).tolist()}
-    for place in chain(booleans, np.flatnonzero(doubtful).tolist()):
-        texts[place] = b"0"
-    value = _floats(texts)
-    if has_integers:
-        value[integer] += 0.0  # of integers, -0 is 0
-    for place, boolean in booleans.items():
-        value[place] = np.nan if boolean is None else boolean
-    doubtful |= ~np.isfinite(value)
-    return names, value, doubtful
-
-
-def _is_integer(raw: Bytes, starts: Int64s, ends: Int64s, unsigned: Bools) -> Bools:
-    """Whether these spans are digits, of signed ones perhaps behind a minus, and few enough for 64 bits."""
-    others = np.zeros(len(raw) + 1, np.int32)
-    np.cumsum((raw - 48) > 9, out=others[1:])
-    minus = (raw[np.minimum(starts, len(raw) - 1)] == _MINUS) & ~unsigned
-    digits = ends - starts - minus
-    found: Bools = (others[ends] - others[starts] == minus) & (digits >= 1) & (digits <= _MAX_DIGITS)
-    return found
-
-
-def _floats(texts: list[bytes]) -> Float64s:
-    """Numbers; NaN where a text is none."""
-    if b"_" not in b",".join(texts):  # which Python would read over
-        try:
-            return np.array(list(map(float, texts)))
-        except ValueError:
-            pass
-    return np.array([_float(text) for text in texts])
-
-
-def _float(text: bytes) -> float:
-    try:
-        return np.nan if b"_" in text else float(text)
-    except ValueError:
-        return np.nan
+def _are_odd(heads: list[bytes], counts: Int64s | None) -> Bools:
+    """Which heads have a text in them, or are none while their line has no number: nobody would look at them again."""
+    odd = np.zeros(len(heads), np.bool_)
+    if TEXT in b"".join(heads):
+        odd |= np.array([TEXT in head for head in heads])
+    if counts is not None:
+        for place in np.flatnonzero(counts == 0).tolist():
+            odd[place] |= not is_head(heads[place])
+    return odd
 
 
 def _times(texts: list[bytes]) -> tuple[Int64s, Bools]:

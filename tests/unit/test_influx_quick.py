@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ingest.formats import influx
 from ingest.formats.influx_points import Points
-from ingest.formats.influx_quick import Odd, nothing, read_quick
+from ingest.formats.influx_quick import Odd, read_quick
 from schemas.columns import Columns
 from schemas.errors import TooLarge
 from tests.unit.influx import MS, NOW_US, TERMS, line, table
@@ -25,7 +25,10 @@ PIECES = st.sampled_from(
         "m,host=a", "m,host=b,x=y", "m,host=a ", "m", ",", " ", "  ", "\n", "\n\n", "#", "=", "v=1", "w=2.5", "v=-3i",
         "v=3u", "v=t", "v=x", 'v="a"', 'v="', '"', "\\", "\\ ", f" {MS}", f" {MS + 7}", " 17", f" {MS}\n", "\r\n", "1",
         "v=1e3,w=nan", "-", "_", ".", "i", "\t", "\0", "é", f"m,host=a v=1 {MS}\n", f"m,host=a v=2 {MS + 1}\n",
-        f"m,host=b v=3i,w=f {MS + 2}\n", "m,host=a v=4\n",
+        f"m,host=b v=3i,w=f {MS + 2}\n", "m,host=a v=4\n", f'm,host=a s="x, y=z",v=5 {MS}\n',
+        f'm,host=a s="x y" {MS + 3}\n',
+        f'm\\ x,host=a\\ b,t=c\\,d f\\=1=6,s="say \\"it\\"" {MS}\n', 's="a, b=c d"', ',s="', '="', '"="', "\\,", "\\=",
+        f'm,host="a b" v=1 {MS}\n', f'm,host s="x" {MS}\n', f'm,host=a ="x" {MS}\n',
     ]
 )  # fmt: skip
 
@@ -37,7 +40,7 @@ def nothing_quickly(body: bytes, _: int) -> tuple[Points, Odd]:
     for number, each in enumerate(body.split(b"\n"), 1):
         odd.append((number, offset))
         offset += len(each) + 1
-    return nothing(), odd
+    return Points.none(), odd
 
 
 def strictly(body: bytes) -> Columns:
@@ -126,6 +129,9 @@ def test_the_common_shapes_are_all_read_quickly() -> None:
         "".join(f"cpu,cpu=cpu{n},host=a usage_idle={n}.25,usage_user=1.1e-3 {MS + n}\n" for n in range(9)),
         "".join(f"m,host=a v={n}i,up=true,u={n}u\n" for n in range(9)),
         "\n".join(f"m,host=a{n} value=-{n}. {MS}" for n in range(9)),
+        "".join(f'system,host=a load1={n}.5,uptime_format="1 day, {n}:0",n=1i {MS + n}\n' for n in range(9)),
+        "".join(f'°C,entity_id=s{n},host=a,name=Living\\ Room s="on",v={n},t="a=b\\" c" {MS}\n' for n in range(9)),
+        "".join(f'm,host=a s="only text" {MS}\nm,host=a v={n} {MS}\n' for n in range(9)),
     ]
     for shape in shapes:
         points, odd = read_quick(shape.encode(), 50)
