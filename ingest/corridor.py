@@ -82,8 +82,7 @@ class Corridor:
     def decode_foreign(self, door: Door, decode: Decode, body: bytes, who: Principal, arrived_us: int) -> Columns:
         """Decode a body that came by a foreign door. Raises what the decoder raises."""
         started = time.perf_counter()
-        terms = Terms(self.bounds(arrived_us), arrived_us, self.mappings[door.format], who.own_device)
-        columns = decode(body, terms)
+        columns = decode(body, Terms(self.bounds(arrived_us), arrived_us, self.mappings[door.format], who.own_device))
         self.metrics.decoded_foreign(door.format, len(body), started)
         return columns
 
@@ -153,10 +152,9 @@ class Corridor:
     def write_at_once(
         self, principal: Principal, encoding: str, body: bytes, reply: Reply, foreign: tuple[Door, Decode] | None = None
     ) -> bool:
-        """Write a body, native or by a foreign door, if that needs no waiting: series are known, and nothing is wrong.
-
-        `encoding` is one of `INFLATERS`, or of the door's. Where it is not so, False: nothing was stored, and the long
-        way gives the answer, by the same steps. Quotas come last, so that no request is counted twice.
+        """Write a body, native or by a foreign door, if that needs no waiting: series are known, nothing is wrong (or
+        is left out, as that door does), and `encoding` is one of `INFLATERS`, or of the door's. Else False: nothing was
+        stored, and the long way answers, by the same steps. Quotas come last, so that no request is counted twice.
         Where the queue has filled up since the head was read, or the quota is used up, that is the answer, at once.
         """
         arrived_us, since = self.clock_us(), asyncio.get_running_loop().time()
@@ -168,11 +166,9 @@ class Corridor:
                 door, decode = foreign
                 body = inflated(body, encoding, self.body_limits.max_bytes, door.encodings)
                 columns = self.decode_foreign(door, decode, body, principal, arrived_us)
-                if columns.rejected:
-                    return False
             devices = {series.device for series in columns.series}
             ids = self.series.known(columns.series)
-            if ids is None or not len(columns) or not all(map(principal.may_use, devices)):
+            if ids is None or not (foreign or len(columns)) or not all(map(principal.may_use, devices)):
                 return False
             self.quota.take(principal, len(columns))
         except (Overloaded, QuotaExceeded) as error:
@@ -192,20 +188,25 @@ class Corridor:
             answered(outcome)
 
         def answered(outcome: Outcome) -> None:
-            reply(self.with_skipped(outcome, columns, foreign[0]) if foreign and columns.skipped else outcome)
-            if isinstance(outcome, Receipt):
+            left_out = columns.skipped or columns.rejected
+            reply(self.with_left_out(outcome, columns, foreign[0]) if foreign and left_out else outcome)
+            if isinstance(outcome, Receipt) and len(columns):
                 self._hear(columns, devices, arrived_us)
                 self._tell(columns, devices, outcome)
 
-        batch = Batch(ids[columns.codes], columns.ts, columns.value, arrived_us, held=columns.held_bytes())
-        self.writer.submit(batch, since, stored)
+        if len(columns):
+            batch = Batch(ids[columns.codes], columns.ts, columns.value, arrived_us, held=columns.held_bytes())
+            self.writer.submit(batch, since, stored)
+        else:
+            answered(Receipt(0, 0))
         return True
 
-    def with_skipped(self, outcome: Outcome, columns: Columns, door: Door) -> Outcome:
-        """The outcome of columns that were stored, with what else the request brought."""
+    def with_left_out(self, outcome: Outcome, columns: Columns, door: Door) -> Outcome:
+        """The outcome of columns that were stored, with what else the request brought, which is counted."""
         if not isinstance(outcome, Receipt):
             return outcome
         self.metrics.skipped.labels(door.format).inc(columns.skipped)
+        self.metrics.rejected.inc(len(columns.rejected))
         return PartReceipt(outcome.accepted, outcome.duplicates, columns.skipped, columns.rejected)
 
     async def _store_again(self, columns: Columns, key_id: str, arrived_us: int, since: float, reply: Reply) -> None:
@@ -233,8 +234,7 @@ class Corridor:
             self.registry.heard(device, arrived_us, live=device in live)
 
     def _tell(self, columns: Columns, devices: set[str], receipt: Receipt) -> None:
-        # A batch of nothing but duplicates brings nothing new.
-        if receipt.accepted and not self.watched.isdisjoint(devices):
+        if receipt.accepted and not self.watched.isdisjoint(devices):  # duplicates are nothing new
             self.tell(columns)
 
     async def _resolve(self, columns: Columns, key_id: str, since: float, *, partial: bool) -> Int32s:

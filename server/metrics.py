@@ -4,6 +4,7 @@ import asyncio
 import resource
 import time
 from collections.abc import Callable
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -11,6 +12,7 @@ from alerts.engine import Engine
 from alerts.live.bus import Bus
 from alerts.live.connections import ConnectionManager
 from alerts.live.feed import Feed
+from ingest.foreign.table import FORMATS
 from ingest.intake import Intake
 from ingest.series import SeriesTable
 
@@ -51,6 +53,7 @@ class LiveMetrics:
             gauge("series_cached", "Series in the cache."): lambda: len(series),
             gauge("series_watched", "Series that some rule is about, in memory."): lambda: engine.watched,
             gauge("intake_bytes", "Bodies on their way in, that are not decoded yet."): lambda: intake.bytes,
+            **_remembered(registry),
             of_worker("started_seconds", "When this worker started, since the Unix epoch."): lambda: started,
             of_worker("resident_bytes", "Memory of this worker."): _resident_bytes,
             of_worker("cpu_seconds", "Processor time that this worker has used."): time.process_time,
@@ -65,6 +68,22 @@ class LiveMetrics:
             due = time.monotonic() + EVERY_S
             await asyncio.sleep(EVERY_S)
             self._lag_s = max(0.0, time.monotonic() - due)
+
+
+def _remembered(registry: CollectorRegistry) -> dict[Gauge, Callable[[], float]]:
+    """What the decoders of foreign protocols remember of names."""
+
+    def gauge(name: str, text: str) -> Gauge:
+        return Gauge(f"sluice_names_{name}", text, ["format"], registry=registry, multiprocess_mode="livesum")
+
+    held = gauge("bytes", "Memory of what names of foreign protocols became.")
+    forgotten = gauge("forgotten", "How often all of it had to make room for new names, since the start.")
+    sources: dict[Gauge, Callable[[], float]] = {}
+    for name, door in FORMATS.items():
+        if (names := door.names) is not None:
+            sources[held.labels(name)] = partial(getattr, names, "bytes")
+            sources[forgotten.labels(name)] = partial(getattr, names, "forgotten")
+    return sources
 
 
 def _resident_bytes() -> float:

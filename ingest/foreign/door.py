@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import parse_qsl
 
 from ingest.body import INFLATERS, Inflaters
 from ingest.foreign.dialect import Dialect
+from ingest.formats.names import Names
 from ingest.formats.terms import Decode
 from schemas.errors import Malformed
 
@@ -42,3 +44,5 @@ class Door:
     """By Content-Encoding."""
     partial: bool = True
     """Whether what is good of a request is stored where something else of it is not."""
+    names: Names[Any] | None = None
+    """What the decoder remembers of names, for the metrics."""

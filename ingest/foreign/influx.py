@@ -96,5 +96,5 @@ def _decoder(head: Head) -> Decode:
 _MILLISECONDS = b"influxdb-client-js/"  # which waits 10 ms if it reads `Retry-After: 10`, and 5 s and more if nothing
 V2 = Dialect(_encode_v2, misread_by=_MILLISECONDS)
 V1 = Dialect(_encode_v1)
-WRITE_V2 = Door("influx", _decoder, V2)
-WRITE_V1 = Door("influx", _decoder, V1)
+WRITE_V2 = Door("influx", _decoder, V2, names=influx.NAMES)
+WRITE_V1 = Door("influx", _decoder, V1, names=influx.NAMES)

@@ -40,11 +40,12 @@ async def write_v1(request: Request, principal: Writer) -> Response:
 
 
 @router.api_route("/query", methods=["GET", "POST"])
-async def query(request: Request, _: Writer) -> Response:
+async def query(request: Request, principal: Writer) -> Response:
     """The two statements that clients send before they write. Raises Malformed at any other."""
+    corridor: Corridor = request.state.corridor
+    corridor.quota.take_request(principal)
     said = Head(request.scope["query_string"]).parameters().get("q")
     if said is None and request.method == "POST":
-        corridor: Corridor = request.state.corridor
         limits = BodyLimits(MAX_STATEMENT_BYTES, corridor.body_limits.receive_s)
         with corridor.intake.share() as share:
             said = Head(await read_body(request, limits, share)).parameters().get("q")

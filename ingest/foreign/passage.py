@@ -27,8 +27,7 @@ async def write_foreign(request: Request, principal: Principal, door: Door) -> R
         log.exception("a foreign body could not be read", format=door.format)
         raise Unavailable("a defect of ours, before anything was stored") from error
     receipt = await corridor.write(columns, principal, arrived_us, replace=False, partial=door.partial)
-    corridor.metrics.rejected.inc(len(columns.rejected))
-    told = corridor.with_skipped(receipt, columns, door)
+    told = corridor.with_left_out(receipt, columns, door)
     return respond(door.dialect.answer(told, request.headers.get("content-type", "")))
 
 

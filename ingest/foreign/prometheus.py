@@ -60,4 +60,4 @@ def _decoder(head: Head) -> Decode:
     return prometheus.decode
 
 
-WRITE = Door("prometheus", _decoder, Dialect(_encode, quota_status=503), ENCODINGS)
+WRITE = Door("prometheus", _decoder, Dialect(_encode, quota_status=503), ENCODINGS, names=prometheus.NAMES)

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 import numpy as np
 
 from ingest.formats.influx_line import BadLineError, behind_blanks, end_of_line, read_line
-from ingest.formats.influx_points import PRECISIONS, Key, Points, assemble
+from ingest.formats.influx_points import NAMES, PRECISIONS, Key, Points, assemble
 from ingest.formats.influx_quick import read_quick
 from ingest.formats.terms import Terms
 from schemas.columns import Columns
 from schemas.errors import Fault, TooLarge
 
-__all__ = ["PRECISIONS", "decode"]
+__all__ = ["NAMES", "PRECISIONS", "decode"]
 
 LINES_TO_READINGS = 2  # a line without a reading is work too
 _FAR = 1 << 62  # where times too large for their column are put: outside any bound

@@ -25,7 +25,7 @@ def put_away(body: bytes) -> bytes | None:
     quotes, escapes = b'"' in body, b"\\" in body
     if not quotes and not escapes:
         return body
-    if any(mark in body for mark in _FOREIGN):
+    if any(mark in body for mark in (_FOREIGN if escapes else _FOREIGN[:1])):
         return None
     if quotes:
         body = _without_texts(body)

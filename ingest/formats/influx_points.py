@@ -92,7 +92,7 @@ def _series(key: Key, terms: Terms) -> SeriesKey:
     return terms.mapping.series(measurement, read_name(key[1]), tags, terms.own_device)
 
 
-_names: Names[Key] = Names(_series, lambda key: len(key[0]) + len(key[1]))
+NAMES: Names[Key] = Names(_series, lambda key: len(key[0]) + len(key[1]))
 
 
 def assemble(points: Points, terms: Terms, precision: str) -> Columns:
@@ -102,12 +102,12 @@ def assemble(points: Points, terms: Terms, precision: str) -> Columns:
     series: dict[SeriesKey, int] = {}
     merged: list[int] = []
     faults: dict[int, tuple[str, str]] = {}  # code and message: the exceptions would hold all that they were raised in
-    known = _names.known(terms)
+    known = NAMES.known(terms)
     for key in places:
         found = known.get(key)
         if found is None:
             try:
-                found = _names.learn(key, terms)
+                found = NAMES.learn(key, terms)
             except (UnmappableError, BadLineError) as error:
                 faults[len(merged)] = error.code, str(error)
                 merged.append(0)

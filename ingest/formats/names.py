@@ -23,21 +23,33 @@ class Names(Generic[Key]):
         """`read` raises where names make no series; `size` is what they take, in bytes."""
         self._read, self._size = read, size
         self._known: dict[tuple[Mapping, str | None], dict[Key, SeriesKey]] = {}
-        self._bytes = 0
+        self.bytes = 0
+        """What they take, about."""
+        self.forgotten = 0
+        """How often all of them had to make room, since the start."""
 
     def known(self, terms: Terms) -> dict[Key, SeriesKey]:
         """Those that are known on these terms."""
-        return self._known.setdefault((terms.mapping, terms.own_device), {})
+        place = terms.mapping, terms.own_device
+        found = self._known.get(place)
+        if found is None:
+            self._make_room(0)
+            found = self._known[place] = {}
+        return found
 
     def learn(self, key: Key, terms: Terms) -> SeriesKey:
         """The series of names that are not known yet. Raises what `read` raises."""
         series = self._read(key, terms)
-        self._bytes += _COST + 2 * self._size(key)
-        if self._bytes > MAX_REMEMBERED_BYTES:
-            self._known.clear()
-            self._bytes = 0
+        self._make_room(self._size(key))
         self.known(terms)[key] = series
         return series
+
+    def _make_room(self, size: int) -> None:
+        self.bytes += _COST + 2 * size
+        if self.bytes > MAX_REMEMBERED_BYTES:
+            self._known.clear()
+            self.bytes = _COST + 2 * size
+            self.forgotten += 1
 
 
 def with_used(series: list[SeriesKey], codes: Int32s, ts: Int64s, value: Float64s, rejected: list[Fault]) -> Columns:

@@ -30,7 +30,7 @@ def decode(body: bytes, terms: Terms) -> Columns:
     """Read a request. Samples with a fault are left out, each named in `rejected`; values that are not finite, as stale
     markers are not, are skipped, with histograms and exemplars. Raises Malformed and TooLarge."""
     most = terms.bounds.max_readings
-    samples = read_quick(body, _names.known(terms))
+    samples = read_quick(body, NAMES.known(terms))
     if samples is None or len(samples.heads) > most:
         samples = read_strictly(body, most)
     return _assembled(samples, terms)
@@ -121,7 +121,7 @@ def _named(head: bytes, terms: Terms) -> SeriesKey:
     return terms.mapping.series(metrics[0], "", tags, terms.own_device)
 
 
-_names: Names[bytes] = Names(_named, len)
+NAMES: Names[bytes] = Names(_named, len)
 
 
 def _assembled(samples: Samples, terms: Terms) -> Columns:
@@ -130,11 +130,11 @@ def _assembled(samples: Samples, terms: Terms) -> Columns:
     series: dict[SeriesKey, int] = {}
     merged = np.zeros(len(places), np.int32)
     unmapped: dict[int, UnmappableError] = {}
-    known = _names.known(terms)
+    known = NAMES.known(terms)
     for head, place in places.items():
         if (found := known.get(head)) is None:
             try:
-                found = _names.learn(head, terms)
+                found = NAMES.learn(head, terms)
             except UnmappableError as error:
                 unmapped[place] = error
                 continue

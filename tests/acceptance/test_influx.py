@@ -68,6 +68,37 @@ async def test_a_partial_write_stores_the_good_lines_and_names_the_first_bad_one
     assert {metric for metric, _, _ in await stored(shared_server, device)} == {"m.v", "m.w"}
 
 
+async def test_a_body_with_a_bad_line_is_decoded_once_and_counted(start_server: StartServer) -> None:
+    server = await start_server(workers=1)
+
+    async def counters() -> dict[str, float]:
+        async with server.http.get(f"{server.url}/metrics", headers=server.headers()) as response:
+            lines = [line.rpartition(" ") for line in (await response.text()).splitlines() if line[0] != "#"]
+        return {name: float(value) for name, _, value in lines}
+
+    async def write(*lines: str) -> None:
+        assert (await send(server, V2, "\n".join(lines).encode()))[0] == 400
+
+    await write("m,host=once v=1", "m v=2")  # makes the series
+    before = await counters()
+    for turn in range(5):
+        await write("m,host=once v=bad", 'm,host=once v="text"')
+        await write(f"m,host=once v=1 {now_ms() + turn}", "m,host=once v=nan", "m v=2")
+    after = await counters()
+    decoded, rejected = 'sluice_decoded_total{format="influx"}', "sluice_readings_rejected_total"
+    assert after[decoded] - before[decoded] == 10
+    assert after[rejected] - before[rejected] == 15
+    assert after['sluice_values_skipped_total{format="influx"}'] == 5
+    assert len(await stored(server, "once")) == 6
+
+
+async def test_asking_takes_a_request_of_the_quota(shared_server: Server) -> None:
+    headers = shared_server.headers(await shared_server.key("ingest", quota_requests_per_s=1))
+    answers = [await send(shared_server, "/query?q=SHOW+DATABASES", b"", headers) for _ in range(4)]
+    assert {status for status, _, _ in answers} == {200, 429}
+    assert all(int(told["Retry-After"]) >= 1 for status, _, told in answers if status == 429)
+
+
 async def test_text_is_skipped_with_success_and_counted(shared_server: Server) -> None:
     for turn in range(2):
         body = f'm,host=c v={turn},state="a, b=c\nd",other="x" {now_ms() + turn}'
@@ -78,6 +109,7 @@ async def test_text_is_skipped_with_success_and_counted(shared_server: Server) -
         text = await response.text()
     assert 'sluice_values_skipped_total{format="influx"} 4.0' in text
     assert 'sluice_decoded_total{format="influx"}' in text
+    assert 'sluice_names_bytes{format="influx"}' in text
 
 
 async def test_every_way_of_showing_a_key(shared_server: Server) -> None:

@@ -138,8 +138,11 @@ async def test_clients_store_are_refused_throttled_and_survive(stage: Stage) -> 
         async with run(name, stage.folder, server, key, f"slow-{len(name)}") as client:
             await until(partial(client.is_told, 429), f"{name} was throttled")
 
-    clients, *_ = await asyncio.gather(stage.play(0.5), *map(throttled, ARGUMENTS))
-    for client in clients:
+    async with asyncio.TaskGroup() as tasks:
+        playing = tasks.create_task(stage.play(0.5))
+        for name in ARGUMENTS:
+            tasks.create_task(throttled(name))
+    for client in playing.result():
         assert client.of("refused") == [400, 401]
         assert "line 2: a value must be finite" in client.of("message")[0]
         assert (client.of("ping"), client.of("health")) == ([True], ["pass"])
