@@ -1,23 +1,36 @@
 /** Who is signed in, how the page looks, and the way out. */
 
-import { byId, part, setText } from "./dom.js";
+import { byId, setText } from "./dom.js";
 import { formatDuration, formatUtc, ZONE } from "./format.js";
 import { chooseTheme, chosenTheme } from "./theme.js";
+import { button, facts, h, render, shape } from "./tree.js";
+
+const THEMES = { auto: "System", light: "Light", dark: "Dark" };
 
 export function showAccount(session, clock, signal) {
-  const { key } = session;
+  const { name, scopes, device_glob: devices } = session.key;
   const menu = byId("account-details");
-  const texts = { name: key.name, scopes: key.scopes.join(", "), devices: key.device_glob ?? "all", zone: ZONE };
-  for (const [name, text] of Object.entries(texts)) setText(part(menu, name), text);
-  setText(part(byId("account"), "name"), key.name);
-  menu.addEventListener("toggle", async ({ newState }) => {
-    if (newState !== "open") return;
-    await session.renew(); // its end moves on with use
-    if (signal.aborted) return;
-    setText(part(menu, "expires"), `in ${formatDuration(Date.parse(session.expiresAt) - clock.now())}`);
-    part(menu, "expires").title = formatUtc(session.expiresAt);
-  }, { signal });
-  byId("log-out").addEventListener("click", async () => {
+  render([shape("person"), h("span.unseen", "Signed in with the key"), h("span.name", name)], byId("account"));
+
+  function draw() {
+    const ends = h("span", { title: formatUtc(session.expiresAt) }, `in ${formatDuration(Date.parse(session.expiresAt) - clock.now())}`);
+    render([
+      facts([
+        ["Key", name],
+        ["Scopes", scopes.join(", ")],
+        ["Devices", devices ?? "all"],
+        ["Session ends", [ends, h("span.muted", " without use")]],
+        ["Times in", [ZONE, h("span.muted", "; hover for UTC")]],
+      ]),
+      h("fieldset.choices", h("legend", "Appearance"), Object.entries(THEMES).map(([value, label]) =>
+        h("label",
+          h("input", { type: "radio", name: "theme", value, checked: value === chosenTheme(), onchange: () => chooseTheme(value) }),
+          h("span", label)))),
+      button("Log out", leave),
+    ], menu);
+  }
+
+  async function leave() {
     menu.hidePopover();
     try {
       await session.logOut();
@@ -25,12 +38,12 @@ export function showAccount(session, clock, signal) {
       setText(byId("notice"), `You are still signed in: ${error.message}`);
       byId("notice").hidden = false;
     }
-  }, { signal });
-}
-
-export function offerThemes() {
-  for (const choice of document.querySelectorAll("input[name=theme]")) {
-    choice.checked = choice.value === chosenTheme();
-    choice.addEventListener("change", () => chooseTheme(choice.value));
   }
+
+  draw();
+  menu.addEventListener("toggle", async ({ newState }) => {
+    if (newState !== "open") return;
+    await session.renew(); // its end moves on with use
+    if (!signal.aborted) draw();
+  }, { signal });
 }

@@ -1,7 +1,7 @@
 /** The alerts: which are firing, and which were resolved last. Loaded once, then moved on by events. */
 
-const PAGE = 100;
-const MOST_FIRING = 1_000; // a page with more alerts helps nobody
+const PAGE = 1_000;
+const MOST_FIRING = 10_000; // a page with more alerts helps nobody
 const MOST_RESOLVED = 50;
 // They are read anew now and then even while events come: should the two ever differ, the list is right.
 const RELOAD_MS = { live: 15_000, otherwise: 5_000 };
@@ -9,14 +9,18 @@ const TOGETHER_MS = 50;
 
 export const SEVERITY_RANK = { info: 1, warning: 2, critical: 3 };
 
+const newestFirst = (moment) => (a, b) => Date.parse(b[moment] ?? 0) - Date.parse(a[moment] ?? 0);
+
 export class Alerts extends EventTarget {
   #api;
   #live;
+  #device;
   #since = null; // events that came while a load is under way: it may not contain them yet
   #again; // a load was asked for meanwhile
   #telling;
   #loadedAt = -Infinity;
   #release; // what makes the page say that it is behind, until this list is known to be so
+  #more = false; // there were more than that are firing
 
   /** Id → alert, as the contract shows it. */
   firing = new Map();
@@ -24,15 +28,18 @@ export class Alerts extends EventTarget {
   /** Whether this was read from the server at least once, and the last attempt to did not fail. */
   sure = false;
 
-  constructor(api, live) {
+  /** Of the whole fleet, or of one device. */
+  constructor(api, live, device) {
     super();
     this.#api = api;
     this.#live = live;
+    this.#device = device;
   }
 
   start(clock, signal) {
     this.#release = this.#live.hold();
-    this.#live.subscribe("alerts", {
+    signal.addEventListener("abort", () => this.#release?.(), { once: true });
+    this.#live.subscribe(this.#device ? `alerts:${this.#device}` : "alerts", {
       onData: (event) => this.#apply(event),
       onSubscribed: (recovered) => recovered || this.load(),
       onRefused: () => this.load(), // the key is bound to some devices: what it may see is read now and then
@@ -57,8 +64,9 @@ export class Alerts extends EventTarget {
     this.#loadedAt = performance.now();
     const since = (this.#since = []);
     try {
-      const lists = await Promise.all([this.#read("firing", MOST_FIRING), this.#read("resolved", MOST_RESOLVED)]);
-      [this.firing, this.resolved] = lists.map((alerts) => new Map(alerts.map((alert) => [alert.id, alert])));
+      const lists = await Promise.all([this.#readFiring(), this.#read({ state: "resolved", limit: MOST_RESOLVED })]);
+      [this.firing, this.resolved] = lists.map(({ items }) => new Map(items.map((alert) => [alert.id, alert])));
+      this.#more = Boolean(lists[0].next);
       since.forEach((event) => this.#move(event));
       this.sure = true;
       this.#release?.();
@@ -73,11 +81,21 @@ export class Alerts extends EventTarget {
     this.dispatchEvent(new Event("change"));
     if (this.#again) await this.load();
   }
+  /** How many are firing: "3", or "10000+" where that is all we know. */
+  get count() {
+    return `${this.firing.size}${this.#more ? "+" : ""}`;
+  }
+
+  /** How many of a rule's alerts are firing. */
+  firingOf(id) {
+    return [...this.firing.values()].filter(({ rule }) => rule.id === id).length;
+  }
 
   /** What is firing: the worst first, among equals the newest. */
   firingInOrder() {
-    const rank = (alert) => SEVERITY_RANK[alert.severity] ?? 0;
-    return [...this.firing.values()].sort((a, b) => rank(b) - rank(a) || Date.parse(b.fired_at ?? 0) - Date.parse(a.fired_at ?? 0));
+    const rank = ({ severity }) => SEVERITY_RANK[severity] ?? 0;
+    const newer = newestFirst("fired_at");
+    return [...this.firing.values()].sort((a, b) => rank(b) - rank(a) || newer(a, b));
   }
 
   severities() {
@@ -94,15 +112,19 @@ export class Alerts extends EventTarget {
     }, TOGETHER_MS);
   }
 
-  async #read(state, most) {
-    const alerts = [];
-    let cursor;
+  #read(query) {
+    return this.#api.get("/v1/alerts", { device: this.#device, ...query });
+  }
+
+  async #readFiring() {
+    const items = [];
+    let next;
     do {
-      const { items, next } = await this.#api.get("/v1/alerts", { state, limit: Math.min(PAGE, most), cursor });
-      alerts.push(...items);
-      cursor = next;
-    } while (cursor && alerts.length < most);
-    return alerts;
+      const page = await this.#read({ state: "firing", limit: PAGE, cursor: next });
+      items.push(...page.items);
+      ({ next } = page);
+    } while (next && items.length < MOST_FIRING);
+    return { items, next };
   }
 
   #move({ event, alert }) {
@@ -113,7 +135,7 @@ export class Alerts extends EventTarget {
     this.firing.delete(alert.id);
     this.resolved.delete(alert.id);
     (alert.state === "firing" ? this.firing : this.resolved).set(alert.id, alert);
-    const newest = [...this.resolved.values()].sort((a, b) => Date.parse(b.resolved_at ?? 0) - Date.parse(a.resolved_at ?? 0));
+    const newest = [...this.resolved.values()].sort(newestFirst("resolved_at"));
     for (const { id } of newest.slice(MOST_RESOLVED)) this.resolved.delete(id);
   }
 }

@@ -1,7 +1,4 @@
-/**
- * Sluice's HTTP interface: the one place that fetches. The session's cookie says who asks; what changes something
- * carries the session's CSRF token too.
- */
+/** Sluice's HTTP interface: the one place that fetches. The session's cookie says who asks; what changes something carries its CSRF token. */
 
 const REQUEST_TIMEOUT_MS = 10_000;
 
@@ -14,6 +11,13 @@ export class ApiError extends Error {
     super(message);
     Object.assign(this, { status, errors, retryAfterMs });
   }
+}
+
+/** An address with a query: what is undefined or null is left out, arrays are repeated. */
+export function withQuery(path, query) {
+  const pairs = Object.entries(query).flatMap(([name, values]) => [values].flat().map((value) => [name, value]));
+  const said = new URLSearchParams(pairs.filter(([, value]) => (value ?? null) !== null));
+  return said.size ? `${path}?${said}` : path;
 }
 
 export class Api {
@@ -31,11 +35,8 @@ export class Api {
     return new Api(this.#clock, this.#session, AbortSignal.any([this.#signal, signal]));
   }
 
-  /** GET; parameters that are undefined, null or "" are left out, those that are arrays repeated. */
   get(path, query = {}, options = {}) {
-    const pairs = Object.entries(query).flatMap(([name, values]) => [values].flat().map((value) => [name, value]));
-    const said = new URLSearchParams(pairs.filter(([, value]) => (value ?? "") !== ""));
-    return this.request("GET", said.size ? `${path}?${said}` : path, options);
+    return this.request("GET", withQuery(path, query), options);
   }
 
   post(path, body, options = {}) {
@@ -50,7 +51,10 @@ export class Api {
     return this.request("DELETE", path, options);
   }
 
-  /** Gives the parsed JSON, or null. `key` asks with a key instead of the session; `quiet` keeps a 401 from ending that. */
+  /**
+   * Gives the parsed JSON, or null. `key` asks with a key instead of the session; `quiet` keeps a 401 from ending that;
+   * `known` keeps the answer, which then is not sent again while it is the same.
+   */
   async request(method, path, options = {}) {
     try {
       return await this.#ask(method, path, options);

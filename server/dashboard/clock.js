@@ -25,8 +25,9 @@ export class Clock {
 
   /** Learn from an answer's Date header; `asked` is when the request was sent, in milliseconds. */
   learn(date, asked) {
-    if (!date) return;
-    const skew = Date.parse(date) + 500 - (asked + Date.now()) / 2; // +500: Date is cut to whole seconds
+    const took = Date.now() - asked;
+    if (!date || took > SKEW_NOTICED_MS) return; // when in that time it was written, nobody knows
+    const skew = Date.parse(date) + 500 - (asked + took / 2); // +500: Date is cut to whole seconds
     this.#skewMs = Math.abs(skew) > SKEW_NOTICED_MS ? skew : 0;
   }
 }

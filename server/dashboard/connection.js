@@ -1,7 +1,8 @@
 /** What the header says of the connection: how it is, since when, and what the page knew last. */
 
-import { announce, byId, part, setAttribute, setShape, setText } from "./dom.js";
-import { formatDuration, showMoment } from "./format.js";
+import { announce, byId, setAttribute } from "./dom.js";
+import { formatDuration } from "./format.js";
+import { button, facts, h, moment, render, shape } from "./tree.js";
 
 const STATES = {
   live: ["Live", "live", "Events and values arrive as they happen."],
@@ -13,28 +14,30 @@ const TOLD_AFTER_MS = 1_000; // a shorter interruption is not worth a word to th
 const TIMED_AFTER_MS = 5_000; // nor a number to those who look
 
 export function showConnection(live, clock, signal) {
-  const [shown, details, retry] = ["connection", "connection-details", "connection-retry"].map(byId);
   let told = "live";
-  const draw = () => {
+  function draw() {
     const { name, since, heard, reason } = live.state;
-    const [title, shape, meaning] = STATES[name];
+    const [title, mark, meaning] = STATES[name];
     const lasting = clock.now() - since;
     const first = name === "reconnecting" && !live.known;
     const said = reason && ` The server said: ${reason}.`;
     const why = navigator.onLine ? said : " This device has no network; the page goes on by itself once it has.";
-    setAttribute(shown, "data-state", name);
-    setShape(shown, shape);
-    setText(part(shown, "name"), first ? "Connecting …" : title);
-    setText(part(shown, "since"), name !== "live" && lasting > TIMED_AFTER_MS ? formatDuration(lasting) : "");
-    setText(part(details, "meaning"), meaning + (name === "offline" ? why : ""));
-    showMoment(part(details, "since"), new Date(since).toISOString());
-    if (heard) showMoment(part(details, "heard"), new Date(heard).toISOString());
-    retry.hidden = name === "live" || name === "behind";
+    const at = (ms) => moment(new Date(ms).toISOString());
+    setAttribute(byId("connection"), "data-state", name);
+    render([
+      shape(mark),
+      h("span", first ? "Connecting …" : title),
+      name !== "live" && lasting > TIMED_AFTER_MS && h("span.muted", formatDuration(lasting)),
+    ], byId("connection"));
+    render([
+      h("p", meaning, name === "offline" && why),
+      facts([["Since", at(since)], ["Last message on it", heard && at(heard)]]),
+      (name === "reconnecting" || name === "offline") && button("Try now", () => live.retry()),
+    ], byId("connection-details"));
     if (name === told || lasting < TOLD_AFTER_MS || first) return;
     told = name;
     announce(`${title}. ${meaning}`);
-  };
+  }
   clock.tick(draw, signal);
-  retry.addEventListener("click", () => live.retry(), { signal });
   live.watch(draw, signal);
 }

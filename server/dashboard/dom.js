@@ -1,11 +1,9 @@
-/** The few things this page does to its document. Text goes in as text: nothing here parses HTML. */
+/** The document by hand: what says its text aloud, and what stands beside a canvas. Text goes in as text, never as HTML. */
 
 const MOST_SAID = 10; // at a time: nobody listens to a hundred
 const SAID_MS = 10_000; // for which it stands there to be read
 
 export const byId = (id) => document.getElementById(id);
-
-export const part = (node, name) => node.querySelector(`[data-part="${name}"]`);
 
 /**
  * Make an element: `h("p.muted.small", {title: "…"}, …)`. Attributes may be left out; those that are false or null are, and
@@ -18,7 +16,7 @@ export function h(name, ...rest) {
   return filled(node, ...rest);
 }
 
-export const svg = (name, ...rest) => filled(document.createElementNS("http://www.w3.org/2000/svg", name), ...rest);
+const svg = (name, ...rest) => filled(document.createElementNS("http://www.w3.org/2000/svg", name), ...rest);
 
 /** One of the shapes that index.html defines; hidden from those who listen unless it has a label. */
 export function shape(name, label = "") {
@@ -65,55 +63,6 @@ export function announce(text) {
 /** A button; one that is not `class: "main"` is quiet. */
 export function button(text, act, attributes = {}) {
   return h("button", { type: "button", class: "quiet", onclick: act, ...attributes }, text);
-}
-
-/** A <select> of `options`, each a text or `[value, text]`. */
-export function select(attributes, options, chosen) {
-  return h("select", attributes, options.map((option) => {
-    const [value, text = value] = [option].flat();
-    return h("option", { value, selected: value === chosen }, text);
-  }));
-}
-
-/** A panel with a heading; `more` stands beside that, such as a count. */
-export function panel(title, more, ...children) {
-  return h("section.panel", { "aria-label": title }, h("h2", title, " ", more), children);
-}
-
-/** A <table>: its columns by name, "" for one that is `unseen` by this name, and its <tbody>. */
-export function table(columns, body, unseen) {
-  const heads = columns.map((column) => h("th", { scope: "col" }, column || h("span.unseen", unseen)));
-  return h("table", h("thead", h("tr", heads)), body);
-}
-
-/** Draws items into a list, keeping each one's row by its `id`: `make(item)` gives `{row, draw(item)}`. */
-export function keyed(list, make) {
-  let rows = new Map();
-  return (items) => {
-    rows = new Map(items.map((item) => [item.id, rows.get(item.id) ?? make(item)]));
-    for (const item of items) rows.get(item.id).draw(item);
-    arrange(list, [...rows.values()].map(({ row }) => row));
-  };
-}
-
-/** A button that copies `text`; where the clipboard is closed to us, it selects `code` instead. */
-export function copyButton(text, code) {
-  const copy = button("Copy", async () => {
-    try {
-      await navigator.clipboard.writeText(text);
-      copy.textContent = "Copied";
-      announce("Copied.");
-      setTimeout(() => (copy.textContent = "Copy"), 2_000);
-    } catch {
-      getSelection().selectAllChildren(code);
-    }
-  });
-  return copy;
-}
-
-export function command(text) {
-  const code = h("code", text);
-  return h("div.commands", h("pre.command", { tabindex: "0" }, code), copyButton(text, code));
 }
 
 function filled(node, ...children) {

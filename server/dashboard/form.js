@@ -1,53 +1,57 @@
 /** Dialogs over the page, and the forms in them: ask for what is needed, do it, and say what went wrong. */
 
-import { button, h, setText } from "./dom.js";
+import { button, h, render } from "./tree.js";
 
-/** Show `children` under a title until it is closed, as by Escape, or the signal; gives the <dialog>. */
-export function openDialog(title, children, signal) {
-  const dialog = h("dialog.dialog", { "aria-labelledby": "dialog-title" }, h("h2", { id: "dialog-title" }, title), children);
-  dialog.addEventListener("close", () => dialog.remove());
-  signal.addEventListener("abort", () => dialog.remove(), { once: true });
+/** Show a dialog until it is closed, as by Escape; `content(dialog)` is drawn then, and whenever what this gives is called. */
+export function openDialog(title, content) {
+  const dialog = document.createElement("dialog");
+  dialog.className = "dialog";
+  dialog.setAttribute("aria-labelledby", "dialog-title");
+  const draw = () => render([h("h2", { id: "dialog-title" }, title), content(dialog)], dialog);
   document.body.append(dialog);
+  draw();
   dialog.showModal();
-  return dialog;
+  return { dialog, draw };
 }
 
-/** Ask, and do. Gives what `submit(FormData)` gave, or null where nothing was done; what it throws is shown. */
+/**
+ * Ask, and do. Gives what `submit(FormData)` gave, or null where nothing was done; what it throws is shown. What was begun
+ * is awaited, even where the dialog is gone before it is over: what it made must not be lost.
+ */
 export function askFor({ title, lead, fields = [], action, danger = false, submit }, signal) {
-  const problem = h("p.problem", { role: "alert" });
-  const act = h("button", { class: danger ? "quiet danger" : "main" }, action);
-  const cancel = button("Cancel", () => dialog.close());
-  const form = h("form", lead.map((text) => h("p", { class: danger ? "" : "muted" }, text)), fields, problem,
-    h("div.actions", cancel, act));
-  const dialog = openDialog(title, form, signal);
+  let doing = false;
+  let problem = "";
   return new Promise((resolve) => {
-    let result = null;
-    dialog.addEventListener("close", () => resolve(result));
-    signal.addEventListener("abort", () => resolve(null), { once: true });
-    form.addEventListener("submit", async (event) => {
+    const { dialog, draw } = openDialog(title, () =>
+      h("form", { onsubmit: act },
+        lead.map((text) => h("p", { class: danger ? "" : "muted" }, text)),
+        fields,
+        h("p.problem", { role: "alert" }, problem),
+        h("div.actions",
+          button("Cancel", () => dialog.close(), { disabled: doing }),
+          h("button", { class: danger ? "quiet danger" : "main", disabled: doing }, action))));
+    dialog.addEventListener("cancel", (event) => doing && event.preventDefault());
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      if (!doing) resolve(null);
+    });
+    signal.addEventListener("abort", () => dialog.close(), { once: true });
+
+    async function act(event) {
       event.preventDefault();
-      act.disabled = true;
-      setText(problem, "");
+      const values = new FormData(event.target);
+      [doing, problem] = [true, ""];
+      draw();
       try {
-        result = (await submit(new FormData(form))) ?? true;
+        resolve((await submit(values)) ?? true);
         dialog.close();
       } catch (error) {
-        if (error.name === "AbortError") return;
-        setText(problem, saidBy(error));
-        act.disabled = false;
+        if (!dialog.open) resolve(null);
+        [doing, problem] = [false, saidBy(error)];
+        draw();
       }
-    });
+    }
   });
-}
-
-let hints = 0;
-
-export function field(label, control, hint = "") {
-  const named = h("label.field", h("span", label), control);
-  if (!hint) return named;
-  const id = `hint-${++hints}`;
-  control.setAttribute("aria-describedby", id);
-  return h("div.field", named, h("span", { id, class: "muted small" }, hint));
 }
 
 /** What an error says, with what was wrong where. */

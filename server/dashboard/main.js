@@ -1,6 +1,6 @@
 /** The page: who is signed in, the connection, and one view at a time, until the session ends. */
 
-import { showAccount, offerThemes } from "./account.js";
+import { showAccount } from "./account.js";
 import { Alerts } from "./alerts.js";
 import { Api } from "./api.js";
 import { Clock } from "./clock.js";
@@ -80,5 +80,4 @@ byId("skip").addEventListener("click", (event) => {
 session.addEventListener("change", open);
 session.addEventListener("end", ({ reason }) => close(reason));
 askForKey((key) => session.logIn(key));
-offerThemes();
 begin();

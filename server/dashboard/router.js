@@ -1,14 +1,15 @@
 /** Which view is shown: by the hash of the address, one at a time, each until its signal. */
 
-import { announce, button, h } from "./dom.js";
+import { announce } from "./dom.js";
+import { button, h, render } from "./tree.js";
 import { VIEWS } from "./views/index.js";
 
 /** The view of an address, with what it says: `{view, params, query}`; view is undefined where there is none. */
 function routeOf(hash) {
-  const [path, search = ""] = hash.replace(/^#/, "").split("?", 2);
+  const [path] = hash.slice(1).split("?");
   let params = {};
   const view = VIEWS.find(({ paths }) => paths.some((wanted) => (params = matched(wanted.split("/"), path.split("/")))));
-  return { view, params, query: new URLSearchParams(search) };
+  return { view, params, query: new URLSearchParams(hash.slice(path.length + 2)) };
 }
 
 function matched(wanted, steps) {
@@ -82,64 +83,89 @@ export class Router extends EventTarget {
   }
 
   async #show(y) {
-    const focus = this.#moved;
     this.#leave();
     const { signal } = (this.#ending = new AbortController());
     const { view, params, query } = routeOf(location.hash);
-    const root = h("div.view", { "data-view": view?.name ?? "none", "aria-busy": "true" });
     const refusal = view ? refusalOf(view, this.#session) : "The address leads nowhere here.";
-    const name = (title) => {
-      this.current = { view, title };
-      this.dispatchEvent(new Event("show"));
-    };
-    const begin = (title) => {
-      name(title);
-      this.#main.replaceChildren(root);
-      const heading = root.querySelector("h1");
-      if (!focus || !heading) return;
-      heading.tabIndex = -1;
-      heading.focus({ preventScroll: true });
-      announce(title);
-    };
-    const stop = (title, why, help) => {
-      root.replaceChildren(h("section.panel.stop", h("h1", title), h("p", why), help));
-      root.removeAttribute("aria-busy");
-      begin(title);
-    };
-    name("…");
-    if (refusal) return stop(view ? "Not with this key" : "No such page", refusal, h("a", { href: "#/fleet" }, "Go to the fleet"));
+    const focus = this.#moved;
+    this.#name(view, "…");
+    if (refusal) {
+      const away = h("a", { href: "#/fleet" }, "Go to the fleet");
+      return this.#stop(view, view ? "Not with this key" : "No such page", refusal, away, focus);
+    }
     try {
       const [module] = await load(view);
       if (signal.aborted) return;
-      this.#main.replaceChildren(root);
+      const root = this.#place(view);
       const mounting = module.mount(root, { ...this.#deskFor(signal), params, query, navigate: this.navigate, signal });
-      begin(typeof module.title === "function" ? module.title(params) : module.title);
+      this.#begin(view, typeof module.title === "function" ? module.title(params) : module.title, focus);
       scrollTo(0, 0);
       await mounting;
       root.removeAttribute("aria-busy");
       if (y) scrollTo(0, y);
     } catch (error) {
       if (signal.aborted) return;
+      this.#ending.abort(); // what there is of the view must not be drawn again
       const ours = error.status === undefined;
-      stop("Something went wrong", ours ? "This page could not be loaded." : error.message, button("Try again", () => this.#show(y)));
+      const again = button("Try again", () => this.#show(y));
+      this.#stop(view, "Something went wrong", ours ? "This page could not be loaded." : error.message, again, focus);
       if (ours) throw error;
     }
+  }
+
+  #name(view, title) {
+    this.current = { view, title };
+    this.dispatchEvent(new Event("show"));
+  }
+
+  /** Where the view is drawn: never where another one was. */
+  #place(view) {
+    const root = document.createElement("div");
+    root.className = "view";
+    root.dataset.view = view?.name ?? "none";
+    root.setAttribute("aria-busy", "true");
+    this.#main.replaceChildren(root);
+    return root;
+  }
+
+  /** Name what is there now; `focus`: its heading is where they are who came by link or key. */
+  #begin(view, title, focus) {
+    this.#name(view, title);
+    const heading = this.#main.querySelector("h1");
+    if (!focus || !heading) return;
+    heading.tabIndex = -1;
+    heading.focus({ preventScroll: true });
+    announce(title);
+  }
+
+  #stop(view, title, why, help, focus) {
+    const root = this.#place(view);
+    render(h("section.panel.stop", h("h1", title), h("p", why), help), root);
+    root.removeAttribute("aria-busy");
+    this.#begin(view, title, focus);
   }
 }
 
 const styles = new Map();
 
-function load(view) {
-  const sheets = view.styles.map((name) => {
-    if (!styles.has(name)) {
-      styles.set(name, new Promise((resolve) => { // without it the view is plain, but there
-        document.head.append(h("link", { rel: "stylesheet", href: `/dashboard/views/${name}.css`, onload: resolve, onerror: resolve }));
-      }));
-    }
-    return styles.get(name);
-  });
-  return Promise.all([import(`./views/${view.name}.js`), ...sheets]);
+/** A style sheet of the views. Without it a view is plain, but there; one that did not come is asked for again. */
+function style(name) {
+  if (!styles.has(name)) {
+    const link = Object.assign(document.createElement("link"), { rel: "stylesheet", href: `/dashboard/views/${name}.css` });
+    styles.set(name, new Promise((resolve) => {
+      link.onload = resolve;
+      link.onerror = () => {
+        styles.delete(name);
+        link.remove();
+        resolve();
+      };
+    }));
+    document.head.append(link);
+  }
+  return styles.get(name);
 }
+
+const load = (view) => Promise.all([import(`./views/${view.name}.js`), ...view.styles.map(style)]);
 
 /** Load every view that the key may see, while nobody waits: then they open at once, and without the server too. */
 export function prefetch(session) {

@@ -1,12 +1,13 @@
 /** What can be done about an alert: say that somebody looks at it, and have it page nobody for a while. */
 
-import { announce, h, select } from "../dom.js";
-import { askFor, field } from "../form.js";
+import { announce } from "../dom.js";
+import { askFor } from "../form.js";
+import { field, select, textField } from "../tree.js";
 
 const HOUR_MS = 3_600_000;
-const LASTING = [["1 hour", 1], ["4 hours", 4], ["24 hours", 24], ["7 days", 168]].map(([name, hours]) => [hours * HOUR_MS, name]);
+const LASTING = [[1, "1 hour"], [4, "4 hours"], [24, "24 hours"], [168, "7 days"]]; // hours
 
-const comment = (hint) => field("Comment", h("input", { name: "comment", maxlength: 1_000, autocomplete: "off" }), hint);
+const comment = (hint) => textField("Comment", "comment", { maxlength: 1_000, hint });
 
 export async function acknowledge(alert, { api, alerts, signal }) {
   const done = await askFor({
@@ -37,11 +38,11 @@ export async function askSilence({ api, clock, alerts, signal }, title, lead, fi
   const done = await askFor({
     title,
     lead: [lead],
-    fields: [...fields, field("For", select({ name: "lasting" }, LASTING)), comment("Optional: why.")],
+    fields: [...fields, field("For", select({ name: "hours" }, LASTING)), comment("Optional: why.")],
     action: "Silence",
     submit: (values) => api.post("/v1/silences", {
       ...covered(values),
-      until: new Date(clock.now() + Number(values.get("lasting"))).toISOString(),
+      until: new Date(clock.now() + values.get("hours") * HOUR_MS),
       comment: values.get("comment"),
     }),
   }, signal);

@@ -1,7 +1,8 @@
 /** How a device is, in a line: its name, what fires, when it was last heard of; and what to do where it never was. */
 
-import { command, h, setAttribute, setShape, setText, shape } from "../dom.js";
+import { h, setAttribute, setShape, setText, shape } from "../dom.js";
 import { formatDuration } from "../format.js";
+import { command, element } from "../tree.js";
 
 const SILENT_MS = 60_000;
 
@@ -34,7 +35,7 @@ export function absentDevice(device) {
     h("p", h("b", "This device has not sent anything.")),
     h("p.muted", "With an admin or ingest key in ", h("code", "$KEY"),
       ", this sends a first reading; its chart appears here at once. Or ", h("a", { href: "#/fleet" }, "look for another device"), "."),
-    command(`curl -X POST ${location.origin}/v1/readings \\\n  -H "Authorization: Bearer $KEY" \\\n`
+    element(command(`curl -X POST ${location.origin}/v1/readings \\\n  -H "Authorization: Bearer $KEY" \\\n`
       + `  -H "Content-Type: application/json" \\\n  -d '{"device": ${name}, "readings": [\n`
-      + `    {"ts": '$(date +%s)000', "metric": "temperature", "value": 21.5}]}'`));
+      + `    {"ts": '$(date +%s)000', "metric": "temperature", "value": 21.5}]}'`)));
 }

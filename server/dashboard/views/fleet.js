@@ -1,8 +1,9 @@
 /** The fleet: which devices there are, their newest values, and which of them need somebody. */
 
-import { command, h, setAttribute, setShape, setText, shape } from "../dom.js";
+import { withQuery } from "../api.js";
 import { formatCount, formatDuration } from "../format.js";
 import { reasonFor } from "../signin.js";
+import { button, command, h, render, search, select, shape } from "../tree.js";
 import { fleetOf } from "./fleetdata.js";
 import { rowsOf } from "./fleetrows.js";
 
@@ -20,61 +21,65 @@ const PLAIN = { state: "all", q: "", sort: "state" };
 const TOLD_AFTER_MS = 1_000; // a shorter interruption is not worth a word
 let painted; // the mark is for whoever measures that
 
-/** Draw it, and keep it up to date. */
 export async function mount(root, { api, live, clock, alerts, query, navigate, signal }) {
   const chosen = { ...PLAIN, ...Object.fromEntries(query) };
   if (!GROUPS[chosen.state]) chosen.state = PLAIN.state;
   if (!SORTS[chosen.sort]) chosen.sort = PLAIN.sort;
   const fleet = fleetOf(api, clock, signal);
-  const rows = rowsOf(fleet.look, signal);
-  const [tiles, search, sort, told] = controls(chosen);
-  const all = h("button.quiet", "Show all");
-  const none = h("p.empty.muted", "No device matches. ", all);
-  const empty = emptyState();
-  root.append(h("h1.unseen", title), tiles,
-    h("div.filters.fleet-bar", search, sort, told), rows.root, none, empty);
+  const rows = rowsOf(fleet.look, paint, signal);
   let severities = new Map();
+  let counts = {};
+  let shown = [];
 
-  const draw = () => {
-    const counts = { all: fleet.devices.size, alerting: 0, silent: 0, fine: 0 };
+  /** Judge and sort everything anew; then paint it. */
+  function draw() {
+    counts = { all: fleet.devices.size, alerting: 0, silent: 0, fine: 0 };
     const words = chosen.q.trim().toLowerCase();
-    const shown = [...fleet.devices.values()].filter((device) => {
+    shown = [...fleet.devices.values()].filter((device) => {
       device.state = severities.get(device.device) ?? (device.silent ? "silent" : "fine");
       const group = device.state in counts ? device.state : "alerting";
       counts[group] += 1;
       return (chosen.state === "all" || chosen.state === group) && device.device.toLowerCase().includes(words);
-    });
-    for (const tile of tiles.children) {
-      const { group } = tile.dataset;
-      setText(tile.firstChild, fleet.whole ? formatCount(counts[group]) : "–");
-      tile.classList.toggle("some", counts[group] > 0);
-      setAttribute(tile, "aria-pressed", String(group === chosen.state));
-    }
-    empty.hidden = !fleet.whole || counts.all > 0;
-    none.hidden = !fleet.whole || shown.length > 0 || !empty.hidden;
-    rows.root.hidden = !shown.length;
-    rows.show(shown.sort(SORTS[chosen.sort][1]));
+    }).sort(SORTS[chosen.sort][1]);
+    paint();
     if (shown.length) painted ||= requestAnimationFrame(() => setTimeout(() => performance.mark("fleet-values")));
-    tell();
-  };
-  const tell = () => {
-    rows.tick(clock.now());
-    tellAge(told, fleet, live, clock.now());
-  };
-  const choose = (what, replace) => {
+  }
+
+  function paint() {
+    const empty = fleet.whole && !counts.all;
+    const focused = document.activeElement;
+    render([
+      h("h1.unseen", title),
+      h("div.tiles", { role: "group", "aria-label": "Filter" }, Object.entries(GROUPS).map(([group, label]) =>
+        h("button.tile", { "data-group": group, "aria-pressed": group === chosen.state, onclick: () => choose({ state: group }) },
+          h("b", { class: counts[group] && "some" }, fleet.whole ? formatCount(counts[group]) : "–"), h("span", label)))),
+      h("div.filters.fleet-bar",
+        search("Find a device", "Find a device", chosen.q, (q) => choose({ q }, true)),
+        select({ "aria-label": "Order", onchange: ({ target }) => choose({ sort: target.value }) },
+          Object.entries(SORTS).map(([value, [label]]) => [value, label]), chosen.sort),
+        freshness(fleet, live, clock.now())),
+      rows.tree(shown, clock.now()),
+      fleet.whole && !empty && !shown.length && h("p.empty.muted", "No device matches. ", button("Show all", showAll)),
+      empty && emptyState(),
+    ], root);
+    if (focused.isConnected) focused.focus({ preventScroll: true }); // a row that is moved loses it
+  }
+
+  function choose(what, replace) {
     Object.assign(chosen, what);
-    const said = new URLSearchParams(Object.entries(chosen).filter(([name, value]) => value !== PLAIN[name]));
-    navigate(`/fleet${said.size ? `?${said}` : ""}`, { replace, stay: true });
+    const said = Object.entries(chosen).filter(([name, value]) => value !== PLAIN[name]);
+    navigate(withQuery("/fleet", Object.fromEntries(said)), { replace, stay: true });
     scrollTo(0, 0);
     draw();
-  };
+  }
 
-  for (const tile of tiles.children) tile.onclick = () => choose({ state: tile.dataset.group });
-  search.oninput = () => choose({ q: search.value }, true);
-  sort.onchange = () => choose({ sort: sort.value });
-  all.onclick = () => choose({ state: "all", q: (search.value = "") });
-  clock.tick(tell, signal);
-  live.watch(tell, signal);
+  function showAll() {
+    root.querySelector("[type=search]").value = "";
+    choose({ state: "all", q: "" });
+  }
+
+  clock.tick(paint, signal);
+  live.watch(paint, signal);
   alerts.watch(() => {
     severities = alerts.severities();
     draw();
@@ -82,26 +87,13 @@ export async function mount(root, { api, live, clock, alerts, query, navigate, s
   await new Promise((resolve, reject) => fleet.run(rows.near, () => resolve(draw())).catch(reject));
 }
 
-function tellAge(told, { readAt, error }, { state }, now) {
+function freshness({ readAt, error }, { state }, now) {
   const age = formatDuration(now - readAt);
   const lost = error || (state.name !== "live" && now - state.since > TOLD_AFTER_MS);
   const why = error ? reasonFor(error) : state.name === "behind" ? "Catching up." : "Not connected.";
   const read = readAt ? `Read ${now - readAt < 5_000 ? "just now" : `${age} ago`}` : "Reading …";
-  told.classList.toggle("old", Boolean(lost));
-  setShape(told, lost ? "warning" : "live");
-  setText(told.lastChild, !lost ? read : readAt ? `${why} What you see is ${age} old.` : why);
-}
-
-function controls(chosen) {
-  const tiles = Object.entries(GROUPS).map(([group, label]) =>
-    h("button", { class: "tile", "data-group": group }, h("b"), h("span", label)));
-  const sorts = Object.entries(SORTS).map(([value, [label]]) => h("option", { value, selected: value === chosen.sort }, label));
-  return [
-    h("div", { class: "tiles", role: "group", "aria-label": "Filter" }, tiles),
-    h("input", { type: "search", placeholder: "Find a device", "aria-label": "Find a device", value: chosen.q }),
-    h("select", { "aria-label": "Order" }, sorts),
-    h("p", { id: "freshness", class: "muted small" }, shape("live"), h("span")),
-  ];
+  return h("p.muted.small", { id: "freshness", "data-kind": lost && "stale" }, shape(lost ? "warning" : "live"),
+    !lost ? read : readAt ? `${why} What you see is ${age} old.` : why);
 }
 
 function emptyState() {
@@ -110,7 +102,7 @@ function emptyState() {
   -H "Content-Type: application/json" \\
   -d '{"device": "pump-7", "readings": [
     {"ts": '$(date +%s)000', "metric": "temperature", "value": 21.5}]}'`;
-  return h("div", { class: "panel empty" },
+  return h("div.panel.empty",
     h("p", h("b", "No device has sent anything yet.")),
     h("p.muted", "Post a first reading; any key with the scope “ingest” will do:"), command(post),
     h("p.muted.small", "Or have a simulated fleet: ", h("code", "python3 dev.py up --demo")));

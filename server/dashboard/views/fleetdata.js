@@ -14,22 +14,23 @@ const BY_NAME = new Intl.Collator(undefined, { numeric: true });
 /** `devices`: name → device as `/v1/fleet` has it, with its `newest` reading, `silent`, and its `place` by name. */
 export function fleetOf(api, clock, signal) {
   const fleet = { devices: new Map(), readAt: null, error: null, whole: false, run, look };
-  const answers = {};
+  const near = {}; // what the server said last, which it need not say again
+  let pages = [];
   let [places, endPause, settling] = [new Map(), () => {}];
   document.addEventListener("visibilitychange", () => document.hidden || endPause(), { signal });
   return fleet;
 
-  /** `near()` names what is looked at; `changed()` follows every answer. */
-  async function run(near, changed) {
+  /** `inSight()` names what is looked at; `changed()` follows every answer. */
+  async function run(inSight, changed) {
     let due = 0;
     while (!signal.aborted) {
       try {
-        if (!fleet.readAt) changed(take(await ask(0, { limit: FIRST, spark: "1h" })));
+        if (!fleet.readAt) changed(take(await ask({ limit: FIRST, spark: "1h" })));
         if (performance.now() >= due) {
           changed(await readAll());
           due = performance.now() + fleet.devices.size * EACH_MS;
         }
-        if (!document.hidden) await readNear(near());
+        if (!document.hidden) await readNear(inSight());
         fleet.error = null;
       } catch (error) {
         if (signal.aborted) return;
@@ -48,25 +49,29 @@ export function fleetOf(api, clock, signal) {
     settling = setTimeout(() => fleet.error || endPause(), SETTLED_MS);
   }
 
-  function ask(kind, query) {
-    return api.get("/v1/fleet", query, { known: (answers[kind] ??= {}) });
+  function ask(query, known) {
+    return api.get("/v1/fleet", query, { known });
   }
 
   async function readAll() {
     const found = new Map();
-    let next;
+    const read = []; // pages begin elsewhere when devices come and go: only those of this time are kept
+    let cursor;
     do {
-      const page = await ask(`after ${next}`, { limit: PAGE, cursor: next });
+      const known = pages.find((page) => page.cursor === cursor) ?? { cursor };
+      const page = await ask({ limit: PAGE, cursor }, known);
+      read.push(known);
       take(page, found);
-      ({ next } = page);
-    } while (next);
+      cursor = page.next;
+    } while (cursor);
+    pages = read;
     Object.assign(fleet, { devices: found, whole: true });
   }
 
   async function readNear(names) {
     let left = MOST_NAMED;
     const device = names.slice(0, MOST_NEAR).filter((name) => (left -= encodeURIComponent(name).length + 8) > 0);
-    if (device.length) take(await ask("near", { device, limit: device.length, spark: "1h" }));
+    if (device.length) take(await ask({ device, limit: device.length, spark: "1h" }, near));
   }
 
   function take({ items, spark }, into = fleet.devices) {

@@ -1,7 +1,7 @@
 /** Making a key: the form, and the one moment at which the key is shown. */
 
-import { button, copyButton, h, select, setText } from "../dom.js";
-import { askFor, field, openDialog } from "../form.js";
+import { askFor, openDialog } from "../form.js";
+import { button, copyButton, field, h, select, textField } from "../tree.js";
 
 const DAY_MS = 86_400_000;
 const SCOPES = {
@@ -12,19 +12,19 @@ const SCOPES = {
 const ENDS = [["", "Never"], [30, "In 30 days"], [90, "In 90 days"], [365, "In a year"]]; // days
 
 /** Ask what the key shall be, make it, and show it once. Gives whether one was made. */
-export async function makeKey({ api, clock, signal }) {
-  const text = { maxlength: 128, autocomplete: "off" };
-  const ticks = Object.entries(SCOPES).map(([scope, meaning]) => h("label.tick",
-    h("input", { type: "checkbox", name: "scope", value: scope, checked: scope === "ingest" }),
-    h("span", h("b", scope), ` – ${meaning}`)));
+export async function makeKey({ clock, session, signal }) {
+  const ticks = Object.entries(SCOPES).map(([scope, meaning]) =>
+    h("label.tick",
+      h("input", { type: "checkbox", name: "scope", value: scope, defaultChecked: scope === "ingest" }),
+      h("span", h("b", scope), ` – ${meaning}`)));
   const made = await askFor({
     title: "New key",
     lead: ["Whoever has it may do what you choose here, until it ends or is revoked."],
     fields: [
-      field("Name", h("input", { ...text, name: "name", required: true, placeholder: "line 3 gateway" })),
+      textField("Name", "name", { required: true, maxlength: 128, placeholder: "line 3 gateway" }),
       h("fieldset.field", h("legend", "It may"), ticks),
-      field("Devices", h("input", { ...text, name: "devices", placeholder: "all devices" }),
-        "A name, or a pattern such as pump-*; empty for all."),
+      textField("Devices", "devices",
+        { maxlength: 128, placeholder: "all devices", hint: "A name, or a pattern such as pump-*; empty for all." }),
       field("It expires", select({ name: "days" }, ENDS)),
     ],
     action: "Make key",
@@ -32,7 +32,8 @@ export async function makeKey({ api, clock, signal }) {
       const scopes = values.getAll("scope");
       if (!scopes.length) throw new Error("Choose at least one thing that it may do.");
       const days = Number(values.get("days"));
-      return api.post("/v1/keys", {
+      // By the session's interface: it outlives the view, and a key that was made has to be shown.
+      return session.api.post("/v1/keys", {
         name: values.get("name").trim(),
         scopes,
         device_glob: values.get("devices").trim() || null,
@@ -40,28 +41,28 @@ export async function makeKey({ api, clock, signal }) {
       });
     },
   }, signal);
-  if (made) showOnce(made, signal);
+  if (made) showOnce(made, session);
   return made !== null;
 }
 
-/** Show the key itself. It is nowhere else, so it goes only when they say that they have it. */
-function showOnce({ key, name }, signal) {
-  const code = h("code", { "data-part": "secret" }, key);
-  const unsaved = h("p.problem", { role: "alert" });
-  const dialog = openDialog(`The key “${name}”`, [
+/** Show the key itself, over whatever view. It is nowhere else, so it goes only when they say that they have it. */
+function showOnce({ key, name }, session) {
+  let unsaved = "";
+  const kept = new AbortController();
+  const { signal } = kept;
+  const { dialog, draw } = openDialog(`The key “${name}”`, () => [
     h("p", "Copy it now. It is shown this once; only a hash of it is kept."),
-    h("pre.command.secret", { tabindex: "0" }, code),
-    unsaved,
-    h("div.actions", copyButton(key, code), button("I have stored it", done, { class: "main" })),
-  ], signal);
-  const stay = (event) => event.preventDefault();
-  function done() {
-    removeEventListener("beforeunload", stay);
-    dialog.close();
-  }
-  addEventListener("beforeunload", stay, { signal });
+    h("pre.command.secret", { tabindex: "0" }, h("code", { "data-part": "secret" }, key)),
+    h("p.problem", { role: "alert" }, unsaved),
+    h("div.actions", copyButton(key, "dialog"), button("I have stored it", () => kept.abort(), { class: "main" })),
+  ]);
+  signal.addEventListener("abort", () => dialog.remove());
+  session.addEventListener("end", () => kept.abort(), { signal });
+  addEventListener("beforeunload", (event) => event.preventDefault(), { signal });
+  dialog.addEventListener("close", () => dialog.showModal(), { signal }); // a browser insists at a second Escape
   dialog.addEventListener("cancel", (event) => {
-    event.preventDefault(); // a browser closes it at a second Escape, whatever is said
-    setText(unsaved, "Once this is closed, nobody can show the key again. Say below that you have stored it.");
-  });
+    event.preventDefault();
+    unsaved = "Once this is closed, nobody can show the key again. Say below that you have stored it.";
+    draw();
+  }, { signal });
 }

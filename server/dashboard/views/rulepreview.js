@@ -1,11 +1,11 @@
 /** A rule tried on what is stored: the alerts it would have raised, by the very machine that judges what comes. */
 
-import { button, h, select, setText, shape } from "../dom.js";
 import { saidBy } from "../form.js";
-import { formatValue, showMoment } from "../format.js";
+import { formatValue } from "../format.js";
+import { button, h, moment, select, shape } from "../tree.js";
 
 const HOUR_MS = 3_600_000;
-const SPANS = [["6 hours", 6], ["24 hours", 24], ["7 days", 168], ["30 days", 720]].map(([name, hours]) => [hours, `the last ${name}`]);
+const SPANS = [[6, "the last 6 hours"], [24, "the last 24 hours"], [168, "the last 7 days"], [720, "the last 30 days"]]; // hours
 const MOST_TOLD = 1_000;
 const MOST_SHOWN = 100;
 const PATIENCE_MS = 20_000; // the server gives a preview ten seconds
@@ -17,29 +17,37 @@ const LACKS = {
   transitions: `There are more than ${MOST_TOLD.toLocaleString()} transitions: these are the first.`,
 };
 
-/** Gives the <section>. `read()` gives the rule as it stands in the form, or throws what is missing. */
-export function previewPanel({ api, clock }, read) {
-  const summary = h("p", { role: "status" }, "Try the rule on stored readings before it wakes anybody. Nothing is changed, nobody is told.");
-  const list = h("ol.preview");
-  const span = select({ "aria-label": "On which history" }, SPANS, 24);
-  const attempt = button("Try it", async () => {
+/** Gives `tree()`. `read(form)` gives the rule as it stands in the form, or throws what is missing. */
+export function rulePreview({ api, clock }, read, draw) {
+  let summary = "Try the rule on stored readings before it wakes anybody. Nothing is changed, nobody is told.";
+  let transitions = [];
+  let trying = false;
+
+  async function attempt({ target: { form } }) {
     const to = clock.now();
-    list.replaceChildren();
-    attempt.disabled = true;
+    const hours = new FormData(form).get("span");
+    [trying, transitions, summary] = [true, [], "Reading …"];
+    draw();
     try {
-      const question = { rule: read(), from: new Date(to - span.value * HOUR_MS), to: new Date(to), limit: MOST_TOLD };
-      setText(summary, "Reading …");
+      const question = { rule: read(form), from: new Date(to - hours * HOUR_MS), to: new Date(to), limit: MOST_TOLD };
       const told = await api.post("/v1/rules/preview", question, { timeoutMs: PATIENCE_MS });
-      setText(summary, summaryOf(told));
-      list.replaceChildren(...told.transitions.slice(-MOST_SHOWN).reverse().map(drawTransition));
+      summary = summaryOf(told);
+      ({ transitions } = told);
     } catch (error) {
-      if (error.name !== "AbortError") setText(summary, saidBy(error));
-    } finally {
-      attempt.disabled = false;
+      summary = saidBy(error);
     }
-  });
-  return h("section.panel.fields",
-    h("h2", "What it would have done"), h("div.row.preview-ask", span, attempt), summary, list);
+    trying = false;
+    draw();
+  }
+
+  const tree = () => h("section.panel.fields",
+    h("h2", "What it would have done"),
+    h("div.row.preview-ask",
+      select({ "aria-label": "On which history", name: "span" }, SPANS, 24),
+      button("Try it", attempt, { disabled: trying })),
+    h("p", { role: "status" }, summary),
+    h("ol.preview.rows", transitions.slice(-MOST_SHOWN).reverse().map(transitionRow)));
+  return { tree };
 }
 
 function summaryOf({ series, readings, transitions, truncated_by: lack }) {
@@ -53,13 +61,11 @@ function summaryOf({ series, readings, transitions, truncated_by: lack }) {
   return `${found} ${judged} ${LACKS[lack] ?? ""}`.trim();
 }
 
-function drawTransition({ event, at, device, metric, severity, value, threshold }) {
-  const moment = h("time.muted");
-  showMoment(moment, at);
+function transitionRow({ event, at, device, metric, severity, value, threshold }) {
   const name = event === "resolved" ? "resolved" : severity;
   return h("li", { "data-severity": name },
-    h("span.tone", shape(name, name)),
+    shape(name, name),
     h("span", h("b", device), ` · ${metric} ${VERBS[event] ?? event} at ${formatValue(value)}`,
       h("span.muted", ` (limit ${formatValue(threshold)})`)),
-    moment);
+    moment(at));
 }

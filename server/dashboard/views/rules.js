@@ -1,57 +1,64 @@
 /** The rules: what they watch, and how many of their alerts are firing. */
 
-import { h, keyed, panel, setText, shape } from "../dom.js";
+import { withQuery } from "../api.js";
+import { follow } from "../listing.js";
+import { h, notice, panel, render, search, shape, viewHead } from "../tree.js";
 import { worstOf, wordsOf } from "./rulewords.js";
 
 export const title = "Rules";
 
 const MOST_SHOWN = 200; // more than anybody reads; the search finds the others
 
-export async function mount(root, { api, alerts, session, query, navigate, signal }) {
-  const search = h("input", { type: "search", "aria-label": "Find a rule", placeholder: "Name, device, metric", value: query.get("q") ?? "" });
-  const [list, count, rest] = [h("ul"), h("span.count", "0"), h("p.muted.small", { role: "status" })];
+export async function mount(root, desk) {
+  const { api, alerts, session, query, navigate, signal } = desk;
   const admin = session.has("admin");
-  const empty = h("div.empty", { hidden: true }, h("p", h("b", "There is no rule yet.")),
+  let sought = query.get("q") ?? "";
+  const rules = follow(desk, async () => (await api.get("/v1/rules")).items, draw);
+
+  function seek(text) {
+    sought = text;
+    navigate(withQuery("/rules", { q: text || null }), { replace: true, stay: true });
+    draw();
+  }
+
+  function draw() {
+    const all = rules.answer ?? [];
+    const words = sought.trim().toLowerCase();
+    const found = all.filter(({ name, device, metric }) => `${name}\n${device}\n${metric}`.toLowerCase().includes(words));
+    const more = found.length - MOST_SHOWN;
+    const rest = more > 0 ? `${more} more: write more of the name.` : found.length || !all.length ? "" : "No rule matches.";
+    render([
+      viewHead(title, h("div.filters",
+        search("Find a rule", "Name, device, metric", sought, seek),
+        admin && h("a.button.main", { href: "#/rules/new" }, "New rule"))),
+      notice(rules.problem),
+      panel(title, found.length === all.length ? all.length : `${found.length} of ${all.length}`,
+        h("ul.rows", found.slice(0, MOST_SHOWN).map((rule) => row(rule, alerts))),
+        rules.answer && !all.length && noRule(admin),
+        h("p.muted.small", { role: "status" }, rest)),
+    ], root);
+  }
+
+  draw();
+  alerts.watch(draw, signal);
+  await rules.load();
+}
+
+const noRule = (admin) =>
+  h("div.empty",
+    h("p", h("b", "There is no rule yet.")),
     h("p.muted", admin
       ? "A rule says when a value is worth an alert. It can be tried on what is stored before it wakes anybody."
       : "Somebody whose key has the scope “admin” can make one."));
-  root.append(h("div.view-head", h("h1", title),
-    h("div.filters", search, admin && h("a.button.main", { href: "#/rules/new" }, "New rule"))),
-  panel(title, count, list, empty, rest));
 
-  const { items } = await api.get("/v1/rules");
-  if (signal.aborted) return;
-  const drawList = keyed(list, (rule) => makeRow(rule, alerts));
-  const draw = () => {
-    const words = search.value.trim().toLowerCase();
-    const found = items.filter(({ name, device, metric }) => `${name}\n${device}\n${metric}`.toLowerCase().includes(words));
-    drawList(found.slice(0, MOST_SHOWN));
-    setText(count, found.length === items.length ? String(items.length) : `${found.length} of ${items.length}`);
-    const more = found.length - MOST_SHOWN;
-    setText(rest, more > 0 ? `${more} more: write more of the name.` : found.length || !items.length ? "" : "No rule matches.");
-    empty.hidden = items.length > 0;
-  };
-  search.addEventListener("input", () => {
-    navigate(`/rules${search.value ? `?${new URLSearchParams({ q: search.value })}` : ""}`, { replace: true, stay: true });
-    draw();
-  });
-  alerts.watch(draw, signal);
-}
-
-function makeRow({ id, name, condition, enabled, device, metric }, alerts) {
+function row({ id, name, condition, enabled, device, metric }, alerts) {
   const worst = worstOf(condition);
-  const tag = h("a.tag", { href: `#/alerts?rule=${id}` });
-  const row = h("li.rule", { "data-severity": worst },
-    h("span.tone", shape(worst)),
+  const firing = alerts.firingOf(id);
+  return h("li.rule", { key: id, "data-severity": worst },
+    shape(worst),
     h("div",
       h("a", { href: `#/rules/${id}` }, h("b", name)), !enabled && h("span.muted.small", " · off"),
       h("p.small", wordsOf(condition)),
       h("p.muted.small", `${metric} of ${device === "*" ? "every device" : device}`)),
-    tag);
-  const draw = () => {
-    const firing = [...alerts.firing.values()].filter(({ rule }) => rule.id === id).length;
-    tag.hidden = firing === 0;
-    setText(tag, `${firing} firing`);
-  };
-  return { row, draw };
+    firing > 0 && h("a.tag", { href: `#/alerts?rule=${id}` }, `${firing} firing`));
 }

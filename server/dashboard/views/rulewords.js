@@ -43,14 +43,27 @@ export function numberOf(text, name) {
   return value;
 }
 
-export const pairsText = (pairs) => Object.entries(pairs ?? {}).map(([name, value]) => `${name}=${value}`).join("\n");
+/** Pairs as lines of name=value; what would not be read back like that is quoted as in JSON. */
+export function pairsText(pairs) {
+  const quoted = (text, unfit) => (unfit.test(text) || text !== text.trim() ? JSON.stringify(text) : text);
+  return Object.entries(pairs ?? {}).map(([name, value]) => `${quoted(name, /^$|^"|[=\r\n]/)}=${quoted(value, /^"|[\r\n]/)}`).join("\n");
+}
 
-export function pairsOf(text, name) {
+export function pairsOf(text, what) {
   return Object.fromEntries(linesOf(text).map((line) => {
-    const at = line.indexOf("=");
-    if (at < 1) throw new Error(`${name}: “${line}” is not of the form name=value.`);
-    return [line.slice(0, at).trim(), line.slice(at + 1).trim()];
+    const [, name, value] = /^("(?:[^"\\]|\\.)*"|[^=]+)=(.*)$/su.exec(line) ?? [];
+    if (name === undefined) throw new Error(`${what}: “${line}” is not of the form name=value.`);
+    return [name, value].map(unquoted);
   }));
+}
+
+function unquoted(text) {
+  const bare = text.trim();
+  try {
+    return bare[0] === '"' ? JSON.parse(bare) : bare;
+  } catch {
+    return bare; // it only begins like that
+  }
 }
 
 export const linesOf = (text) => text.split("\n").map((line) => line.trim()).filter(Boolean);

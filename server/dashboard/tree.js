@@ -1,0 +1,98 @@
+/**
+ * What the page is made of: trees of `h(…)` say what there is to see, and Preact changes in the document what differs from
+ * before. Text goes in as text: nothing here parses HTML. What is drawn by hand, beside a canvas, is made by dom.js.
+ */
+
+import { announce } from "./dom.js";
+import { formatMoment, formatUtc } from "./format.js";
+import { cloneElement, h as node, render } from "./vendor/preact/preact.mjs";
+
+export { render };
+
+/** A node: `h("p.muted.small", {title: "…"}, …)`; attributes may be left out, children that are false or null are. */
+export function h(name, ...children) {
+  const [tag, ...classes] = name.split(".");
+  const attributes = children[0]?.constructor === Object ? children.shift() : {};
+  return node(tag, classes.length ? { class: classes.join(" "), ...attributes } : attributes, ...children);
+}
+
+/** The element that a tree is, for what is drawn by hand. */
+export function element(tree) {
+  const place = document.createElement("div");
+  render(tree, place);
+  return place.firstChild;
+}
+
+/** One of the shapes that index.html defines; hidden from those who listen unless it has a label. */
+export function shape(name, label) {
+  const spoken = label ? { role: "img", "aria-label": label } : { "aria-hidden": "true" };
+  return h("svg.shape", spoken, h("use", { href: `#shape-${name}` }));
+}
+
+/** A button; one that is not `class: "main"` is quiet. */
+export const button = (text, act, attributes) =>
+  h("button", { type: "button", class: "quiet", onclick: act, ...attributes }, text);
+
+/** A <select> of `options`, each a text or `[value, text]`. */
+export const select = (attributes, options, chosen) =>
+  h("select", attributes, options.map((option) => {
+    const [value, text = value] = [option].flat();
+    return h("option", { value, selected: value === chosen }, text);
+  }));
+
+/** A search field that says at every letter what stands in it. */
+export const search = (label, placeholder, text, take) =>
+  h("input", {
+    type: "search", "aria-label": label, placeholder, autocomplete: "off", defaultValue: text,
+    oninput: ({ target }) => take(target.value),
+  });
+
+/** What a view begins with: its heading, and what can be done there. */
+export const viewHead = (title, ...children) => h("header.view-head", h("h1", title), children);
+
+/** A panel with a heading, and beside that a count where there is one. */
+export const panel = (title, count, ...children) =>
+  h("section.panel", { key: title, "aria-label": title },
+    h("h2", title, " ", count !== null && h("span.count", count)), children);
+
+/** A <table>: its columns by name, "" for one that is `unseen` by this name. */
+export function table(columns, rows, unseen) {
+  const heads = columns.map((column) => h("th", { scope: "col" }, column || h("span.unseen", unseen)));
+  return h("table", h("thead", h("tr", heads)), h("tbody", rows));
+}
+
+/** What is said at the top while something is wrong; nothing where `text` is "". */
+export const notice = (text) => h("p.notice", { role: "status", hidden: !text }, text);
+
+/** A moment, in the viewer's zone. */
+export const moment = (iso) => h("time", { datetime: iso, title: formatUtc(iso) }, formatMoment(iso));
+
+/** Names and what they are: `[[name, value], …]`. */
+export const facts = (pairs) => h("dl.facts", pairs.map(([name, value]) => [h("dt", name), h("dd", value)]));
+
+/** A labelled control; `hint` says below it what it takes. */
+export function field(label, control, hint) {
+  const labelled = (shown) => h("label.field", h("span", label), shown);
+  if (!hint) return labelled(control);
+  const id = `hint-${control.props.name}`;
+  return h("div.field", labelled(cloneElement(control, { "aria-describedby": id })), h("span.muted.small", { id }, hint));
+}
+
+export const textField = (label, name, { hint, ...attributes }) =>
+  field(label, h("input", { name, autocomplete: "off", ...attributes }), hint);
+
+/** A button that copies `text`; where the clipboard is closed to us, it selects the <code> within `around` instead. */
+export const copyButton = (text, around) =>
+  button("Copy", async ({ target }) => {
+    try {
+      await navigator.clipboard.writeText(text);
+      target.textContent = "Copied";
+      announce("Copied.");
+      setTimeout(() => (target.textContent = "Copy"), 2_000);
+    } catch {
+      getSelection().selectAllChildren(target.closest(around).querySelector("code"));
+    }
+  });
+
+export const command = (text) =>
+  h("div.commands", h("pre.command", { tabindex: "0" }, h("code", text)), copyButton(text, ".commands"));
