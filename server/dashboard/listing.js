@@ -21,12 +21,12 @@ export function follow({ clock, signal }, read, draw, againMs = AGAIN_MS) {
     due = Infinity;
     try {
       const answer = await read();
-      if (question !== asked) return;
+      if (question !== asked || signal.aborted) return;
       Object.assign(followed, { answer, problem: "" });
       due = performance.now() + againMs;
     } catch (error) {
       if (error.status === undefined) throw error;
-      if (question !== asked) return;
+      if (question !== asked || signal.aborted) return;
       const old = followed.answer ? "; what it shows was read before" : "";
       followed.problem = `${reasonFor(error)} The page keeps trying${old}.`;
       due = performance.now() + Math.max(Math.min(RETRY_MS, againMs), error.retryAfterMs);

@@ -1,11 +1,10 @@
 /**
  * `/ws`, live, by the official client: it connects again after a growing pause, and asks for what it missed.
  *
- * `state` is what the connection is doing: `{name, since, heard, reason}`, with times in milliseconds of the server's
- * clock (`heard`: when anything came last, null before), and as name
+ * `state` is `{name, since, heard, reason}`: times are milliseconds of the server's clock, `heard` is when anything came last.
  *   "live"          connected, and everything that happened is on the page
  *   "behind"        connected, and catching up: what the page shows may be old
- *   "reconnecting"  not connected; trying again by itself (at first: connecting)
+ *   "reconnecting"  not connected; trying again by itself
  *   "offline"       not connected, and nothing is being tried: see `reason`
  */
 

@@ -15,9 +15,9 @@ export function showNavigation({ session, router, alerts }, signal) {
       h("span.badge", { "data-severity": alerts.firingInOrder()[0].severity }, alerts.count),
       h("span.unseen", " firing"),
     ];
-    render(shown.map(({ name, paths, label }) => {
+    render(shown.map(({ name, path, label }) => {
       const here = name === (view?.under ?? view?.name);
-      return h("li", { key: name }, h("a", { href: `#${paths[0]}`, "aria-current": here ? "page" : "false" },
+      return h("li", { key: name }, h("a", { href: `#${path}`, "aria-current": here ? "page" : "false" },
         label, name === "alerts" && firing && badge()));
     }), byId("navigation"));
     document.title = `${firing ? `(${alerts.count}) ` : ""}${title} · Sluice`;

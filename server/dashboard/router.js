@@ -1,29 +1,28 @@
 /** Which view is shown: by the hash of the address, one at a time, each until its signal. */
 
 import { announce } from "./dom.js";
-import { button, h, render } from "./tree.js";
+import { button, element, h } from "./tree.js";
 import { VIEWS } from "./views/index.js";
 
 /** The view of an address, with what it says: `{view, params, query}`; view is undefined where there is none. */
 function routeOf(hash) {
   const [path] = hash.slice(1).split("?");
-  let params = {};
-  const view = VIEWS.find(({ paths }) => paths.some((wanted) => (params = matched(wanted.split("/"), path.split("/")))));
-  return { view, params, query: new URLSearchParams(hash.slice(path.length + 2)) };
+  const query = new URLSearchParams(hash.slice(path.length + 2));
+  for (const view of VIEWS) {
+    const params = matched(view.path, path);
+    if (params) return { view, params, query };
+  }
+  return { params: {}, query };
 }
 
-function matched(wanted, steps) {
-  if (wanted.length !== steps.length) return null;
-  const params = {};
-  for (const [place, want] of wanted.entries()) {
-    try {
-      if (want.startsWith(":")) params[want.slice(1)] = decodeURIComponent(steps[place]);
-      else if (want !== steps[place]) return null;
-    } catch {
-      return null; // not percent-encoded: no name was ever written like that
-    }
+/** What a path says in the places of a pattern such as "/rules/:id"; null where it is not like that. */
+function matched(pattern, path) {
+  const found = new RegExp(`^${pattern.replace(/:(\w+)/, "(?<$1>[^/]+)")}$`).exec(path);
+  try {
+    return found && Object.fromEntries(Object.entries(found.groups ?? {}).map(([name, text]) => [name, decodeURIComponent(text)]));
+  } catch {
+    return null; // not percent-encoded: no name was ever written like that
   }
-  return params;
 }
 
 /** Why a key may not see a view; "" where it may. */
@@ -71,7 +70,7 @@ export class Router extends EventTarget {
     if (location.hash && !location.hash.startsWith("#/")) return; // an anchor within the page
     if (!location.hash) {
       const first = VIEWS.find((view) => view.label && !refusalOf(view, this.#session));
-      history.replaceState(null, "", `#${first.paths[0]}`);
+      history.replaceState(null, "", `#${first.path}`);
     }
     this.#show(y);
     this.#moved = true;
@@ -87,62 +86,48 @@ export class Router extends EventTarget {
     const { signal } = (this.#ending = new AbortController());
     const { view, params, query } = routeOf(location.hash);
     const refusal = view ? refusalOf(view, this.#session) : "The address leads nowhere here.";
-    const focus = this.#moved;
-    this.#name(view, "…");
-    if (refusal) {
-      const away = h("a", { href: "#/fleet" }, "Go to the fleet");
-      return this.#stop(view, view ? "Not with this key" : "No such page", refusal, away, focus);
-    }
-    try {
-      const [module] = await load(view);
-      if (signal.aborted) return;
-      const root = this.#place(view);
-      const mounting = module.mount(root, { ...this.#deskFor(signal), params, query, navigate: this.navigate, signal });
-      this.#begin(view, typeof module.title === "function" ? module.title(params) : module.title, focus);
-      scrollTo(0, 0);
-      await mounting;
-      root.removeAttribute("aria-busy");
-      if (y) scrollTo(0, y);
-    } catch (error) {
-      if (signal.aborted) return;
-      this.#ending.abort(); // what there is of the view must not be drawn again
-      const ours = error.status === undefined;
-      const again = button("Try again", () => this.#show(y));
-      this.#stop(view, "Something went wrong", ours ? "This page could not be loaded." : error.message, again, focus);
-      if (ours) throw error;
-    }
-  }
-
-  #name(view, title) {
-    this.current = { view, title };
-    this.dispatchEvent(new Event("show"));
-  }
-
-  /** Where the view is drawn: never where another one was. */
-  #place(view) {
     const root = document.createElement("div");
     root.className = "view";
     root.dataset.view = view?.name ?? "none";
-    root.setAttribute("aria-busy", "true");
-    this.#main.replaceChildren(root);
-    return root;
-  }
-
-  /** Name what is there now; `focus`: its heading is where they are who came by link or key. */
-  #begin(view, title, focus) {
-    this.#name(view, title);
-    const heading = this.#main.querySelector("h1");
-    if (!focus || !heading) return;
-    heading.tabIndex = -1;
-    heading.focus({ preventScroll: true });
-    announce(title);
-  }
-
-  #stop(view, title, why, help, focus) {
-    const root = this.#place(view);
-    render(h("section.panel.stop", h("h1", title), h("p", why), help), root);
-    root.removeAttribute("aria-busy");
-    this.#begin(view, title, focus);
+    root.ariaBusy = "true";
+    const name = (title) => {
+      this.current = { view, title };
+      this.dispatchEvent(new Event("show"));
+    };
+    const focus = this.#moved;
+    const begin = (title) => {
+      name(title);
+      const heading = root.querySelector("h1");
+      if (!focus || !heading) return;
+      heading.tabIndex = -1;
+      heading.focus({ preventScroll: true });
+      announce(title);
+    };
+    const stop = (title, why, help) => {
+      root.replaceChildren(element(h("section.panel.stop", h("h1", title), h("p", why), help)));
+      root.ariaBusy = null;
+      this.#main.replaceChildren(root);
+      begin(title);
+    };
+    name("…");
+    if (refusal) return stop(view ? "Not with this key" : "No such page", refusal, h("a", { href: "#/fleet" }, "Go to the fleet"));
+    try {
+      const [module] = await load(view);
+      if (signal.aborted) return;
+      this.#main.replaceChildren(root);
+      const mounting = module.mount(root, { ...this.#deskFor(signal), params, query, navigate: this.navigate, signal });
+      begin(typeof module.title === "function" ? module.title(params) : module.title);
+      scrollTo(0, 0);
+      await mounting;
+      root.ariaBusy = null;
+      if (y) scrollTo(0, y);
+    } catch (error) {
+      if (signal.aborted) return;
+      this.#ending.abort(); // or what there is of the view would be drawn again
+      const ours = error.status === undefined;
+      stop("Something went wrong", ours ? "This page could not be loaded." : error.message, button("Try again", () => this.#show(y)));
+      if (ours) throw error;
+    }
   }
 }
 
@@ -151,16 +136,11 @@ const styles = new Map();
 /** A style sheet of the views. Without it a view is plain, but there; one that did not come is asked for again. */
 function style(name) {
   if (!styles.has(name)) {
-    const link = Object.assign(document.createElement("link"), { rel: "stylesheet", href: `/dashboard/views/${name}.css` });
     styles.set(name, new Promise((resolve) => {
-      link.onload = resolve;
-      link.onerror = () => {
-        styles.delete(name);
-        link.remove();
-        resolve();
-      };
+      const onerror = () => resolve(styles.delete(name));
+      const href = `/dashboard/views/${name}.css`;
+      document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href, onload: resolve, onerror }));
     }));
-    document.head.append(link);
   }
   return styles.get(name);
 }

@@ -1,6 +1,6 @@
 /**
  * Who is signed in. The browser holds an HttpOnly cookie that no script can read; all this knows is whose it is, and the
- * CSRF token, which it asks for again when the page is loaded anew. The key itself is sent once and kept nowhere.
+ * CSRF token. The key itself is sent once and kept nowhere.
  */
 
 const KEPT_AS = "sluice.session"; // whether there may be one: without it nobody is asked, and no 401 looks like an attack
@@ -57,7 +57,6 @@ export class Session extends EventTarget {
     if (this.key) this.#end("You were signed out: the key or the session has expired, or was revoked.");
   }
 
-  /** Whether the key has a scope; `admin` includes the others. */
   has(scope) {
     return this.key !== null && has(this.key, scope);
   }
@@ -78,11 +77,12 @@ export class Session extends EventTarget {
 
 const has = ({ scopes }, scope) => scopes.includes(scope) || scopes.includes("admin");
 
+// Where storage is closed to us, the server is asked.
 function hinted() {
   try {
     return localStorage.getItem(KEPT_AS) !== null;
   } catch {
-    return true; // storage is closed to us: ask
+    return true;
   }
 }
 
@@ -91,6 +91,6 @@ function hint(present) {
     if (present) localStorage.setItem(KEPT_AS, "yes");
     else localStorage.removeItem(KEPT_AS);
   } catch {
-    // storage is closed to us: the server will be asked
+    // it stays as it is
   }
 }

@@ -29,7 +29,7 @@ pytestmark = needs_chromium
 
 DEVICE = "boiler/7 é"
 FORMS = {"wide light": (WIDE, "light"), "phone dark": (PHONE, "dark")}
-MODULES = "import('/dashboard/views/index.js').then(({VIEWS}) => VIEWS.map(({name, paths}) => ({name, paths})))"
+MODULES = "import('/dashboard/views/index.js').then(({VIEWS}) => VIEWS.map(({name, path}) => ({name, path})))"
 TITLE = re.compile(r"^\(1\) [^…]+ · Sluice$")  # with how many alerts are firing; "…" while a view is loaded
 SETTLED = "#view > .view:not([aria-busy])"
 
@@ -74,7 +74,7 @@ async def addresses(tab: Page, site: Site) -> list[str]:
     """Every address of the page."""
     views = await tab.evaluate(MODULES)
     assert {"fleet", "alerts", "keys", "system"} <= {view["name"] for view in views}
-    return [address(path, site.ids) for view in views for path in view["paths"]]
+    return [address(view["path"], site.ids) for view in views]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -125,4 +125,5 @@ async def test_a_key_that_is_bound_to_devices_is_live_on_what_it_may_see(desk: D
     tab = await desk.enter(path="#/fleet", key=await desk.server.key("read", device_glob="boiler*"))
     await expect(tab.locator(f'.device[data-device="{DEVICE}"]')).to_be_visible()
     await expect(tab.locator(".badge")).to_have_text("1")
+    await expect(tab.get_by_role("link", name=re.compile(r"Alerts\s*1\s*firing"))).to_be_visible()
     await expect(tab.get_by_role("link", name="Keys")).to_have_count(0)

@@ -193,6 +193,11 @@ async def test_5000_devices_are_there_at_once_and_scroll(desk: Desk, fleet: Serv
         await tab.keyboard.press(key)
         await expect(row(tab, device).get_by_role("link")).to_be_focused()
         await expect(row(tab, device)).to_be_in_viewport()
+    await tab.keyboard.press("PageDown")
+    await expect(row(tab, "unit-0000").get_by_role("link")).not_to_be_focused()
+    await expect(row(tab, "unit-0001").get_by_role("link")).not_to_be_focused()
+    await tab.keyboard.press("PageUp")
+    await expect(row(tab, "unit-0000").get_by_role("link")).to_be_focused()
     await tab.keyboard.press("Enter")
     await expect(tab).to_have_title(re.compile("unit-0000 · Sluice$"))
 

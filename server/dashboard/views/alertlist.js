@@ -22,7 +22,7 @@ function alertRow(alert, desk) {
   const crossing = () => `${formatValue(value)} ${value < threshold ? "<" : ">"} ${formatValue(threshold)}`;
   const lasted = formatDuration((ended ? Date.parse(ended) : desk.clock.now()) - Date.parse(began));
   const said = saidOf(alert);
-  return h("li.alert", { key: id, "data-severity": severity, "data-device": device, "data-alert": id },
+  return h("li.alert", { key: id, "data-severity": severity, "data-device": device },
     shape(severity, severity),
     h("div.what.split",
       h("b", rule.name),
@@ -30,8 +30,8 @@ function alertRow(alert, desk) {
     h("p.where",
       h("span", h("a", { href: `#/devices/${encodeURIComponent(device)}` }, device), " · "),
       [metric, formatLabels(labels)].filter(Boolean).join(" · ")),
-    h("div.when.muted.small", fires ? "since " : "resolved ", moment(fires ? began : ended ?? began), ` · ${ended ? "after " : ""}${lasted}`),
-    said && h("p.said.small", { "data-part": "said" }, said),
+    h("div.muted.small", fires ? "since " : "resolved ", moment(fires ? began : ended ?? began), ` · ${ended ? "after " : ""}${lasted}`),
+    said && h("p.small", { "data-part": "said" }, said),
     fires && desk.session.has("admin") && h("div.actions",
       !alert.acknowledged_at && button("Acknowledge", () => acknowledge(alert, desk)),
       !desk.session.key.device_glob && button("Silence …", () => silence(alert, desk))));

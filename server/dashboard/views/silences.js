@@ -38,7 +38,7 @@ export async function mount(root, desk) {
       metric !== "*" && `metric ${metric}`,
       device === "*" ? "all devices" : `device ${device}`,
     ].filter(Boolean).join(" · ");
-    return h("li.silence", { key: id, "data-silence": id },
+    return h("li.silence", { key: id },
       h("div",
         h("b", covered), comment && h("p", comment),
         h("p.muted.small", inForce ? "until " : "ended ", moment(until),

@@ -1,0 +1,158 @@
+"""What the page once did wrong, in a real browser: answers that do not come, others' changes, odd addresses and names."""
+
+import re
+import time
+from uuid import uuid4
+
+from playwright.async_api import Route, expect
+
+from tests.acceptance.browsing import Desk, browser, desk, needs_chromium
+
+__all__ = ("browser", "desk")
+
+pytestmark = needs_chromium
+
+SECRET = "[data-part=secret]"
+LEAVE = "dispatchEvent(new Event('beforeunload', {cancelable: true}))"  # False: the page asks whether to go
+
+
+async def test_a_key_that_is_being_made_is_shown_whatever_is_pressed(desk: Desk) -> None:
+    tab = await desk.enter(path="#/fleet")
+    await tab.get_by_role("link", name="Keys").click()
+    await tab.get_by_role("button", name="New key").click()
+    await tab.locator("input[name=name]").fill(f"hasty {uuid4().hex[:6]}")
+    held: list[Route] = []
+    await tab.route("**/v1/keys", lambda route: held.append(route))
+    await tab.get_by_role("button", name="Make key").click()
+    await expect(tab.get_by_role("button", name="Make key")).to_be_disabled()
+    await expect(tab.get_by_role("button", name="Cancel")).to_be_disabled()
+    for _ in range(3):
+        await tab.keyboard.press("Escape")
+    for route in held:
+        await route.continue_()
+    await tab.unroute("**/v1/keys")
+    await expect(tab.locator(SECRET)).to_have_text(re.compile("^slk_"))
+    for _ in range(3):
+        await tab.keyboard.press("Escape")
+    await tab.go_back()
+    await expect(tab.locator("[data-view=fleet]")).to_be_attached()
+    await expect(tab.locator(SECRET)).to_be_visible()
+    assert not await tab.evaluate(LEAVE)
+    await tab.get_by_role("button", name="I have stored it").click()
+    await expect(tab.locator(SECRET)).to_have_count(0)
+    assert await tab.evaluate(LEAVE)
+
+
+async def test_what_cannot_be_read_is_said_and_tried_again(desk: Desk) -> None:
+    tab = await desk.enter(path="#/alerts")
+    await expect(tab.locator("#view > .view:not([aria-busy])")).to_be_visible()
+    notice = tab.locator("#view .notice")
+    for address, refused, view in (
+        ("#/alerts", "**/v1/alerts?*state=resolved*", "alerts"),
+        ("#/silences", "**/v1/silences?*", "silences"),
+    ):
+        with desk.tolerating("503"):
+            await tab.route(refused, lambda route: route.fulfill(status=503, json={"detail": "away"}))
+            await tab.goto(f"{desk.server.url}/{address}")
+            await expect(tab.locator(f"[data-view={view}]")).to_be_visible()
+            if view == "alerts":
+                await tab.get_by_label("Severity").select_option("critical")
+            await expect(notice).to_contain_text("The page keeps trying")
+            await tab.unroute(refused)
+            await expect(notice).to_be_hidden()
+
+
+async def test_lists_follow_what_others_change(desk: Desk) -> None:
+    name = f"other-{uuid4().hex[:8]}"
+    rules, silences = await desk.enter(path="#/rules?q=what?is"), await desk.enter(path="#/silences")
+    await expect(rules.get_by_label("Find a rule")).to_have_value("what?is")
+    await rules.get_by_label("Find a rule").fill(name)
+    condition = {"type": "threshold", "levels": [{"severity": "info", "above": 70}]}
+    annotations = {"a=b": "one\ntwo", "path": "C:\\new", " ": "", "quoted": '"x"'}
+    rule = {"name": name, "device": name, "metric": "m", "condition": condition, "annotations": annotations}
+    await desk.post("/v1/rules", rule)
+    until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3_600))
+    await desk.post("/v1/silences", {"device": name, "metric": "*", "until": until})
+    await expect(rules.locator(".rule").filter(has_text=name)).to_be_visible()
+    await expect(silences.locator(".silence").filter(has_text=name)).to_be_visible()
+    await rules.get_by_role("link", name=name).click()
+    await rules.get_by_role("button", name="Save").click()
+    await expect(rules.get_by_role("heading", level=1, name="Rules")).to_be_visible()
+    _, stored = await desk.server.call("GET", "/v1/rules")
+    assert [each["annotations"] for each in stored["items"] if each["name"] == name] == [annotations]
+
+
+async def test_a_style_sheet_that_did_not_come_is_asked_for_again(desk: Desk) -> None:
+    tab = await desk.open(path="#/fleet")
+    with desk.tolerating("ERR_FAILED"):
+        await tab.route("**/keys.css", lambda route: route.abort(), times=1)
+        async with tab.expect_event("requestfailed"):
+            await tab.get_by_label("API key").fill(desk.server.admin_key)
+            await tab.get_by_role("button", name="Sign in").click()
+        await tab.get_by_role("link", name="Keys").click()
+        await expect(tab.locator("[data-view=keys] table").first).to_be_visible()
+    assert await tab.evaluate("[...document.styleSheets].some(({href}) => href.endsWith('keys.css'))")
+
+
+async def test_a_query_says_what_is_empty_and_a_slow_answer_teaches_no_time(desk: Desk) -> None:
+    tab = await desk.open()
+    said, slow, quick = await tab.evaluate(
+        """async () => {
+            const {withQuery} = await import('/dashboard/api.js');
+            const {Clock} = await import('/dashboard/clock.js');
+            const clock = new Clock();
+            const hour = new Date(Date.now() + 3600e3).toUTCString();
+            const ahead = () => Math.round((clock.now() - Date.now()) / 3600e3);
+            clock.learn(hour, Date.now() - 8000);
+            const slow = ahead();
+            clock.learn(hour, Date.now() - 100);
+            return [withQuery('/x', {'labels.site': '', none: null, each: ['a', 'b']}), slow, ahead()];
+        }"""
+    )
+    assert (said, slow, quick) == ("/x?labels.site=&each=a&each=b", 0, 1)
+
+
+async def test_more_than_a_thousand_alerts_are_counted(desk: Desk) -> None:
+    tab = await desk.open()
+    counts = await tab.evaluate(
+        """async () => {
+            const {Alerts} = await import('/dashboard/alerts.js');
+            const count = async (most) => {
+                const api = {get: async (path, {state, limit, cursor = 0}) => {
+                    const ids = state === 'firing' ? Array.from({length: Math.min(limit, most - cursor)}, (_, n) => cursor + n) : [];
+                    const next = cursor + ids.length < most && ids.length ? cursor + ids.length : null;
+                    return {items: ids.map((id) => ({id, state, severity: 'info', device: 'd', rule: {id: 1}})), next};
+                }};
+                const alerts = new Alerts(api, {hold: () => () => {}});
+                await alerts.load();
+                return alerts.count;
+            };
+            return [await count(0), await count(2500), await count(20000)];
+        }"""
+    )
+    assert counts == ["0", "2500", "10000+"]
+
+
+async def test_pages_of_the_fleet_that_begin_elsewhere_are_forgotten(desk: Desk) -> None:
+    tab = await desk.open()
+    same, gone = await tab.evaluate(
+        """async () => {
+            const {fleetOf} = await import('/dashboard/views/fleetdata.js');
+            const asked = [];
+            const cursors = ['a', 'a', 'b', 'a'];
+            const ending = new AbortController();
+            let fleet;
+            const api = {get: async (path, {limit, cursor}, {known} = {}) => {
+                if (limit < 5000) return {items: [], next: null};
+                if (cursor) asked.push(known);
+                if (asked.length === 4) ending.abort();
+                else setTimeout(() => fleet.look());
+                return {items: [], next: cursor ? null : cursors[asked.length]};
+            }};
+            fleet = fleetOf(api, {now: () => Date.now()}, ending.signal);
+            fleet.run(() => [], () => {});
+            while (asked.length < 4) await new Promise((resolve) => setTimeout(resolve, 20));
+            return [asked[0] === asked[1], asked[3] !== asked[0]];
+        }"""
+    )
+    assert (same, gone) == (True, True)
