@@ -1,10 +1,10 @@
-/** The alerts: which are firing, and which were resolved last. Loaded once, then moved on by events. */
+/** The alerts: which are firing, and which were resolved last. Read now and then, and moved on by events meanwhile. */
+
+import { follow } from "./listing.js";
 
 const PAGE = 1_000;
 const MOST_FIRING = 10_000; // a page with more alerts helps nobody
 const MOST_RESOLVED = 50;
-// They are read anew now and then even while events come: should the two ever differ, the list is right.
-const RELOAD_MS = { live: 15_000, otherwise: 5_000 };
 const TOGETHER_MS = 50;
 
 export const SEVERITY_RANK = { info: 1, warning: 2, critical: 3 };
@@ -15,10 +15,8 @@ export class Alerts extends EventTarget {
   #api;
   #live;
   #device;
-  #since = null; // events that came while a load is under way: it may not contain them yet
-  #again; // a load was asked for meanwhile
+  #since = []; // events since the last question: its answer may not contain them yet
   #telling;
-  #loadedAt = -Infinity;
   #release; // what makes the page say that it is behind, until this list is known to be so
   #more = false; // there were more than that are firing
 
@@ -36,17 +34,16 @@ export class Alerts extends EventTarget {
     this.#device = device;
   }
 
+  /** Even while events come it is read again: should the two ever differ, the answer is right. */
   start(clock, signal) {
+    const list = follow({ clock, signal }, () => this.#read(), () => this.#take(list));
+    this.load = list.load;
     this.#release = this.#live.hold();
     signal.addEventListener("abort", () => this.#release?.(), { once: true });
     this.#live.subscribe(this.#device ? `alerts:${this.#device}` : "alerts", {
       onData: (event) => this.#apply(event),
       onSubscribed: (recovered) => recovered || this.load(),
       onRefused: () => this.load(), // the key is bound to some devices: what it may see is read now and then
-    }, signal);
-    clock.tick(() => {
-      const due = this.#live.state.name === "live" && this.sure ? RELOAD_MS.live : RELOAD_MS.otherwise;
-      if (performance.now() - this.#loadedAt > due) this.load();
     }, signal);
     this.load();
   }
@@ -57,30 +54,6 @@ export class Alerts extends EventTarget {
     callback(this);
   }
 
-  /** Replace everything by what the server says now. Events that arrive meanwhile are applied again on top. */
-  async load() {
-    if (this.#since) return void (this.#again = true);
-    this.#again = false;
-    this.#loadedAt = performance.now();
-    const since = (this.#since = []);
-    try {
-      const lists = await Promise.all([this.#readFiring(), this.#read({ state: "resolved", limit: MOST_RESOLVED })]);
-      [this.firing, this.resolved] = lists.map(({ items }) => new Map(items.map((alert) => [alert.id, alert])));
-      this.#more = Boolean(lists[0].next);
-      since.forEach((event) => this.#move(event));
-      this.sure = true;
-      this.#release?.();
-      this.#release = null;
-    } catch (error) {
-      if (error.name === "AbortError") return;
-      this.sure = false;
-      this.#release ??= this.#live.hold();
-    } finally {
-      this.#since = null;
-    }
-    this.dispatchEvent(new Event("change"));
-    if (this.#again) await this.load();
-  }
   /** How many are firing: "3", or "10000+" where that is all we know. */
   get count() {
     return `${this.firing.size}${this.#more ? "+" : ""}`;
@@ -103,7 +76,7 @@ export class Alerts extends EventTarget {
   }
 
   #apply(event) {
-    this.#since?.push(event);
+    this.#since.push(event);
     this.#move(event);
     this.dispatchEvent(new CustomEvent("event", { detail: event })); // {event, at, alert}
     this.#telling ??= setTimeout(() => {
@@ -112,19 +85,34 @@ export class Alerts extends EventTarget {
     }, TOGETHER_MS);
   }
 
-  #read(query) {
-    return this.#api.get("/v1/alerts", { device: this.#device, ...query });
+  #read() {
+    this.#since = [];
+    const ask = (query) => this.#api.get("/v1/alerts", { device: this.#device, ...query });
+    const readFiring = async () => {
+      const items = [];
+      let next;
+      do {
+        const page = await ask({ state: "firing", limit: PAGE, cursor: next });
+        items.push(...page.items);
+        ({ next } = page);
+      } while (next && items.length < MOST_FIRING);
+      return { items, next };
+    };
+    return Promise.all([readFiring(), ask({ state: "resolved", limit: MOST_RESOLVED })]);
   }
 
-  async #readFiring() {
-    const items = [];
-    let next;
-    do {
-      const page = await this.#read({ state: "firing", limit: PAGE, cursor: next });
-      items.push(...page.items);
-      ({ next } = page);
-    } while (next && items.length < MOST_FIRING);
-    return { items, next };
+  /** Replace everything by what the server says now. Events that came meanwhile are applied again on top. */
+  #take({ answer, problem }) {
+    this.sure = !problem;
+    if (problem) this.#release ??= this.#live.hold();
+    else {
+      [this.firing, this.resolved] = answer.map(({ items }) => new Map(items.map((alert) => [alert.id, alert])));
+      this.#more = Boolean(answer[0].next);
+      this.#since.forEach((event) => this.#move(event));
+      this.#release?.();
+      this.#release = null;
+    }
+    this.dispatchEvent(new Event("change"));
   }
 
   #move({ event, alert }) {

@@ -21,7 +21,7 @@ const svg = (name, ...rest) => filled(document.createElementNS("http://www.w3.or
 /** One of the shapes that index.html defines; hidden from those who listen unless it has a label. */
 export function shape(name, label = "") {
   const spoken = label ? { role: "img", "aria-label": label } : { "aria-hidden": "true" };
-  return svg("svg", { class: "shape", ...spoken }, svg("use", { href: `#shape-${name}` }));
+  return svg("svg", { class: "shape", viewBox: "0 0 16 16", ...spoken }, svg("use", { href: `#shape-${name}` }));
 }
 
 /** Write text only where it differs, so that an idle page causes no layout. */

@@ -145,7 +145,7 @@ function style(name) {
   return styles.get(name);
 }
 
-const load = (view) => Promise.all([import(`./views/${view.name}.js`), ...view.styles.map(style)]);
+const load = (view) => Promise.all([import(`./views/${view.name}.js`), ...(view.styles ?? []).map(style)]);
 
 /** Load every view that the key may see, while nobody waits: then they open at once, and without the server too. */
 export function prefetch(session) {

@@ -26,7 +26,7 @@ export function element(tree) {
 /** One of the shapes that index.html defines; hidden from those who listen unless it has a label. */
 export function shape(name, label) {
   const spoken = label ? { role: "img", "aria-label": label } : { "aria-hidden": "true" };
-  return h("svg.shape", spoken, h("use", { href: `#shape-${name}` }));
+  return h("svg.shape", { viewBox: "0 0 16 16", ...spoken }, h("use", { href: `#shape-${name}` }));
 }
 
 /** A button; one that is not `class: "main"` is quiet. */

@@ -7,9 +7,9 @@ export const VIEWS = [
   { name: "fleet", path: "/fleet", label: "Fleet", scope: "read", styles: ["fleet"] },
   { name: "device", path: "/devices/:name", under: "fleet", scope: "read", styles: ["../vendor/uplot/uPlot.min", "alerts", "device"] },
   { name: "alerts", path: "/alerts", label: "Alerts", scope: "read", styles: ["alerts"] },
-  { name: "rules", path: "/rules", label: "Rules", scope: "read", unbound: true, styles: [] },
+  { name: "rules", path: "/rules", label: "Rules", scope: "read", unbound: true },
   { name: "rule", path: "/rules/:id", under: "rules", scope: "read", unbound: true, styles: ["rules"] },
-  { name: "silences", path: "/silences", label: "Silences", scope: "read", unbound: true, styles: [] },
+  { name: "silences", path: "/silences", label: "Silences", scope: "read", unbound: true },
   { name: "keys", path: "/keys", label: "Keys", scope: "admin", unbound: true, styles: ["keys"] },
   { name: "system", path: "/system", label: "System", scope: "read", styles: ["system"] },
 ];

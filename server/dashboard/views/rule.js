@@ -3,7 +3,8 @@
 import { announce } from "../dom.js";
 import { askFor, saidBy } from "../form.js";
 import { button, h, render, viewHead } from "../tree.js";
-import { FRESH, ruleForm } from "./ruleform.js";
+import { draftOf, ruleOf } from "./ruledraft.js";
+import { ruleForm } from "./ruleform.js";
 import { rulePreview } from "./rulepreview.js";
 
 export const title = ({ id }) => (id === "new" ? "New rule" : "Rule");
@@ -14,20 +15,20 @@ export async function mount(root, desk) {
   const path = `/v1/rules/${encodeURIComponent(params.id)}`;
   const may = session.has("admin");
   render(viewHead(title(params)), root);
-  const asked = { device: query.get("device") ?? "*", metric: query.get("metric") ?? "" };
-  const rule = fresh ? { ...FRESH, ...asked } : await api.get(path);
+  const rule = fresh ? Object.fromEntries(query) : await api.get(path);
   if (signal.aborted) return;
 
   let [problem, saving] = ["", false];
-  const form = ruleForm(rule, draw);
-  const preview = rulePreview(desk, form.read, draw);
+  const draft = draftOf(rule);
+  const form = ruleForm(draft, draw);
+  const preview = rulePreview(desk, draft, draw);
 
   function draw() {
     render([
       viewHead(fresh ? title(params) : rule.name),
       h("form.rule-form", { novalidate: true, oninput: () => say(""), onsubmit: save },
-        form.tree(),
-        preview.tree(),
+        form(),
+        preview(),
         h("p.problem", { role: "alert" }, problem),
         h("div.actions",
           h("a.button.quiet", { href: "#/rules" }, may ? "Cancel" : "Back"),
@@ -51,8 +52,7 @@ export async function mount(root, desk) {
     saving = true;
     say("");
     try {
-      const wanted = form.read(event.target);
-      await (fresh ? api.post("/v1/rules", wanted) : api.put(path, wanted));
+      await (fresh ? api.post("/v1/rules", ruleOf(draft)) : api.put(path, ruleOf(draft)));
       leave("The rule is saved.");
     } catch (error) {
       if (error.name === "AbortError") return;

@@ -3,6 +3,7 @@
 import { saidBy } from "../form.js";
 import { formatValue } from "../format.js";
 import { button, h, moment, select, shape } from "../tree.js";
+import { ruleOf } from "./ruledraft.js";
 
 const HOUR_MS = 3_600_000;
 const SPANS = [[6, "the last 6 hours"], [24, "the last 24 hours"], [168, "the last 7 days"], [720, "the last 30 days"]]; // hours
@@ -17,19 +18,19 @@ const LACKS = {
   transitions: `There are more than ${MOST_TOLD.toLocaleString()} transitions: these are the first.`,
 };
 
-/** Gives `tree()`. `read(form)` gives the rule as it stands in the form, or throws what is missing. */
-export function rulePreview({ api, clock }, read, draw) {
+/** Gives `tree()`, the <section>; `draw()` follows when it is another. */
+export function rulePreview({ api, clock }, draft, draw) {
   let summary = "Try the rule on stored readings before it wakes anybody. Nothing is changed, nobody is told.";
   let transitions = [];
   let trying = false;
+  let hours = 24;
 
-  async function attempt({ target: { form } }) {
+  async function attempt() {
     const to = clock.now();
-    const hours = new FormData(form).get("span");
     [trying, transitions, summary] = [true, [], "Reading …"];
     draw();
     try {
-      const question = { rule: read(form), from: new Date(to - hours * HOUR_MS), to: new Date(to), limit: MOST_TOLD };
+      const question = { rule: ruleOf(draft), from: new Date(to - hours * HOUR_MS), to: new Date(to), limit: MOST_TOLD };
       const told = await api.post("/v1/rules/preview", question, { timeoutMs: PATIENCE_MS });
       summary = summaryOf(told);
       ({ transitions } = told);
@@ -40,14 +41,13 @@ export function rulePreview({ api, clock }, read, draw) {
     draw();
   }
 
-  const tree = () => h("section.panel.fields",
+  return () => h("section.panel.fields",
     h("h2", "What it would have done"),
     h("div.row.preview-ask",
-      select({ "aria-label": "On which history", name: "span" }, SPANS, 24),
+      select({ "aria-label": "On which history", onchange: ({ target }) => (hours = target.value) }, SPANS, hours),
       button("Try it", attempt, { disabled: trying })),
     h("p", { role: "status" }, summary),
     h("ol.preview.rows", transitions.slice(-MOST_SHOWN).reverse().map(transitionRow)));
-  return { tree };
 }
 
 function summaryOf({ series, readings, transitions, truncated_by: lack }) {
