@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from load.batch import Batch
+from load.batch import Batch, Cell, canonical
 from schemas.columns import Columns, Receipt, SeriesKey
 
 
@@ -35,13 +35,22 @@ class Ledger:
         """Enter the readings of one acknowledged request."""
         before = len(self)
         for batch in batches:
-            for series, ts, value in batch.readings():
-                self._code.append(self._codes.setdefault(series, len(self._codes)))
-                self._ts.append(ts)
-                self._value.append(value)
+            labels = canonical(batch.labels)
+            for metric, cells in batch.values.items():
+                code = self._codes.setdefault(SeriesKey(batch.device, metric, labels), len(self._codes))
+                self._enter(code, batch.ts, cells)
         self.accepted += receipt.accepted
         self.duplicates += receipt.duplicates
         self.miscounted += receipt.accepted + receipt.duplicates != len(self) - before
+
+    def _enter(self, code: int, times: Sequence[int], cells: Sequence[Cell]) -> None:
+        """Enter the readings of one series, all at once: a load test does this a million times a minute."""
+        if None in cells:
+            known = [(ts, cell) for ts, cell in zip(times, cells, strict=True) if cell is not None]
+            times, cells = [ts for ts, _ in known], [cell for _, cell in known]
+        self._code.extend([code] * len(cells))
+        self._ts.extend(times)
+        self._value.extend(cells)  # type: ignore[arg-type]  # None of them is None, and a boolean becomes 1.0 or 0.0
 
     def columns(self) -> Columns:
         """A copy of the record as it stands."""

@@ -8,6 +8,7 @@ from enum import StrEnum
 from cramjam import snappy
 
 from load.bench.plan import METRICS, VALUE_TEXTS, VALUES, Plan, device_name, value_place
+from load.protobuf import field, label, varint
 
 
 class Format(StrEnum):
@@ -101,28 +102,11 @@ def _lines(plan: Plan, times: list[str], request: int) -> bytes:
 
 def _samples(plan: Plan, times: list[str], request: int) -> bytes:
     device, metrics, ticks = plan.of(request)
-    place = _label("instance", device_name(device)) + _label("job", "bench")
-    heads = {m: _label("__name__", METRICS[m]) + place for m in metrics}
+    place = label("instance", device_name(device)) + label("job", "bench")
+    heads = {m: label("__name__", METRICS[m]) + place for m in metrics}
     series = [
-        heads[m] + _field(2, b"\x09%b\x10%b" % (struct.pack("<d", VALUES[value_place(device, m, tick)]), _varint(at)))
+        heads[m] + field(2, b"\x09%b\x10%b" % (struct.pack("<d", VALUES[value_place(device, m, tick)]), varint(at)))
         for tick, at in zip(ticks, [plan.base_ms + tick for tick in ticks], strict=True)
         for m in metrics
     ]
-    return bytes(snappy.compress_raw(b"".join([_field(1, each) for each in series])))
-
-
-def _label(name: str, value: str) -> bytes:
-    return _field(1, _field(1, name.encode()) + _field(2, value.encode()))
-
-
-def _field(number: int, content: bytes) -> bytes:
-    """A field of Protocol Buffers that has a length."""
-    return bytes([number << 3 | 2]) + _varint(len(content)) + content
-
-
-def _varint(number: int) -> bytes:
-    digits = bytearray()
-    while number > 0x7F:
-        digits.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*digits, number])
+    return bytes(snappy.compress_raw(b"".join([field(1, each) for each in series])))

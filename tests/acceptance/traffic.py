@@ -14,9 +14,10 @@ import aiohttp
 
 from load.batch import Batch, Cell, Layout
 from load.device import Answer, Device, KeyRefusedError, Tally
+from load.findings import Findings
 from load.ledger import Ledger
 from load.verdict import Backoff
-from load.verifier import Findings, verify
+from load.verifier import verify
 
 METRICS = ("vibration_x", "vibration_y", "temperature", "running")
 SAMPLES = 5

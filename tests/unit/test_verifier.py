@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from load import verifier
 from load.batch import Batch, Layout, microseconds, rfc3339
 from load.ledger import Ledger, read_ledger
-from load.verifier import Findings, chunks, compare
+from load.findings import EXAMPLES, Findings, chunks, compare
 from schemas.columns import Columns, Receipt, SeriesKey
 
 T0 = 1_795_428_000_000_000
@@ -79,12 +78,12 @@ def test_nothing_against_nothing() -> None:
 def test_examples_are_few_but_counts_are_whole() -> None:
     findings = found([(0, T0 + n, 1.0) for n in range(1_000)], [])
     assert findings.missing == 1_000
-    assert len(findings.examples) == verifier.EXAMPLES
+    assert len(findings.examples) == EXAMPLES
     assert str(findings).startswith("1,000 acknowledged, 0 stored: 1,000 missing")
 
 
 def test_chunks_keep_devices_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verifier, "CHUNK_READINGS", 10)
+    monkeypatch.setattr("load.findings.CHUNK_READINGS", 10)
     ledger = Ledger()
     for n in range(8):
         for metric in ("a", "b"):

@@ -1,0 +1,77 @@
+"""The protocols in which the devices of a run write, and what each calls success."""
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from cramjam import snappy
+
+from load.batch import Batch, Layout, encode
+from load.device import PATH
+from load.protobuf import field, label, varint
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How batches become the body of a request."""
+
+    name: str
+    path: str
+    headers: dict[str, str]
+    encode: Callable[[Sequence[Batch]], bytes]
+    success: int
+    """The status that says that all of it is stored."""
+    receipt: bool = False
+    """Whether the answer says how many readings it took."""
+
+
+def lines(batches: Sequence[Batch]) -> bytes:
+    """InfluxDB's line protocol: the measurement is the metric, the tag the device, the one field `value`; in µs."""
+    return "\n".join(
+        f"{metric},device={batch.device} value={float(cell)!r} {ts}"
+        for batch in batches
+        for metric, cells in batch.values.items()
+        for ts, cell in zip(batch.ts, cells, strict=True)
+        if cell is not None
+    ).encode()
+
+
+def samples(batches: Sequence[Batch]) -> bytes:
+    """Remote write of Prometheus: `instance` is the device; labels in order of their names; in ms."""
+    series = []
+    for batch in batches:
+        for metric, cells in batch.values.items():
+            labels = label("__name__", metric) + label("instance", batch.device)
+            points = b"".join(
+                field(2, b"\x09%b\x10%b" % (struct.pack("<d", cell), varint(ts // 1_000)))
+                for ts, cell in zip(batch.ts, cells, strict=True)
+                if cell is not None
+            )
+            series.append(field(1, labels + points))
+    return bytes(snappy.compress_raw(b"".join(series)))
+
+
+NATIVE = Dialect(
+    "native",
+    PATH,
+    {"Content-Type": "application/json"},
+    lambda batches: encode(batches, Layout.COLUMNS),
+    200,
+    receipt=True,
+)
+INFLUX = Dialect(
+    "influx",
+    "/api/v2/write?org=load&bucket=load&precision=us",
+    {"Content-Type": "text/plain; charset=utf-8"},
+    lines,
+    204,
+)
+PROMETHEUS = Dialect(
+    "prometheus",
+    "/api/v1/write",
+    {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"},
+    samples,
+    204,
+)
+FOREIGN = (INFLUX, PROMETHEUS)
+"""Taken in turn by the devices of `mixed`."""
