@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 import uvloop
 
+from load.batch import microseconds
+
 TOKEN = "SLUICE_AUDIENCE_TOKEN"  # noqa: S105 - the variable it is passed in: arguments are seen by everybody
 AT_ONCE = 200  # connections that are being opened
 PATIENCE_S = 60.0
@@ -74,7 +76,7 @@ class Dashboard(asyncio.Protocol):
             offset = int(line[found : line.index(b",", found)])
             self._crowd.skipped += offset != self.offset + 1
             self.offset = offset
-            self._crowd.arrived(offset)
+            self._crowd.arrived(offset, line)
         elif line.startswith(b'{"id":2'):
             self.offset = json.loads(line)["subscribe"]["offset"]
             self.subscribed.set_result(None)
@@ -93,16 +95,25 @@ class Crowd:
         self._size = size
         self._times: dict[int, list[float]] = {}
 
-    def arrived(self, offset: int) -> None:
-        """Count one more; the last one reports."""
+    def arrived(self, offset: int, line: bytes) -> None:
+        """Count one more; the last one reports, and says how old the reading was that it is about."""
         times = self._times.setdefault(offset, [])
         times.append(time.perf_counter())
         if len(times) == self._size:
-            say({"offset": offset, "at": [times[0], times[len(times) // 2], times[-1]]} | self.troubles())
+            at = [times[0], times[len(times) // 2], times[-1]]
+            say({"offset": offset, "at": at, "age_ms": _age_ms(json.loads(line))} | self.troubles())
+            del self._times[offset]
 
     def troubles(self) -> dict[str, int]:
         """What must be 0."""
         return {"lost": self.lost, "skipped": self.skipped}
+
+
+def _age_ms(reply: dict[str, Any]) -> float | None:
+    """From the reading's own time to now; None where the event is of another kind."""
+    data = reply["push"]["pub"]["data"]
+    moment = data["alert"].get({"firing": "fired_at", "resolved": "resolved_at"}.get(data["event"], ""))
+    return None if moment is None else time.time() * 1e3 - microseconds(moment) / 1e3
 
 
 def say(line: dict[str, Any]) -> None:
@@ -114,14 +125,16 @@ def say(line: dict[str, Any]) -> None:
 async def attend(host: str, port: int, token: str, size: int) -> None:
     """Be the crowd until standard input ends."""
     crowd, loop, turn = Crowd(size), asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE)
+    dashboards: list[Dashboard] = []
 
     async def come() -> None:
         async with turn, asyncio.timeout(PATIENCE_S):
             _, dashboard = await loop.create_connection(lambda: Dashboard(crowd, token), host, port)
             await dashboard.subscribed
+            dashboards.append(dashboard)
 
     await asyncio.gather(*(come() for _ in range(size)))
-    say({"ready": size} | crowd.troubles())
+    say({"ready": size, "offset": min(each.offset for each in dashboards)} | crowd.troubles())
     await loop.run_in_executor(None, sys.stdin.read)
 
 

@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import ctypes
-import os
 import signal
 import sys
 from collections.abc import Iterable
@@ -18,6 +16,7 @@ import typer
 from load.batch import Layout
 from load.device import Device, KeyRefusedError, Tally
 from load.fleet import Fleet
+from load.leashed import die_with_parent
 from load.ledger import Ledger
 from load.sender import Sender
 from load.verdict import Backoff
@@ -27,9 +26,6 @@ PROGRESS_S = 5
 READY_POLL_S = 0.3
 SHORT_TIMEOUT = aiohttp.ClientTimeout(total=5)
 """Seconds; for questions that are not readings."""
-
-PR_SET_PDEATHSIG = 1
-"""Linux, `man 2 prctl`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,17 +211,6 @@ def simulate(
     if ledger is not None and record is not None:
         ledger.save(record)
     raise typer.Exit(code)
-
-
-def die_with_parent() -> None:
-    """Have the kernel send SIGTERM to this process when its parent dies, even by kill -9 (Linux only)."""
-    if sys.platform != "linux":
-        return
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    # It may have died between the two lines above; then no signal comes any more.
-    if os.getppid() != parent:
-        raise typer.Exit
 
 
 def say(line: str) -> None:

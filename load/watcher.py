@@ -1,8 +1,10 @@
 """A dashboard's connection to `/ws` (contract §7) for threads or greenlets; it notices what is missed or doubled."""
 
 import json
+import socket
 from collections.abc import Iterator
-from typing import Any
+from contextlib import suppress
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from websockets.sync.client import connect
@@ -15,6 +17,13 @@ class RefusedError(Exception):
     """The server answered a command with an error."""
 
 
+class Place(NamedTuple):
+    """How far a dashboard has heard: what it says when it comes back."""
+
+    epoch: str
+    offset: int
+
+
 class Watcher:
     """A connection that is subscribed to `alerts`.
 
@@ -22,8 +31,11 @@ class Watcher:
     missed and nothing came twice.
     """
 
-    def __init__(self, url: str, token: str, timeout_s: float = 10) -> None:
-        """Connect and subscribe; raises `RefusedError`, `TimeoutError`, `OSError` or a `WebSocketException`."""
+    def __init__(self, url: str, token: str, timeout_s: float = 10, back_at: Place | None = None) -> None:
+        """Connect and subscribe, from a place on where it was heard up to there.
+
+        Raises `RefusedError`, `TimeoutError`, `OSError` or a `WebSocketException`.
+        """
         parts = urlsplit(url)
         address = urlunsplit(("wss" if parts.scheme == "https" else "ws", parts.netloc, "/ws", "", ""))
         # The server pings by the protocol of its own; the client library's pings would only be noise.
@@ -32,29 +44,57 @@ class Watcher:
         )
         self._waiting: list[dict[str, Any]] = []
         self._timeout_s = timeout_s
+        self.missed = 0
+        """Publications that did not come, so far."""
+        self.repeated = 0
+        """Publications that came again."""
         try:
             self._ask(1, {"connect": {"token": token, "name": "load"}})
-            self.offset = int(self._ask(2, {"subscribe": {"channel": "alerts"}})["subscribe"].get("offset", 0))
-            """Of the last publication."""
+            self._subscribe(back_at)
         except BaseException:
             self.close()
             raise
-        self.skipped = 0
-        """Publications that were missed or came again."""
 
-    def publications(self) -> Iterator[dict[str, Any]]:
-        """The `data` of every publication as it comes; ends by an exception when the connection does."""
+    def _subscribe(self, back_at: Place | None) -> None:
+        channel: dict[str, Any] = {"channel": "alerts"}
+        if back_at is not None:
+            channel |= {"recover": True, "epoch": back_at.epoch, "offset": back_at.offset}
+        told = self._ask(2, {"subscribe": channel})["subscribe"]
+        self.epoch = str(told.get("epoch", ""))
+        self.offset = int(told.get("offset", 0))
+        """Of the last publication."""
+        if back_at is not None and told.get("recovered"):
+            self.offset = back_at.offset
+            self._waiting[:0] = [{"push": {"pub": each}} for each in told.get("publications", [])]
+        elif back_at is not None:
+            self.missed += 1  # nobody knows how many
+
+    @property
+    def place(self) -> Place:
+        """Where to come back to."""
+        return Place(self.epoch, self.offset)
+
+    def publications(self, patience_s: float | None = None) -> Iterator[dict[str, Any]]:
+        """The `data` of every publication as it comes; ends by an exception when the connection does, and by
+        `TimeoutError` where nothing comes for so long."""
         while True:
-            push = self._next(None).get("push", {})
+            push = self._next(patience_s).get("push", {})
             if (publication := push.get("pub")) is None:
                 continue
             offset = int(publication["offset"])
-            self.skipped += abs(offset - self.offset - 1)
+            self.missed += max(0, offset - self.offset - 1)
+            self.repeated += offset <= self.offset
             self.offset = max(self.offset, offset)
             yield publication["data"]
 
     def close(self) -> None:
         """Leave."""
+        self._socket.close()
+
+    def drop(self) -> None:
+        """Leave without a word, as one whose network is gone."""
+        with suppress(OSError):
+            self._socket.socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
     def _ask(self, number: int, command: dict[str, Any]) -> dict[str, Any]:

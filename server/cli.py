@@ -164,9 +164,8 @@ def simulate_command(context: typer.Context) -> None:
 
 @app.command("load", context_settings=PASS_ON)
 def load_command(context: typer.Context) -> None:
-    """Run locust with the project's locustfile; options are locust's own."""
-    locustfile = Path(__file__).parent.parent / "load" / "locustfile.py"
-    raise typer.Exit(subprocess.call([sys.executable, "-m", "locust", "-f", str(locustfile), *context.args]))  # noqa: S603
+    """Load a server by a scenario (`sluice load steady --minutes 2`), judge it; `sluice load --help` for more."""
+    raise typer.Exit(subprocess.call([sys.executable, "-m", "load.scenarios", *context.args]))  # noqa: S603
 
 
 @key_app.command("create")

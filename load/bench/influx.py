@@ -20,7 +20,8 @@ import aiohttp
 from load.bench.body import Door, Format
 from load.bench.case import Case
 from load.bench.meter import Meter
-from load.bench.subject import SubjectError, on_cores, tail
+from load.bench.subject import SubjectError, on_cores
+from load.own import tail
 
 HOST = "127.0.0.1"
 READY_S = 30.0

@@ -2,11 +2,6 @@
 
 import asyncio
 import contextlib
-import os
-import re
-import subprocess
-import sys
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,21 +17,17 @@ from load.bench.body import Door, Format
 from load.bench.case import Case
 from load.bench.meter import Meter
 from load.bench.plan import DEVICES, device_name
-from load.bench.subject import SubjectError, on_cores, parse_figures, tail
+from load.bench.subject import SubjectError, on_cores, parse_figures
+from load.own import Own, OwnError
 from schemas.conditions import Level, Severity, Threshold
 from schemas.rules import RuleRequest
 
-ROOT = Path(__file__).parents[2]
-READY_S = 60.0
-STOP_S = 20.0
 PATH = "/v1/readings"
 PATHS = {Format.LINES: "/api/v2/write?org=bench&bucket=bench&precision=ms", Format.SAMPLES: "/api/v1/write"}
 """Of formats that are not our own."""
 RULES = 1_000
 LIMIT = 1e9  # no value comes near: the rules are looked at, and never fire
 AT_ONCE = 8  # rules created at a time
-
-_READY = re.compile(r"^ready +(http://\S+)", re.MULTILINE)
 
 
 @dataclass(slots=True)
@@ -113,44 +104,21 @@ async def started(
     folder: Path, workers: int, cores: set[int] | None, settings: Mapping[str, str], rules: int = RULES
 ) -> AsyncIterator[Sluice]:
     """Run `sluice up` in a folder, on these cores, with settings of its own (`flush_rows` → `5000`)."""
-    output = folder / "server.log"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SLUICE_")}
-    environment |= {"PYTHONPATH": str(ROOT), "SLUICE_LOG_LEVEL": "warning", "SLUICE_LOG_FORMAT": "json"}
-    environment |= {f"SLUICE_{name.upper()}": value for name, value in settings.items()}
-    words = [sys.executable, "-m", "server.cli", "up", "--port", "0", "--workers", str(workers)]
-    with output.open("wb") as log, on_cores(cores):
-        # In that folder, not in the caller's: a .env there might name a database that must not be measured upon.
-        process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own program
-            [*words, "--data-dir", str(folder)],
-            stdout=log,
-            stderr=log,
-            env=environment,
-            cwd=folder,
-            start_new_session=True,
-        )
+    own = Own(folder, workers, settings)
+    with on_cores(cores):
+        own.launch()
     try:
-        url = await _ready(process, output)
-        key = (folder / "admin.key").read_text().strip()
+        try:
+            await asyncio.to_thread(own.wait)
+        except OwnError as error:
+            raise SubjectError(str(error)) from error
         stats = proc.processes()
-        worker = next(pid for pid in proc.family(stats, process.pid) if "server.worker" in proc.command(pid))
-        async with connected(url, key, proc.environment(worker)["SLUICE_DATABASE_URL"], process.pid, rules) as sluice:
+        worker = next(pid for pid in proc.family(stats, own.pid) if "server.worker" in proc.command(pid))
+        database_url = proc.environment(worker)["SLUICE_DATABASE_URL"]
+        async with connected(own.url, own.key, database_url, own.pid, rules) as sluice:
             yield sluice
     finally:
-        process.terminate()
-        try:
-            await asyncio.to_thread(process.wait, STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-async def _ready(process: "subprocess.Popen[bytes]", output: Path) -> str:
-    deadline = time.monotonic() + READY_S
-    while time.monotonic() < deadline and process.poll() is None:
-        if found := _READY.search(tail(output, 100)):
-            return found[1]
-        await asyncio.sleep(0.05)
-    raise SubjectError(f"the server did not come up:\n{tail(output)}")
+        await asyncio.to_thread(own.stop)
 
 
 @asynccontextmanager

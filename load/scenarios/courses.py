@@ -85,8 +85,8 @@ class Step:
 class Climb:
     """Step by step a quarter more, until a step fails twice: the last one that held is the knee.
 
-    A step holds where nearly all of what was intended was stored, soon enough, without errors. It is judged by its second
-    half: in the first, the new users begin.
+    A step holds where nearly all of what was intended was stored, soon enough, without errors. It is judged by its
+    second half: in the first, the new users begin.
     """
 
     p99_ms: float

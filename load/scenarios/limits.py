@@ -12,7 +12,8 @@ OPEN_SHARE = 0.0
 class Limits:
     """Bounds on figures of a run; None: not judged. What is lost, missed or doubled is never allowed.
 
-    `OPEN` (for shares `OPEN_SHARE`) says that a figure means nothing in this scenario, nor in a run that it is a part of.
+    `OPEN` (of a share to be reached `OPEN_SHARE`) says that a figure means nothing in this scenario, nor in a run that
+    it is a part of.
     """
 
     p99_ms: float | None = None

@@ -76,7 +76,7 @@ class Recorder:
         """Enter what another process has taken."""
         for name, slot, what in taken:
             if isinstance(what, list):
-                self.latencies[name, slot].update({step: count for step, count in what})
+                self.latencies[name, slot].update(dict(what))
             else:
                 self.counts[name, slot] += what
 

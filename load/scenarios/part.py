@@ -1,0 +1,108 @@
+"""What every process that holds users does for the run: opens its share, reports it, falls silent, and looks things up."""
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+import gevent
+from locust.env import Environment
+
+from load.findings import Findings
+from load.ledger import Ledger
+from load.scenarios.api import ApiError
+from load.scenarios.audit import audit
+from load.scenarios.recorder import Recorder
+from load.scenarios.share import Share, share_of
+
+SILENT_S = 55.0
+"""For what is under way to be answered for good."""
+HEARD_S = 15.0
+"""For dashboards to hear the last event."""
+LOOK_S = 0.1
+ROLL_S = 60.0
+"""A run that is longer than `LONG_S` looks its readings up as it goes: nobody can keep those of days."""
+LONG_S = 1_200.0
+ANSWERED_S = 10.0
+"""After so long a batch that is in an older ledger is settled."""
+
+
+class Part:
+    """One process's part in the run."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._found = Findings()
+        self._greenlets: list[gevent.Greenlet] = []
+        environment.runner.register_message("calm", self._calm)
+        environment.runner.register_message("audit", self._audit)
+
+    def begin(self, recorder: Recorder, seconds: float) -> None:
+        """Open this process's share, before its first user."""
+        options: Any = self._environment.parsed_options
+        share = Share(str(self._environment.host), options.key, options.prefix, recorder)
+        vars(self._environment)["share"] = share
+        self._greenlets = [gevent.spawn(share.sample)]
+        if seconds > LONG_S:
+            self._greenlets.append(gevent.spawn(self._roll, share))
+
+    def take(self) -> list[list[Any]]:
+        """What was recorded since the last time."""
+        share: Share | None = vars(self._environment).get("share")
+        return share.recorder.take() if share else []
+
+    def _calm(self, environment: Environment, msg: Any) -> None:
+        gevent.spawn(self._fall_silent, share_of(environment))
+
+    def _fall_silent(self, share: Share) -> None:
+        share.calm = True
+        deadline = time.monotonic() + SILENT_S
+        while share.busy and time.monotonic() < deadline:
+            gevent.sleep(LOOK_S)
+        answer = {"unknown": share.unknown, "expected": share.expected, "allowed": share.allowed}
+        self._environment.runner.send_message("calmed", answer)
+
+    def _audit(self, environment: Environment, msg: Any) -> None:
+        gevent.spawn(self._look_up, share_of(environment), int(msg.data["head"]))
+
+    def _look_up(self, share: Share, head: int) -> None:
+        deadline = time.monotonic() + HEARD_S
+        while any(each.offset < head for each in share.listeners) and time.monotonic() < deadline:
+            gevent.sleep(LOOK_S)
+        late = [each for each in share.listeners if each.offset < head]
+        if late:
+            share.missed += len(late)
+            share.trouble(f"{len(late)} dashboards did not hear the last event ({head}) within {HEARD_S:g} s")
+        for each in list(share.listeners):
+            each.settle()
+        gevent.killall(self._greenlets)
+        self._check(share.ledger, share)
+        answer = {
+            "findings": asdict(self._found),
+            "missed": share.missed,
+            "repeated": share.repeated,
+            "troubles": share.troubles,
+        }
+        self._environment.runner.send_message("audited", answer)
+
+    def _roll(self, share: Share) -> None:
+        """Look up what is settled, and forget it; other readings of the same time are then none that nobody sent."""
+        while True:
+            gevent.sleep(ROLL_S)
+            settled, share.ledger = share.ledger, Ledger()
+            gevent.sleep(ANSWERED_S)
+            self._check(settled, share, alone=False)
+
+    def _check(self, ledger: Ledger, share: Share, *, alone: bool = True) -> None:
+        try:
+            found = audit(ledger, share.url, share.key)
+        except ApiError as error:
+            share.trouble(f"what was acknowledged cannot be looked up: {error}")
+            return
+        for name in ("acknowledged", "stored", "missing", "different", "doubled"):
+            setattr(self._found, name, getattr(self._found, name) + getattr(found, name))
+        self._found.extra += found.extra if alone and not self._rolled else 0
+        self._found.examples += [text for text in found.examples if alone or not text.startswith("extra")]
+
+    @property
+    def _rolled(self) -> bool:
+        return len(self._greenlets) > 1

@@ -1,0 +1,97 @@
+"""After the load: everybody falls silent and hands in what was acknowledged, and that is held against the record."""
+
+import time
+from collections.abc import Collection, Iterator
+from typing import Any, TypeVar
+
+from locust.env import Environment
+from locust.runners import MasterRunner
+
+from load.findings import Findings
+from load.scenarios.api import Api
+from load.scenarios.outcome import Books
+from load.scenarios.told import Crossing, compare, crossing_of
+
+CALM_S = 60.0
+"""For the last batches to be answered for good."""
+REST_S = 20.0
+"""For the last transitions to be recorded; the contract says ten."""
+AUDIT_S = 900.0
+PAGE = 1_000
+
+T = TypeVar("T")
+
+
+class Settling:
+    """What the leader asks of the processes of a run (see `part.py`), and what they have answered."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.books = Books()
+        self._environment = environment
+        self._answers: dict[str, list[dict[str, Any]]] = {"calmed": [], "audited": []}
+        self._head = 0
+        for kind in self._answers:
+            environment.runner.register_message(kind, self._take)
+
+    def _take(self, environment: Environment, msg: Any) -> None:
+        self._answers[msg.type].append(msg.data)
+
+    def calm(self, tick: T) -> Iterator[T]:
+        """Have everybody send no more; over when all have brought home what they held."""
+        self.books.processes = self._processes()
+        self._environment.runner.send_message("calm", {})
+        yield from self._wait("calmed", CALM_S, tick)
+        for answer in self._answers["calmed"]:
+            self.books.unknown += answer["unknown"]
+        if self.books.unknown:
+            self.books.troubles.append(f"{self.books.unknown} readings had no final answer after {CALM_S:g} s")
+
+    def settle(self, tick: T, api: Api, start: int, rules: Collection[str], prefix: str) -> Iterator[T]:
+        """Hold the transitions that were acknowledged against the record, until it is at rest."""
+        expected = [Crossing(*each) for answer in self._answers["calmed"] for each in answer["expected"]]
+        allowed = [Crossing(*each) for answer in self._answers["calmed"] for each in answer["allowed"]]
+        recorded: list[Crossing] = []
+        self._head = start
+        deadline = time.monotonic() + REST_S
+        while True:
+            for event in self._events(api):
+                mine = event["alert"]["rule"]["name"] in rules and event["alert"]["device"].startswith(f"{prefix}-")
+                if mine and (crossing := crossing_of(event)) is not None:
+                    recorded.append(crossing)
+            told = compare(expected, allowed, recorded)
+            if not told.missing or time.monotonic() > deadline:
+                break
+            yield tick
+        self.books.told = told
+
+    def _events(self, api: Api) -> Iterator[dict[str, Any]]:
+        while items := api.get("/v1/alerts/events", after=self._head, limit=PAGE)["items"]:
+            self._head = int(items[-1]["offset"])
+            yield from (each.get("data", each) for each in items)
+
+    def audit(self, tick: T) -> Iterator[T]:
+        """Have everybody look up what was acknowledged to it, and say what its dashboards missed."""
+        self._environment.runner.send_message("audit", {"head": self._head})
+        yield from self._wait("audited", AUDIT_S, tick)
+        total = self.books.findings
+        for answer in self._answers["audited"]:
+            found = Findings(**answer["findings"])
+            for name in ("acknowledged", "stored", "missing", "different", "doubled", "extra"):
+                setattr(total, name, getattr(total, name) + getattr(found, name))
+            total.examples += found.examples
+            self.books.missed += answer["missed"]
+            self.books.repeated += answer["repeated"]
+            self.books.troubles += answer["troubles"]
+
+    def _wait(self, kind: str, patience_s: float, tick: T) -> Iterator[T]:
+        deadline = time.monotonic() + patience_s
+        while len(self._answers[kind]) < self.books.processes:
+            if time.monotonic() > deadline:
+                missing = self.books.processes - len(self._answers[kind])
+                self.books.troubles.append(f"{missing} processes that make load did not answer")
+                return
+            yield tick
+
+    def _processes(self) -> int:
+        runner = self._environment.runner
+        return len(runner.clients) if isinstance(runner, MasterRunner) else 1
