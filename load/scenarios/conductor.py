@@ -93,7 +93,7 @@ class Conductor:
         watch.kill()
         for rule in rules:
             api.delete(f"/v1/rules/{rule}")
-        for each in self.environment.runner.exceptions.values():
+        for each in self.environment.runner.exceptions.values() if self.environment.runner else ():
             self.settling.books.troubles.append(f"{each['count']} × an exception in a user: {each['msg']}")
         self.outcome = Outcome(
             self.scenario,

@@ -83,10 +83,10 @@ def join(environment: Environment, **_: object) -> None:
     options: Any = environment.parsed_options
     if isinstance(environment.runner, WorkerRunner):
         part = Part(environment)
-        events.test_start.add_listener(
+        events.test_start.add_listener(  # type: ignore[no-untyped-call]
             lambda **_: part.begin(Recorder.of(options.began, options.minutes * 60), options.minutes * 60)
         )
-        events.report_to_master.add_listener(lambda data, **_: data.update(load=part.take()))
+        events.report_to_master.add_listener(lambda data, **_: data.update(load=part.take()))  # type: ignore[no-untyped-call]
         environment.process_exit_code = 0  # it is the leader who judges
         return
     part_here = None if options.master else Part(environment)
@@ -104,7 +104,7 @@ def join(environment: Environment, **_: object) -> None:
 
     conductor = Conductor(environment, scenario, target, seconds, begin)
     vars(environment)["conductor"] = conductor
-    events.worker_report.add_listener(lambda data, **_: conductor.recorder.merge(data.get("load", [])))
+    events.worker_report.add_listener(lambda data, **_: conductor.recorder.merge(data.get("load", [])))  # type: ignore[no-untyped-call]
 
 
 def _scenario(options: Any) -> Scenario:
@@ -124,7 +124,7 @@ def _target(environment: Environment, scenario: Scenario) -> Target:
     if options.host:
         return Target(options.host, options.key)
     target = OwnTarget()
-    events.quit.add_listener(lambda **_: target.close())
+    events.quit.add_listener(lambda **_: target.close())  # type: ignore[no-untyped-call]
     say(f"starting a server of its own for {scenario.name}")
     began = time.monotonic()
     try:

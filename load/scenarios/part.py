@@ -1,4 +1,4 @@
-"""What every process that holds users does for the run: opens its share, reports it, falls silent, and looks things up."""
+"""What every process that holds users does for a run: opens its share, falls silent, and looks things up."""
 
 import time
 from dataclasses import asdict
@@ -31,10 +31,11 @@ class Part:
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
+        self._runner: Any = environment.runner
         self._found = Findings()
         self._greenlets: list[gevent.Greenlet] = []
-        environment.runner.register_message("calm", self._calm)
-        environment.runner.register_message("audit", self._audit)
+        self._runner.register_message("calm", self._calm)
+        self._runner.register_message("audit", self._audit)
 
     def begin(self, recorder: Recorder, seconds: float) -> None:
         """Open this process's share, before its first user."""
@@ -59,7 +60,7 @@ class Part:
         while share.busy and time.monotonic() < deadline:
             gevent.sleep(LOOK_S)
         answer = {"unknown": share.unknown, "expected": share.expected, "allowed": share.allowed}
-        self._environment.runner.send_message("calmed", answer)
+        self._runner.send_message("calmed", answer)
 
     def _audit(self, environment: Environment, msg: Any) -> None:
         gevent.spawn(self._look_up, share_of(environment), int(msg.data["head"]))
@@ -82,7 +83,7 @@ class Part:
             "repeated": share.repeated,
             "troubles": share.troubles,
         }
-        self._environment.runner.send_message("audited", answer)
+        self._runner.send_message("audited", answer)
 
     def _roll(self, share: Share) -> None:
         """Look up what is settled, and forget it; other readings of the same time are then none that nobody sent."""

@@ -69,7 +69,7 @@ def _scale(known: Sequence[float], *, log: bool) -> tuple[float, float, list[flo
         low, high = math.floor(_log(min(known))), math.ceil(_log(max(known)))
         high = max(high, low + 1)
         return low, high, [10.0**power for power in range(low, high + 1)]
-    top = max(max(known), 1e-9)
+    top = max(*known, 1e-9)
     rough = top / LINES
     power = 10 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)

@@ -1,4 +1,4 @@
-"""The report of a run: a page without scripts or anything from elsewhere, the same as JSON, and lines for a terminal."""
+"""The report of a run: a page without scripts or anything from elsewhere, the same as JSON, and as lines."""
 
 import json
 import math
@@ -19,10 +19,11 @@ body { margin: 0 auto; max-width: 1180px; padding: 28px 20px 60px; background: v
   font: 15px/1.5 system-ui, sans-serif; font-variant-numeric: tabular-nums; }
 h1 { font-size: 24px; margin: 0; } h2 { font-size: 15px; margin: 0 0 8px; } p { margin: 4px 0; }
 .about, .legend, .none, .unit, caption, th { color: var(--pale); }
-.verdict { display: inline-block; margin: 14px 0; padding: 4px 12px; border-radius: 6px; border: 1px solid; font-weight: 600; }
+.verdict { display: inline-block; margin: 14px 0; padding: 4px 12px; border-radius: 6px; border: 1px solid; }
 .good { color: var(--good); } .bad { color: var(--bad); }
-.grid2 { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); gap: 16px; margin-top: 16px; }
-section { background: var(--card); border: 1px solid var(--rule); border-radius: 8px; padding: 14px 16px; overflow-x: auto; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); gap: 16px; }
+section { background: var(--card); border: 1px solid var(--rule); border-radius: 8px;
+  padding: 14px 16px; overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; } th { text-align: left; font-weight: 500; }
 td, th { padding: 3px 10px 3px 0; border-bottom: 1px solid var(--rule); } .n { text-align: right; }
 svg { display: block; width: 100%; height: auto; } .grid { stroke: var(--rule); fill: none; }
@@ -77,7 +78,7 @@ def page(outcome: Outcome, document: dict[str, Any]) -> str:
     return (
         "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
         f"<title>{escape(outcome.scenario.name)}: {verdict}</title><style>{STYLE}</style>"
-        f"<body>{head}{_list(outcome.remarks)}<div class='grid2'>{_checks(outcome)}{_latencies(document)}"
+        f"<body>{head}{_list(outcome.remarks)}<div class='cards'>{_checks(outcome)}{_latencies(document)}"
         f"{''.join(_plots(outcome))}{_steps(document)}{_errors(document)}</div></body></html>\n"
     )
 
@@ -106,7 +107,8 @@ def _latencies(document: dict[str, Any]) -> str:
     ]
     totals = document["totals"]
     text = (
-        f"{totals['readings']:,} readings stored of {totals['intended']:,} intended, in {totals['requests']:,} requests, "
+        f"{totals['readings']:,} readings stored of {totals['intended']:,} intended, "
+        f"in {totals['requests']:,} requests, "
         f"{totals['errors']:,} of them with an error; {document['readings']['acknowledged']:,} looked up afterwards; "
         f"{document['alerts']['expected']:,} alert transitions expected"
     )

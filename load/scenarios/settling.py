@@ -27,11 +27,11 @@ class Settling:
 
     def __init__(self, environment: Environment) -> None:
         self.books = Books()
-        self._environment = environment
+        self._runner: Any = environment.runner
         self._answers: dict[str, list[dict[str, Any]]] = {"calmed": [], "audited": []}
         self._head = 0
         for kind in self._answers:
-            environment.runner.register_message(kind, self._take)
+            self._runner.register_message(kind, self._take)
 
     def _take(self, environment: Environment, msg: Any) -> None:
         self._answers[msg.type].append(msg.data)
@@ -39,7 +39,7 @@ class Settling:
     def calm(self, tick: T) -> Iterator[T]:
         """Have everybody send no more; over when all have brought home what they held."""
         self.books.processes = self._processes()
-        self._environment.runner.send_message("calm", {})
+        self._runner.send_message("calm", {})
         yield from self._wait("calmed", CALM_S, tick)
         for answer in self._answers["calmed"]:
             self.books.unknown += answer["unknown"]
@@ -71,7 +71,7 @@ class Settling:
 
     def audit(self, tick: T) -> Iterator[T]:
         """Have everybody look up what was acknowledged to it, and say what its dashboards missed."""
-        self._environment.runner.send_message("audit", {"head": self._head})
+        self._runner.send_message("audit", {"head": self._head})
         yield from self._wait("audited", AUDIT_S, tick)
         total = self.books.findings
         for answer in self._answers["audited"]:
@@ -93,5 +93,4 @@ class Settling:
             yield tick
 
     def _processes(self) -> int:
-        runner = self._environment.runner
-        return len(runner.clients) if isinstance(runner, MasterRunner) else 1
+        return len(self._runner.clients) if isinstance(self._runner, MasterRunner) else 1

@@ -11,7 +11,7 @@ from load.ledger import Ledger
 from load.scenarios.recorder import Recorder
 from load.scenarios.told import Crossing
 
-SAMPLE_S = 1.0
+SAMPLE_S = 0.25
 TROUBLES = 20
 """So many are kept; the rest is only more of the same."""
 
@@ -75,7 +75,7 @@ class Share:
             self.troubles.append(text)
 
     def sample(self) -> None:
-        """Once a second, for ever: how much is meant to be sent, and how many sockets are open."""
+        """Now and then, for ever: how much is meant to be sent, and how many sockets are open."""
         since = time.monotonic()
         while True:
             gevent.sleep(SAMPLE_S)
