@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import gevent
 from locust.env import Environment
@@ -31,7 +31,7 @@ class Part:
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
-        self._runner: Any = environment.runner
+        self._runner = cast(Any, environment.runner)
         self._found = Findings()
         self._greenlets: list[gevent.Greenlet] = []
         self._runner.register_message("calm", self._calm)

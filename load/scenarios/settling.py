@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Collection, Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from locust.env import Environment
 from locust.runners import MasterRunner
@@ -27,7 +27,7 @@ class Settling:
 
     def __init__(self, environment: Environment) -> None:
         self.books = Books()
-        self._runner: Any = environment.runner
+        self._runner = cast(Any, environment.runner)
         self._answers: dict[str, list[dict[str, Any]]] = {"calmed": [], "audited": []}
         self._head = 0
         for kind in self._answers:
