@@ -59,7 +59,6 @@ export class Alerts extends EventTarget {
     return `${this.firing.size}${this.#more ? "+" : ""}`;
   }
 
-  /** How many of a rule's alerts are firing. */
   firingOf(id) {
     return [...this.firing.values()].filter(({ rule }) => rule.id === id).length;
   }

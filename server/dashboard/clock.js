@@ -18,7 +18,6 @@ export class Clock {
     return Date.now() + this.#skewMs;
   }
 
-  /** Call back once a second while the tab is seen, until the signal. */
   tick(callback, signal) {
     this.#ticking.addEventListener("tick", () => callback(this.now()), { signal });
   }

@@ -62,7 +62,6 @@ export class Live extends EventTarget {
     this.#client.connect();
   }
 
-  /** Call back now, and whenever the state changes. */
   watch(callback, signal) {
     this.addEventListener("state", callback, { signal });
     callback();

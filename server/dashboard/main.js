@@ -20,7 +20,6 @@ const session = new Session();
 session.api = new Api(clock, session, new AbortController().signal);
 let ending = new AbortController();
 
-/** Show everything to whoever is signed in now, until the session ends. */
 function open() {
   ending.abort();
   ending = new AbortController();
@@ -57,7 +56,6 @@ function showFrame(shown) {
   byId("notice").hidden = true;
 }
 
-/** Take up the session that the browser holds, or ask for a key. */
 async function begin() {
   try {
     if (!(await session.restore())) showSignIn("");

@@ -52,7 +52,6 @@ export class Session extends EventTarget {
     return alive && this.csrf !== before;
   }
 
-  /** The server does not know the session any more. */
   lost() {
     if (this.key) this.#end("You were signed out: the key or the session has expired, or was revoked.");
   }
@@ -91,6 +90,6 @@ function hint(present) {
     if (present) localStorage.setItem(KEPT_AS, "yes");
     else localStorage.removeItem(KEPT_AS);
   } catch {
-    // it stays as it is
+    // then so be it
   }
 }

@@ -17,7 +17,6 @@ const ADVICE = {
   503: () => `${REASONS[503]} Try again in a moment.`,
 };
 
-/** What is wrong, for somebody whose key was good. */
 export const reasonFor = (error) => REASONS[error.status] ?? error.message;
 
 /** Ask for a key whenever the form is shown. `onKey(key)` may throw an ApiError, which is then explained. */

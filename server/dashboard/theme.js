@@ -6,7 +6,6 @@ const tell = () => changes.dispatchEvent(new Event("change"));
 
 SYSTEM.addEventListener("change", tell);
 
-/** What was chosen: "light", "dark", or "auto" for the system's. */
 export const chosenTheme = () => document.documentElement.dataset.theme ?? "auto";
 
 export function chooseTheme(theme) {

@@ -29,7 +29,6 @@ export function shape(name, label) {
   return h("svg.shape", { viewBox: "0 0 16 16", ...spoken }, h("use", { href: `#shape-${name}` }));
 }
 
-/** A button; one that is not `class: "main"` is quiet. */
 export const button = (text, act, attributes) =>
   h("button", { type: "button", class: "quiet", onclick: act, ...attributes }, text);
 
@@ -40,17 +39,14 @@ export const select = (attributes, options, chosen) =>
     return h("option", { value, selected: value === chosen }, text);
   }));
 
-/** A search field that says at every letter what stands in it. */
 export const search = (label, placeholder, text, take) =>
   h("input", {
     type: "search", "aria-label": label, placeholder, autocomplete: "off", defaultValue: text,
     oninput: ({ target }) => take(target.value),
   });
 
-/** What a view begins with: its heading, and what can be done there. */
 export const viewHead = (title, ...children) => h("header.view-head", h("h1", title), children);
 
-/** A panel with a heading, and beside that a count where there is one. */
 export const panel = (title, count, ...children) =>
   h("section.panel", { key: title, "aria-label": title },
     h("h2", title, " ", count !== null && h("span.count", count)), children);
@@ -61,10 +57,8 @@ export function table(columns, rows, unseen) {
   return h("table", h("thead", h("tr", heads)), h("tbody", rows));
 }
 
-/** What is said at the top while something is wrong; nothing where `text` is "". */
 export const notice = (text) => h("p.notice", { role: "status", hidden: !text }, text);
 
-/** A moment, in the viewer's zone. */
 export const moment = (iso) => h("time", { datetime: iso, title: formatUtc(iso) }, formatMoment(iso));
 
 /** Names and what they are: `[[name, value], …]`. */

@@ -46,7 +46,6 @@ export function rowsOf(look, paint, signal) {
     return (body && Number.parseFloat(getComputedStyle(body).scrollPaddingTop)) || 50;
   }
 
-  /** The places of the first and the last row on the screen. */
   function seen(height) {
     const above = body ? -body.getBoundingClientRect().top / height : 0;
     return [Math.floor(above), Math.ceil(above + innerHeight / height)];

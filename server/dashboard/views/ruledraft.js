@@ -4,7 +4,6 @@ import { durationText, linesOf, numberOf, pairsOf, pairsText, secondsOf, sideOf 
 
 const FIRST_LEVEL = { severity: "warning", above: 70, clear: 65 };
 
-/** The draft of a rule, or of none yet. */
 export function draftOf({ condition = { type: "threshold" }, ...rule }) {
   const { levels, outside: [low, high] = [] } = condition;
   const text = (value) => String(value ?? "");

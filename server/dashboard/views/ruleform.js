@@ -11,7 +11,6 @@ const KINDS = {
 };
 const LEVELLED = ["threshold", "rate"];
 
-/** A control's value is the draft's. */
 const bound = (draft, name) => ({ name, value: draft[name], oninput: ({ target }) => (draft[name] = target.value) });
 
 /** Gives `tree()`, what is in the <form>; `draw()` follows when there is more or less of it. */

@@ -19,7 +19,6 @@ export function wordsOf({ type, levels, outside, severity, after_s: after, windo
   return `${type === "rate" ? `change per second over ${durationText(window)} ` : ""}${each.join(", ")}`;
 }
 
-/** The worst severity that a condition can have. */
 export const worstOf = ({ severity, levels = [] }) =>
   SEVERITIES.findLast((name) => name === severity || levels.some((level) => level.severity === name));
 
