@@ -1,7 +1,5 @@
 /** How values, ages and moments read. Moments are in the viewer's zone, with UTC in the title. */
 
-import { setAttribute, setText } from "./dom.js";
-
 const numbers = (options) => new Intl.NumberFormat(undefined, options).format;
 const times = (options) => new Intl.DateTimeFormat(undefined, { hourCycle: "h23", ...options });
 
@@ -43,13 +41,6 @@ export function formatMoment(iso) {
 }
 
 export const formatLabels = (labels) => Object.entries(labels ?? {}).map(([name, value]) => `${name}=${value}`).join(", ");
-
-/** Show in an element how long ago a moment was. */
-export function showAge(element, iso, now) {
-  setText(element, formatDuration(now - Date.parse(iso)));
-  setAttribute(element, "datetime", iso);
-  setAttribute(element, "title", formatUtc(iso));
-}
 
 /** A size: "0 B", "12.3 MiB". */
 export function formatBytes(bytes) {

@@ -1,6 +1,6 @@
 /**
  * What the page is made of: trees of `h(…)` say what there is to see, and Preact changes in the document what differs from
- * before. Text goes in as text: nothing here parses HTML. What is drawn by hand, beside a canvas, is made by dom.js.
+ * before. Text goes in as text: nothing here parses HTML.
  */
 
 import { announce } from "./dom.js";

@@ -1,15 +1,26 @@
-/** How a chart is zoomed and moved besides drawing out a part: wheel, fingers, double click. */
+/** How a chart is zoomed, moved and read besides by the mouse alone: wheel, fingers, double click, arrow keys. */
 
 const ZOOM_A_NOTCH = 1.0015; // to the power of the wheel's pixels
-const SLOP_PX = 8; // a finger that moved less has not moved
+const STEP_PX = 4; // a finger that moved less has not moved
+const STEPS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -Infinity, End: Infinity, Escape: 0 };
 
-/** Follow them: `on.zoom(factor, share)` around a place (0 left, 1 right), `on.move(share)` to later, `on.reset()`. */
-export function follow(box, on) {
-  const fingers = new Map(); // pointer id → {x, from, moved}
+/**
+ * Follow them: `on.zoom(factor, share)` around a place (0 left, 1 right), `on.move(share)` to later, `on.reset()`;
+ * `step(count)` by so many values, 0: away.
+ */
+export function follow(box, on, step) {
   const share = (x) => {
     const { left, width } = (box.querySelector(".u-over") ?? box).getBoundingClientRect();
     return (x - left) / (width || 1);
   };
+
+  box.addEventListener("keydown", (event) => {
+    if (!(event.key in STEPS) || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    event.stopPropagation(); // elsewhere these keys move the time
+    step(STEPS[event.key]);
+  });
+  box.addEventListener("blur", () => step(0));
 
   // Without a key the wheel scrolls the page: a page full of charts would hold it fast everywhere.
   box.addEventListener("wheel", (event) => {
@@ -20,23 +31,23 @@ export function follow(box, on) {
     else return;
     event.preventDefault();
   }, { passive: false });
-  box.addEventListener("dblclick", () => on.reset());
+  box.addEventListener("dblclick", on.reset);
 
-  box.addEventListener("pointerdown", ({ pointerType, pointerId, clientX: x }) => {
-    if (pointerType === "touch") fingers.set(pointerId, { x, from: x, moved: false });
+  const fingers = new Map(); // pointer id → x
+  const held = () => {
+    const [one, other = one] = fingers.values();
+    return { middle: share((one + other) / 2), apart: Math.abs(one - other) };
+  };
+  box.addEventListener("pointerdown", ({ pointerType, pointerId, clientX }) => {
+    if (pointerType === "touch") fingers.set(pointerId, clientX);
   });
   box.addEventListener("pointermove", ({ pointerId, clientX }) => {
-    const finger = fingers.get(pointerId);
-    if (!finger) return;
-    const [one, other] = fingers.values();
-    const before = other && Math.abs(one.x - other.x);
-    const step = share(finger.x) - share(clientX);
-    finger.moved ||= Math.abs(clientX - finger.from) > SLOP_PX;
-    finger.x = clientX;
-    if (!finger.moved) return;
-    if (!other) return void on.move(step);
-    const after = Math.abs(one.x - other.x);
-    if (before > SLOP_PX && after > SLOP_PX) on.zoom(before / after, share((one.x + other.x) / 2));
+    if (!(Math.abs(clientX - fingers.get(pointerId)) >= STEP_PX)) return;
+    const before = held();
+    fingers.set(pointerId, clientX);
+    const after = held();
+    if (before.apart && after.apart) on.zoom(before.apart / after.apart, after.middle);
+    else on.move(before.middle - after.middle);
   });
   for (const type of ["pointerup", "pointercancel", "pointerleave"]) {
     box.addEventListener(type, ({ pointerId }) => fingers.delete(pointerId));

@@ -1,6 +1,6 @@
-/** What rules say of a series' values: the limits to be drawn, and the bands beyond them. */
+/** What rules say of a series' values: the limits to be drawn. */
 
-import { covers, SEVERITY_RANK } from "../alerts.js";
+import { covers } from "../alerts.js";
 import { sideOf } from "../views/rulewords.js";
 
 /** The limits of these series, by value: `{severity, side: "above" | "below", value, rule}`. Of rates there are none. */
@@ -19,19 +19,4 @@ function levelsOf({ type, levels, outside, severity }) {
   if (type === "range") return ["below", "above"].map((side, place) => ({ severity, side, value: outside[place] }));
   if (type !== "threshold") return [];
   return levels.map((level) => ({ severity: level.severity, side: sideOf(level), value: level[sideOf(level)] }));
-}
-
-/** The bands beyond limits: `{severity, from, to}`, of every value the worst severity that holds there. */
-export function bandsOf(limits) {
-  const of = (wanted) => limits.filter(({ side }) => side === wanted);
-  return [...onOneSide(of("above"), Infinity), ...onOneSide(of("below").reverse(), -Infinity)];
-}
-
-function onOneSide(limits, end) {
-  let worst = null;
-  return limits.map(({ severity, value }, place) => {
-    worst = SEVERITY_RANK[severity] > (SEVERITY_RANK[worst] ?? 0) ? severity : worst;
-    const to = limits[place + 1]?.value ?? end;
-    return { severity: worst, from: Math.min(value, to), to: Math.max(value, to) };
-  });
 }

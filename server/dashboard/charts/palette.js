@@ -3,20 +3,20 @@
 import { onTheme } from "../theme.js";
 
 const NAMES = ["muted", "line", "surface", "critical", "warning", "info"];
-const LINES = [1, 2, 3, 4, 5, 6, 7, 8];
+const LINES = [1, 2, 3, 4, 5, 6, 7, 8].map((number) => `var(--series-${number})`);
 
 /** Gives them by name, kept as they are shown; `lines` and, behind a line, `clouds` have one for each. */
-export function palette(root, changed, signal) {
+export function palette(changed, signal) {
   const colours = {};
   const read = () => {
-    const probe = root.appendChild(document.createElement("span"));
-    const colour = (name) => {
-      probe.style.color = `var(--${name})`; // a custom property itself is not resolved
+    const probe = document.body.appendChild(document.createElement("span"));
+    const colour = (text) => {
+      probe.style.color = text; // a custom property itself is not resolved
       return getComputedStyle(probe).color;
     };
-    for (const name of NAMES) colours[name] = colour(name);
-    colours.lines = LINES.map((number) => colour(`series-${number}`));
-    colours.clouds = colours.lines.map((text) => text.replace("rgb(", "rgba(").replace(")", ", 0.18)"));
+    for (const name of NAMES) colours[name] = colour(`var(--${name})`);
+    colours.lines = LINES.map(colour);
+    colours.clouds = LINES.map((line) => colour(`color-mix(in srgb, ${line} 18%, transparent)`));
     probe.remove();
   };
   read();

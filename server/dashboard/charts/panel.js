@@ -1,131 +1,176 @@
 /** One metric of a device: its newest value, its chart, what limits it, and its readings as a file. */
 
-import { button, h, setAttribute, setText, shape } from "../dom.js";
-import { formatLabels, formatValue, showAge } from "../format.js";
-import { Chart, MOST_LINES } from "./chart.js";
+import { withQuery } from "../api.js";
+import { formatDuration, formatUtc, formatValue } from "../format.js";
+import { button, h, render, shape } from "../tree.js";
 import { follow } from "./gestures.js";
 import { selection } from "./history.js";
 import { limitsOf } from "./limits.js";
+import { join, makePlot, moveCursor, pointOf } from "./plot.js";
 import { iso } from "./span.js";
-import { nearest, showTooltip, swatch } from "./tooltip.js";
+import { nameOf, swatch, tooltip } from "./tooltip.js";
 
-export class Panel {
-  #page;
-  #chart;
-  #newest = h("b.newest", "–");
-  #age = h("time.age.muted.small");
-  #at = h("span.at.small");
-  #limits = h("span.limits.small");
-  #legend = h("ul.legend.small");
-  #note = h("p.note.muted.small", "Loading …");
-  #tooltip = h("div.tooltip", { hidden: true });
-  #box = h("div.plot", { role: "img" });
-  #first = 0; // of the series, which is drawn first: there may be more of them than colours
-  #seen = false;
-  #told = new Map(); // series → {busy, problem}
-  #series = [];
+const MOST_LINES = 8; // as many as there are colours
 
-  constructor(metric, page) {
-    this.metric = metric;
-    this.#page = page;
-    const aim = ({ target }) => (target.href = this.#file()); // when somebody is about to follow it
-    this.root = h("figure.chart.panel", { "data-metric": metric, "aria-busy": "true" },
-      h("figcaption", h("h2", { title: metric }, metric), this.#at, h("span.now", this.#newest, " ", this.#age)),
-      h("div.box", this.#box, this.#tooltip, this.#note),
-      h("div.under", this.#limits, h("a", {
-        class: "small", href: "#", download: true, title: "What is seen here, as a file", onpointerenter: aim, onfocus: aim,
-      }, "CSV")),
-      this.#legend);
-    this.root.series = this.#series; // for whoever looks from outside, such as a test
-    this.#chart = new Chart(this.#box, page.colours, { zoom: page.on.between, cursor: (...where) => this.#point(...where) });
-    follow(this.#box, page.on);
-    page.signal.addEventListener("abort", () => this.#chart.end(), { once: true });
+/**
+ * Gives `attach(root)`, null when that is gone; `add(series)`; `judge(alerts, rules)`; `see(seen)` when it comes within sight
+ * or its width changes; and `want(anew)`, which has it drawn soon, with `anew` even where it shows the same values.
+ */
+export function makePanel(metric, page) {
+  const all = []; // its series
+  const chart = { lines: [], limits: [], alerts: [], window: [0, 1], now: 0 };
+  let root = null;
+  let box; // of the plot
+  let size = { width: 0, height: 0 }; // of that, learnt now and then: to ask at every frame would cost a layout each time
+  let first = 0; // of the series, that is drawn
+  let seen = false;
+  let plot = null;
+  let drawn = []; // the columns that it shows
+  let stale = false;
+  let said = "";
+  page.signal.addEventListener("abort", end, { once: true });
+  return { attach, add, judge, see, want };
+
+  function attach(node) {
+    if (!node) see(false);
+    root = node;
+    end();
+    if (!node) return;
+    root.series = all; // for whoever looks from outside, such as a test
+    show();
+    page.sight.observe(root);
   }
 
-  add(series) {
-    this.#series.push(series);
-    this.#show();
+  function add(series) {
+    all.push(series);
+    choose(first);
   }
 
-  judge(alerts, rules) {
-    this.#chart.alerts = alerts.filter(({ metric }) => metric === this.metric);
-    this.#chart.limits = limitsOf(rules, this.#chart.lines);
-    this.#limits.replaceChildren(...this.#chart.limits.map(({ severity, side, value, rule }) =>
-      h("span.tag", { "data-severity": severity, title: `${severity}: ${rule.name}` },
-        shape(severity, severity), `${side === "above" ? ">" : "<"} ${formatValue(value)}`)));
-    this.want();
+  /** Draw the series from a place on, as many as there are colours. */
+  function choose(place) {
+    first = place;
+    chart.lines = all.slice(first, first + MOST_LINES);
+    end();
+    see();
   }
 
-  /** Whether it is within sight, where that has changed, or its width: only then is it loaded and drawn. */
-  see(seen = this.#seen) {
-    this.#seen = seen;
-    if (seen) this.#chart.resize();
-    for (const series of this.#series) this.#page.history.seen(series, seen && this.#chart.lines.includes(series), this.#chart.width);
-    this.want();
+  function judge(alerts, rules) {
+    chart.alerts = alerts.filter((alert) => alert.metric === metric);
+    chart.limits = limitsOf(rules, chart.lines);
+    want(true);
   }
 
-  want() {
-    if (this.#seen) this.#page.want(this);
-  }
-
-  tell(series, state) {
-    this.#told.set(series, state);
-    this.want();
-  }
-
-  draw() {
-    const now = this.#page.now();
-    const { lines } = this.#chart;
-    const [from, to] = this.#page.span.bounds(now);
-    this.#chart.draw(from, to, now);
-    const newest = this.#series.map((each) => each.newest).filter(Boolean).sort((a, b) => b.ts - a.ts)[0];
-    if (newest) {
-      setText(this.#newest, formatValue(newest.value));
-      this.#newest.title = newest.value;
-      showAge(this.#age, iso(newest.ts), now * 1_000);
+  function see(now = seen) {
+    seen = now;
+    if (seen) size = { width: box.clientWidth, height: box.clientHeight };
+    if (seen && plot?.width !== size.width) plot?.setSize(size);
+    for (const series of all) {
+      series.pixels = seen && chart.lines.includes(series) ? size.width : 0;
+      if (!series.pixels) page.history.giveUp(series);
     }
-    lines.forEach((line, place) => {
-      if (this.#legend.children[place] && line.newest) setText(this.#legend.children[place].lastChild, formatValue(line.newest.value));
-    });
-    const told = lines.map((line) => this.#told.get(line)).filter(Boolean);
-    const loaded = lines.some(({ level }) => level !== null);
-    const some = lines.some((line) => line.columns().x.some((x) => x >= from && x <= to));
-    const problem = told.find((each) => each.problem)?.problem;
-    setAttribute(this.root, "aria-busy", String(!told.length || told.some(({ busy }) => busy)));
-    setText(this.#note, problem || (!loaded ? "Loading …" : some ? "" : "Nothing was reported in this time."));
-    setAttribute(this.#box, "aria-label", `${this.metric} over time; newest value ${newest?.value ?? "unknown"}`);
+    page.history.look();
+    want();
   }
 
-  #file() {
-    const { span, now, device } = this.#page;
-    const [from, to] = span.bounds(now());
-    const which = this.#series.length > 1 ? { device, metric: this.metric } : selection(device, this.#series[0]);
-    return `/v1/readings?${new URLSearchParams({ ...which, from: iso(from), to: iso(to), format: "csv" })}`;
+  function want(anew = false) {
+    stale ||= anew;
+    if (seen) page.want(draw);
   }
 
-  #show() {
-    const all = this.#series.length;
-    const lines = this.#series.slice(this.#first, this.#first + MOST_LINES);
-    this.#chart.show(lines);
-    const entries = lines.map((line, place) =>
-      h("li", swatch(place), h("span", formatLabels(line.labels) || "no labels"), h("b", "–")));
-    if (all > MOST_LINES) {
-      const next = button("Show the next", () => {
-        this.#first = this.#first + MOST_LINES < all ? this.#first + MOST_LINES : 0;
-        this.#show();
+  function draw() {
+    if (!root) return;
+    if (size.width && all.length) drawChart();
+    show();
+  }
+
+  /** Draw what differs from what is seen: a window that moves, moves by whole pixels. */
+  function drawChart() {
+    const { length, live } = page.span;
+    const [from] = page.bounds();
+    const pixel = live ? length / size.width : 1e-3;
+    const begin = Math.floor(from / pixel) * pixel;
+    const tables = chart.lines.map((line) => line.columns());
+    const fresh = tables.some((table, place) => table !== drawn[place]);
+    if (plot && !fresh && !stale && begin === chart.window[0] && begin + length === chart.window[1]) return;
+    Object.assign(chart, { window: [begin, begin + length], now: page.now() });
+    const data = fresh && join(tables);
+    [drawn, stale] = [tables, false];
+    if (!plot) plot = makePlot(box, size, data, chart, page.colours, { zoom: page.on.between, cursor: show });
+    else {
+      plot.batch(() => {
+        if (fresh) plot.setData(data, false);
+        plot.setScale("x", { min: begin, max: begin + length });
       });
-      const range = `label sets ${this.#first + 1} – ${this.#first + lines.length} of ${all}`;
-      entries.push(h("li", h("span.muted", range), next));
     }
-    this.#legend.replaceChildren(...(all > 1 ? entries : []));
-    this.see();
   }
 
-  #point(seconds, hovered, left) {
-    const perPixel = this.#page.span.length / this.#chart.width;
-    this.#tooltip.hidden = !hovered;
-    if (hovered) showTooltip(this.#tooltip, this.#chart, seconds, left, perPixel);
-    const point = seconds === null || hovered ? null : nearest(this.#chart.lines[0], seconds, perPixel);
-    setText(this.#at, point ? formatValue(point.value) : "");
+  /** Give up what the browser holds for it; to draw it again makes it anew. */
+  function end() {
+    plot?.destroy();
+    [plot, drawn] = [null, []];
   }
+
+  /** By the keyboard: move the cursor by so many values and say what is there, or with 0 take it away. */
+  function step(count) {
+    if (!plot) return;
+    moveCursor(plot, count);
+    said = [...root.querySelectorAll(".tooltip > *")].map(({ textContent }) => textContent).join(", ");
+    show();
+  }
+
+  /** Show all but the plot. Under the cursor is all that is there, of another chart's cursor only the value. */
+  function show() {
+    const { lines, limits } = chart;
+    const [last] = all.map((each) => each.newest).filter(Boolean).sort((a, b) => b.ts - a.ts);
+    const [under, here] = [plot?.cursor.left >= 0, box?.matches(":hover, :focus-visible")];
+    const at = under && !here && pointOf(plot, 0);
+    const [from, to] = page.bounds();
+    const which = all.length > 1 ? { device: page.device, metric } : all[0] && selection(page.device, all[0]);
+    const file = withQuery("/v1/readings", { ...which, from: iso(from), to: iso(to), format: "csv" });
+    render([
+      h("figcaption",
+        h("h2", { title: metric }, metric),
+        h("span.at.small", at && formatValue(at.value)),
+        h("span.now", h("b.newest", { title: last?.value }, last ? formatValue(last.value) : "–"), " ",
+          last && h("time.age.muted.small", { datetime: iso(last.ts), title: formatUtc(iso(last.ts)) },
+            formatDuration((page.now() - last.ts) * 1_000)))),
+      h("div.box", { "aria-busy": String(lines.some(({ busy }) => busy)) },
+        h("div.plot", {
+          ref: take, role: "application", tabindex: 0, "aria-roledescription": "chart",
+          "aria-label": `${metric} over time; newest value ${last?.value ?? "unknown"}; arrow keys read others`,
+        }),
+        under && here && tooltip(plot, chart),
+        h("p.note.muted.small", noteOf(lines, from, to)),
+        h("p.unseen", { "aria-live": "polite" }, said)),
+      h("div.under",
+        h("span.limits.small", limits.map(({ severity, side, value, rule }) =>
+          h("span.tag", { "data-severity": severity, title: `${severity}: ${rule.name}` },
+            shape(severity, severity), `${side === "above" ? ">" : "<"} ${formatValue(value)}`))),
+        h("a.small", { href: file, download: true, title: "What is seen here, as a file" }, "CSV")),
+      all.length > 1 && legend(lines),
+    ], root);
+  }
+
+  function take(node) {
+    box = node;
+    if (node) follow(node, page.on, step);
+  }
+
+  function legend(lines) {
+    const next = first + MOST_LINES < all.length ? first + MOST_LINES : 0;
+    return h("ul.legend.small",
+      lines.map((line, place) =>
+        h("li", swatch(place), h("span", nameOf(line)), h("b", line.newest ? formatValue(line.newest.value) : "–"))),
+      all.length > MOST_LINES && h("li",
+        h("span.muted", `label sets ${first + 1} – ${first + lines.length} of ${all.length}`),
+        button("Show the next", () => choose(next))));
+  }
+}
+
+/** What is written where lines should be, while there are none. */
+function noteOf(lines, from, to) {
+  const problem = lines.find((line) => line.problem)?.problem;
+  if (problem) return problem;
+  if (!lines.some(({ level }) => level !== null)) return "Loading …";
+  return lines.some((line) => line.columns()[0].some((ts) => ts >= from && ts <= to)) ? "" : "Nothing was reported in this time.";
 }

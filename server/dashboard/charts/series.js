@@ -9,31 +9,42 @@
 import { moment } from "./span.js";
 
 const MOST_TAIL = 2_000; // values; what is dropped comes again with history
-const SILENCE = 3; // so many usual steps without a value are a gap …
-const SILENCE_BUCKETS = 1.5; // … of buckets that hold several readings each, one that is missing
-const SEVERAL = 3;
+const SILENCE_STEPS = 3; // so many usual steps without a value are a gap …
+const SILENCE_BUCKETS = 1.5; // … but never less than one bucket that is missing
 
 /** What tells a series from the others of its device. */
 export const keyOf = (metric, labels = {}) => JSON.stringify([metric, Object.entries(labels).sort()]);
 
 export class Series {
-  #tail = []; // {serial, ts, value}, ascending
   #points = []; // {ts, avg, min, max, count} of buckets, {ts, avg} of readings, ascending
-  #drawn = null;
+  #tail = []; // {ts, avg}, ascending
+  #silence; // seconds without a value that are a gap
+  #columns = null;
 
   /** Seconds of its buckets; 0: readings; null: nothing was loaded yet. */
   level = null;
+  /** `{ts, value}` */
   newest = null;
-  /** How many have come live so far: the answer to a question that is asked now holds all of those. */
-  mark = 0;
+  /** On how many pixels it is drawn; 0: out of sight. */
+  pixels = 0;
+
+  // What history keeps of it: `loaded` is {from, to, bucket, open, asked}, `readable` of how many seconds readings are few.
+  loaded = null;
+  readable = Infinity;
+  busy = true;
+  problem = "";
+  failures = 0;
+  retryAt = 0;
+  ending = null;
 
   constructor(metric, labels = {}) {
     this.metric = metric;
     this.labels = labels;
   }
 
+  /** The last that came live and is not confirmed by history; the answer to a question that is asked now holds it. */
   get unsure() {
-    return this.#tail.length > 0;
+    return this.#tail.at(-1);
   }
 
   /** Up to where history is known; undefined where nothing was loaded. */
@@ -50,31 +61,34 @@ export class Series {
   }
 
   /** Take a live value; one that is not newer than those here is known already. */
-  live(text, value) {
+  hear(text, value) {
     const ts = moment(text);
     this.know(ts, value);
-    if (ts <= (this.#tail.at(-1)?.ts ?? (this.level === 0 ? this.known : undefined))) return;
-    this.#tail.push({ serial: ++this.mark, ts, value });
+    if (ts <= (this.unsure?.ts ?? (this.level === 0 ? this.known : undefined))) return;
+    this.#tail.push({ ts, avg: value });
     if (this.#tail.length > MOST_TAIL) this.#tail.splice(0, MOST_TAIL / 2);
-    this.#drawn = null;
+    this.#columns = null;
   }
 
-  /** Replace everything since `from` by what was asked for at `mark`, and forget what lies before `keep`. */
-  take(level, points, mark, from = -Infinity, keep = -Infinity) {
+  /** Replace everything since `from` by what was asked for when `unsure` was the last. */
+  take(level, points, unsure, from = -Infinity) {
     this.level = level;
-    this.#points = this.#points.filter(({ ts }) => ts < from && ts >= keep).concat(points);
+    this.#points = this.#points.filter(({ ts }) => ts < from).concat(points);
+    this.#tail = this.#tail.slice(this.#tail.indexOf(unsure) + 1);
     const last = this.#points.at(-1);
-    const read = level === 0 && last ? last.ts : -Infinity;
-    this.#tail = this.#tail.filter(({ serial, ts }) => serial > mark && ts > read);
-    if (level === 0 && last) this.know(last.ts, last.avg);
-    this.#drawn = null;
+    if (level === 0 && last) {
+      this.#tail = this.#tail.filter(({ ts }) => ts > last.ts);
+      this.know(last.ts, last.avg);
+    }
+    this.#silence = silenceOf(this.#points, level);
+    this.#columns = null;
   }
 
   /** Everything as points, ascending: of buckets, the tail is folded into them. */
   points() {
-    if (!this.level) return this.#points.concat(this.#tail.map(({ ts, value }) => ({ ts, avg: value })));
+    if (!this.level) return this.#points.concat(this.#tail);
     const points = this.#points.slice();
-    for (const { ts, value } of this.#tail) {
+    for (const { ts, avg: value } of this.#tail) {
       const start = Math.floor(ts / this.level) * this.level;
       const last = points.at(-1);
       if (last?.ts > start) continue; // late: history will say
@@ -85,43 +99,35 @@ export class Series {
     return points;
   }
 
-  /** Columns to be drawn: a null is a gap, `lone` the places of points without neighbours, `steps` those of a switch. */
+  /** What is drawn: moments, values, smallest and largest; a null is a gap. The same array until something changes. */
   columns() {
-    return (this.#drawn ??= this.#draw(this.points()));
+    return (this.#columns ??= this.#draw(this.points()));
+  }
+
+  /** Whether it is a switch, which is on or off but never in between. */
+  get steps() {
+    return !this.level && this.columns()[1].every((value) => !value || value === 1);
   }
 
   #draw(points) {
-    const steps = !this.level && points.length > 0 && points.every(({ avg }) => avg === 0 || avg === 1);
-    const drawn = { x: [], y: [], low: [], high: [], lone: [], steps };
-    const put = (x, { avg = null, min = null, max = null }) => {
-      drawn.x.push(x);
-      drawn.y.push(avg);
-      drawn.low.push(min);
-      drawn.high.push(max);
-    };
-    const silence = silenceOf(points, this.level ?? 0);
-    const half = (this.level ?? 0) / 2;
-    let alone = false;
-    for (const [place, point] of points.entries()) {
-      const before = points[place - 1]?.ts;
-      const gap = point.ts - before > silence;
-      if (gap && alone) drawn.lone.push(drawn.x.length - 1);
-      if (gap) put(half + (before + point.ts) / 2, {});
-      alone = gap || place === 0;
-      const now = half && place === points.length - 1 && this.newest?.ts >= point.ts; // the last bucket is not over
-      put(now ? Math.min(point.ts + half, this.newest.ts) : point.ts + half, point);
+    const columns = [[], [], [], []];
+    const put = (...row) => row.forEach((value, place) => columns[place].push(value));
+    const half = this.level / 2;
+    let before;
+    for (const { ts, avg, min = null, max = null } of points) {
+      if (ts - before > this.#silence) put(half + (before + ts) / 2, null, null, null);
+      put(ts + half, avg, min, max);
+      before = ts;
     }
-    if (alone) drawn.lone.push(drawn.x.length - 1);
-    return drawn;
+    const [x] = columns;
+    if (this.newest?.ts >= before) x[x.length - 1] = Math.min(before + half, this.newest.ts); // the last bucket is not over
+    return columns;
   }
 }
 
-/** How long nothing may come before that is a gap, in seconds: by what is usual here. */
+/** How long nothing may come before that is a gap, in seconds: by what is usual between two readings here. */
 function silenceOf(points, level) {
-  if (points.length < 3) return level ? level * SILENCE_BUCKETS : Infinity;
-  const dense = level && middle(points.map(({ count }) => count)) >= SEVERAL;
-  const usual = middle(points.slice(1).map(({ ts }, place) => ts - points[place].ts));
-  return Math.max(level, usual) * (dense ? SILENCE_BUCKETS : SILENCE);
+  const steps = points.slice(1).map(({ ts, count = 1 }, place) => (ts - points[place].ts) / count);
+  const usual = Float64Array.from(steps).sort()[steps.length >> 1];
+  return Math.max(level * SILENCE_BUCKETS, usual * SILENCE_STEPS);
 }
-
-const middle = (numbers) => Float64Array.from(numbers).sort()[numbers.length >> 1];

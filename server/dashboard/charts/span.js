@@ -9,8 +9,6 @@ const MARGIN = 0.01; // of a live span, kept free at its right: what is newest i
 /** Lengths of buckets; those from a minute on divide one another, and are what rollups hold ready. */
 const BUCKETS_S = [1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400, 604_800];
 const PIXELS_A_BUCKET = 1.5;
-/** What rollups hold longer than readings: asked for where nothing finer is left. */
-const KEPT_S = [60, 3_600, 86_400];
 
 export class Span {
   /** `to`: where it ends; null: now, and live. */
@@ -23,8 +21,8 @@ export class Span {
   static of(query) {
     const [from, to] = ["from", "to"].map((name) => moment(query.get(name)));
     if (to > from) return Span.between(from, to);
-    const [, digits, unit] = /^(\d{1,9})([smhd])$/.exec(query.get("span") ?? "") ?? [];
-    return new Span(digits ? digits * UNITS[unit] : FIRST_S);
+    const [, digits, unit] = /^(\d{1,9})([smhd])$/.exec(query.get("span")) ?? [];
+    return new Span(digits && digits * UNITS[unit]);
   }
 
   static between(from, to) {
@@ -40,21 +38,18 @@ export class Span {
     return [to - this.length, to];
   }
 
-  write(query) {
-    if (!this.live) {
-      query.set("from", iso(this.to - this.length));
-      return query.set("to", iso(this.to));
-    }
+  /** As `of` reads it. */
+  get words() {
+    if (!this.live) return { from: iso(this.to - this.length), to: iso(this.to) };
     const [unit, size] = Object.entries(UNITS).findLast(([, seconds]) => this.length % seconds === 0) ?? ["s", 1];
-    query.set("span", `${Math.round(this.length / size)}${unit}`);
+    return { span: `${Math.round(this.length / size)}${unit}` };
   }
 
   /** Longer (`factor` > 1) or shorter, around the place (0 left, 1 right) that stays where it is seen. A live one stays live. */
   zoomed(factor, share) {
     if (this.live) return new Span(Math.round(this.length * factor));
     const { length } = new Span(this.length * factor); // within its limits
-    const from = this.to - this.length + share * (this.length - length);
-    return Span.between(from, from + length);
+    return new Span(length, this.to + (1 - share) * (length - this.length));
   }
 
   /** Earlier (`share` < 0) or later by a share of itself; what would end after now is live. */
@@ -69,13 +64,13 @@ export function bucketFor(length, pixels) {
   return BUCKETS_S.find((seconds) => seconds >= (length * PIXELS_A_BUCKET) / pixels) ?? BUCKETS_S.at(-1);
 }
 
-/** The next longer buckets that may still be there where those have expired; undefined: none. */
-export const coarserThan = (level) => KEPT_S.find((seconds) => seconds > level);
+/** How a moment of any day reads. */
+export const MOMENT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
 
 export const iso = (seconds) => new Date(Math.round(seconds * 1_000)).toISOString();
 
 /** RFC 3339 as seconds, to the microsecond, which a double of this size just holds; NaN for what is none. */
 export function moment(text) {
-  const micros = /\.\d{3}(\d{3})/.exec(text ?? "")?.[1] ?? 0; // a Date ends at milliseconds
-  return (Date.parse(text ?? "") * 1_000 + Number(micros)) / 1e6;
+  const micros = /\.\d{3}(\d{3})/.exec(text)?.[1] ?? 0; // a Date ends at milliseconds
+  return (Date.parse(text) * 1_000 + Number(micros)) / 1e6;
 }

@@ -1,16 +1,8 @@
 /** Alerts as rows of a list, each with what can be done about it. */
 
 import { formatDuration, formatLabels, formatValue } from "../format.js";
-import { button, h, moment, render, shape } from "../tree.js";
+import { button, h, moment, shape } from "../tree.js";
 import { acknowledge, silence } from "./alertactions.js";
-
-/** Gives the function that draws alerts into a <ul>; how long they have lasted goes on by itself. */
-export function alertList(list, desk) {
-  let shown = [];
-  const show = (alerts) => render(alertRows((shown = alerts), desk), list);
-  desk.clock.tick(() => show(shown), desk.signal);
-  return show;
-}
 
 export const alertRows = (alerts, desk) => alerts.map((alert) => alertRow(alert, desk));
 

@@ -1,129 +1,131 @@
 /** One device: how it is, its metrics over time, and its alerts. */
 
+import { Alerts } from "../alerts.js";
 import { frames } from "../charts/frames.js";
 import { makeHistory } from "../charts/history.js";
 import { palette } from "../charts/palette.js";
-import { Panel } from "../charts/panel.js";
+import { makePanel } from "../charts/panel.js";
 import { keyOf, Series } from "../charts/series.js";
 import { moment, Span } from "../charts/span.js";
-import { arrange, h } from "../dom.js";
+import { follow } from "../listing.js";
+import { h, render } from "../tree.js";
 import { deviceAlerts } from "./devicealerts.js";
 import { absentDevice, deviceHead } from "./devicehead.js";
-import { metricPicker } from "./metricpicker.js";
-import { timeBar } from "./timebar.js";
+import { closePicker, metricPicker } from "./metricpicker.js";
+import { timeBar, timeKeys } from "./timebar.js";
 
 export const title = ({ name }) => name;
 
 const MOST_PANELS = 24; // that are shown unasked
 const MAX_RATE = 5; // live values a second
-const SETTLE_MS = 300; // Safari throws at too many changes
+const SETTLE_MS = 200; // a wheel turns on: only where it stops is worth a request, and Safari throws at too many addresses
 
 export async function mount(root, desk) {
   const { api, live, clock, params, query, navigate, signal } = desk;
   const device = params.name;
-  const path = `/v1/devices/${encodeURIComponent(device)}`;
-  const panels = new Map(); // metric → Panel
-  const all = new Map(); // key → Series
-  const charts = h("div.charts");
+  const name = encodeURIComponent(device);
+  const panels = new Map(); // metric → panel
   let chosen = query.getAll("metric"); // none: the first ones
   let calm = new Span(); // the live span to go back to
-  let writing;
-
-  // What panels share: `span` is what is seen, `on` what viewers do to it, `want(panel)` has it drawn.
-  const page = { device, api, clock, signal, span: Span.of(query), now: () => clock.now() / 1_000, want: frames(signal) };
-  if (page.span.live) calm = page.span;
-  page.on = {
-    choose: (length) => show(new Span(length), true),
-    between: (from, to) => show(Span.between(from, to), true),
-    reset: () => show(calm, true),
-    move: (share) => show(page.span.moved(share, page.now())),
-    zoom: (factor, share = 0.5) => show(page.span.zoomed(factor, share)),
-  };
-  page.history = makeHistory(page, (series, state) => panels.get(series.metric).tell(series, state));
-
-  const head = deviceHead(device);
-  const timebar = timeBar(page.on, signal);
-  const picker = metricPicker(choose, signal);
-  const alerts = deviceAlerts(desk, device, judge);
-  const absent = absentDevice(device);
-  root.append(head.root, h("div.device-bar", timebar.root, picker.root), absent, charts, alerts.root);
-  page.colours = palette(root, draw, signal);
+  let heard = -Infinity; // when anything came of it, by the server's clock: its own may be wrong
+  let asked = false; // whether it is known what there is
+  let settling;
 
   const sight = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) panels.get(target.dataset.metric).see(isIntersecting);
   }, { rootMargin: "150px" });
   const width = new ResizeObserver(() => panels.forEach((panel) => panel.see()));
-  width.observe(charts);
-  signal.addEventListener("abort", () => {
-    clearTimeout(writing); // the address is another view's
-    [sight, width].forEach((each) => each.disconnect());
-  }, { once: true });
 
-  function show(span, step = false) {
+  // What panels share: `span` is what is seen, `on` what viewers do to it, `want(draw)` has something drawn.
+  const page = {
+    device, api, clock, signal, sight,
+    series: new Map(), // key → Series
+    span: Span.of(query),
+    want: frames(signal),
+    now: () => clock.now() / 1_000,
+    bounds: () => page.span.bounds(page.now()),
+    on: {
+      choose: (length) => show(new Span(length)),
+      between: (from, to) => show(Span.between(from, to)),
+      reset: () => show(calm),
+      move: (share) => show(page.span.moved(share, page.now()), SETTLE_MS),
+      zoom: (factor, share = 0.5) => show(page.span.zoomed(factor, share), SETTLE_MS),
+    },
+  };
+  if (page.span.live) calm = page.span;
+  page.colours = palette(() => panels.forEach((panel) => panel.want(true)), signal);
+  page.history = makeHistory(page, ({ metric }) => panels.get(metric).want());
+  const alerts = new Alerts(api, live, device);
+  const rules = follow(desk, () => api.get("/v1/rules", { device }), judge);
+
+  function draw() {
+    const now = page.now();
+    const metrics = [...panels.keys()].sort();
+    const wanted = chosen.filter((metric) => panels.has(metric));
+    const shown = wanted.length ? wanted : metrics.slice(0, MOST_PANELS);
+    const [worst] = alerts.firingInOrder();
+    render([
+      deviceHead(device, [...page.series.values()], worst?.severity, heard, now),
+      h("div.device-bar", timeBar(page), metricPicker(metrics, shown, choose)),
+      asked && !metrics.length && absentDevice(device),
+      h("div.charts", shown.map((metric) =>
+        h("figure.chart.panel", { key: metric, "data-metric": metric, ref: panels.get(metric).attach }))),
+      deviceAlerts(desk, device, alerts, rules.answer?.items),
+    ], root);
+    panels.forEach((panel) => panel.want());
+  }
+
+  /** Alerts or rules are other ones. */
+  function judge() {
+    const seconds = (text) => text && Date.parse(text) / 1_000;
+    const marks = [...alerts.resolved.values(), ...alerts.firing.values()].map((alert) =>
+      ({ ...alert, name: alert.rule.name, fired: seconds(alert.fired_at), resolved: seconds(alert.resolved_at) }));
+    panels.forEach((panel) => panel.judge(marks, rules.answer?.items ?? []));
+    draw();
+  }
+
+  /** See another span. One that goes on changing is loaded, and written into the address, once it rests. */
+  function show(span, afterMs = 0) {
     if (span.live) calm = span;
     page.span = span;
-    clearTimeout(writing);
-    if (step) write(false);
-    else writing = setTimeout(write, SETTLE_MS, true);
-    page.history.moved();
     draw();
+    clearTimeout(settling);
+    settling = setTimeout(() => {
+      write(afterMs > 0);
+      page.series.forEach(page.history.giveUp);
+      page.history.look();
+    }, afterMs);
   }
 
   function choose(metrics) {
     chosen = metrics;
     write(false);
-    settle();
+    draw();
   }
 
   function write(replace) {
-    const said = new URLSearchParams(chosen.map((metric) => ["metric", metric]));
-    page.span.write(said);
-    navigate(`/devices/${encodeURIComponent(device)}?${said}`, { replace, stay: true });
+    const said = new URLSearchParams([...chosen.map((metric) => ["metric", metric]), ...Object.entries(page.span.words)]);
+    navigate(`/devices/${name}?${said}`, { replace, stay: true });
   }
 
-  function draw() {
-    timebar.draw(page.span, page.now());
-    panels.forEach((panel) => panel.want());
-    head.draw([...all.values()], alerts.worst(), page.now());
-  }
-
-  function judge() {
-    panels.forEach((panel) => panel.judge(alerts.marks(), alerts.rules()));
-    head.draw([...all.values()], alerts.worst(), page.now());
-  }
-
-  function add(metric, labels) {
+  function seriesOf(metric, labels) {
     const key = keyOf(metric, labels);
-    if (all.has(key)) return all.get(key);
-    const series = new Series(metric, labels);
-    all.set(key, series);
-    if (!panels.has(metric)) panels.set(metric, new Panel(metric, page));
-    panels.get(metric).add(series);
-    return series;
-  }
-
-  function settle() {
-    const metrics = [...panels.keys()].sort();
-    const wanted = chosen.filter((metric) => panels.has(metric));
-    const shown = wanted.length ? wanted : metrics.slice(0, MOST_PANELS);
-    for (const [metric, panel] of panels) {
-      if (shown.includes(metric)) {
-        sight.observe(panel.root);
-        continue;
-      }
-      sight.unobserve(panel.root);
-      panel.see(false);
+    if (!page.series.has(key)) {
+      const series = new Series(metric, labels);
+      page.series.set(key, series);
+      if (!panels.has(metric)) panels.set(metric, makePanel(metric, page));
+      panels.get(metric).add(series);
     }
-    arrange(charts, shown.map((metric) => panels.get(metric).root));
-    picker.draw(metrics, shown);
-    absent.hidden = metrics.length > 0;
-    judge();
+    return page.series.get(key);
   }
 
   async function loadNewest() {
-    const { metrics } = await api.get(`${path}/latest`);
+    const [{ metrics }, { items: [known] }] = await Promise.all([
+      api.get(`/v1/devices/${name}/latest`), api.get("/v1/fleet", { device, limit: 1 }),
+    ]);
+    heard = Math.max(heard, moment(known?.last_seen) || 0);
     for (const [metric, items] of Object.entries(metrics)) {
-      for (const { ts, value, labels } of [items].flat()) add(metric, labels).know(moment(ts), value);
+      for (const { ts, value, labels } of [items].flat()) seriesOf(metric, labels).know(moment(ts), value);
     }
   }
 
@@ -131,7 +133,7 @@ export async function mount(root, desk) {
   async function catchUp() {
     const release = live.hold();
     try {
-      await Promise.all([page.history.catchUp(), all.size ? loadNewest() : null]);
+      await Promise.all([page.history.catchUp(), page.series.size ? loadNewest() : null]);
     } catch (error) {
       if (error.status === undefined) throw error; // newest values come with the next readings, too
     } finally {
@@ -141,24 +143,36 @@ export async function mount(root, desk) {
   }
 
   function hear({ readings }) {
-    const before = all.size;
+    const before = page.series.size;
+    heard = page.now();
     for (const { metric, labels, ts, value } of readings) {
-      add(metric, labels).live(ts, value);
+      seriesOf(metric, labels).hear(ts, value);
       panels.get(metric).want();
     }
-    if (all.size > before) settle();
+    if (page.series.size > before) judge();
   }
 
   // First of all: what comes while history is loaded is then in the one or in the other.
   live.subscribe(`readings:${device}`, { data: { max_rate: MAX_RATE }, onData: hear, onSubscribed: catchUp }, signal);
-  clock.tick(draw, signal);
   draw();
+  width.observe(root);
+  signal.addEventListener("abort", () => {
+    clearTimeout(settling); // the address is another view's
+    [sight, width].forEach((each) => each.disconnect());
+  }, { once: true });
+  timeKeys(page.on, signal);
+  closePicker(root, signal);
+  clock.tick(draw, signal);
+  alerts.addEventListener("change", judge, { signal });
+  alerts.start(clock, signal);
+  rules.load();
   try {
-    const { series } = await api.get(path);
-    for (const { metric, labels } of series) add(metric, labels);
+    const { series } = await api.get(`/v1/devices/${name}`);
+    for (const { metric, labels } of series) seriesOf(metric, labels);
     await loadNewest();
   } catch (error) {
     if (error.status !== 404) throw error;
   }
-  settle();
+  asked = true;
+  judge();
 }

@@ -8,7 +8,7 @@ const FIRST = 50; // a screenful, at once, sparklines included
 const PAGE = 5_000;
 const MOST_NEAR = 160; // of three sparklines each: an answer has 500 at most
 const MOST_NAMED = 16_000; // characters of an address
-const SILENT_MS = 60_000;
+export const SILENT_MS = 60_000;
 const BY_NAME = new Intl.Collator(undefined, { numeric: true });
 
 /** `devices`: name → device as `/v1/fleet` has it, with its `newest` reading, `silent`, and its `place` by name. */

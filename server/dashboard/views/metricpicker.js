@@ -1,20 +1,21 @@
-/** Which metrics of a device are shown. */
+/** Which metrics of a device are shown; `choose` gets those that shall be. */
 
-import { h, setText } from "../dom.js";
+import { h } from "../tree.js";
 
-/** Gives its `root`, and `draw(metrics, shown)`. `choose` gets the metrics that shall be shown. */
-export function metricPicker(choose, signal) {
-  const summary = h("summary");
-  const list = h("div", { onchange: () => choose([...list.querySelectorAll(":checked")].map(({ value }) => value)) });
-  const root = h("details.picker.small", { hidden: true }, summary, list);
-  document.addEventListener("keydown", ({ key }) => key === "Escape" && (root.open = false), { signal });
-  document.addEventListener("click", ({ target }) => root.contains(target) || (root.open = false), { signal });
-  const draw = (metrics, shown) => {
-    root.hidden = metrics.length < 2;
-    setText(summary, `Metrics: ${shown.length} of ${metrics.length}`);
-    if (list.children.length === metrics.length) return; // they only ever become more
-    list.replaceChildren(...metrics.map((metric) =>
-      h("label", h("input", { type: "checkbox", value: metric, checked: shown.includes(metric) }), h("span", metric))));
+export function metricPicker(metrics, shown, choose) {
+  if (metrics.length < 2) return null;
+  const take = ({ currentTarget }) => choose([...currentTarget.querySelectorAll(":checked")].map(({ value }) => value));
+  return h("details.picker.small",
+    h("summary", `Metrics: ${shown.length} of ${metrics.length}`),
+    h("div", { onchange: take }, metrics.map((metric) =>
+      h("label", h("input", { type: "checkbox", value: metric, checked: shown.includes(metric) }), h("span", metric)))));
+}
+
+/** It closes by Escape, and when something else is clicked. */
+export function closePicker(root, signal) {
+  const close = (event) => {
+    const open = root.querySelector(".picker[open]");
+    if (open && (event.key === "Escape" || (event.type === "click" && !open.contains(event.target)))) open.open = false;
   };
-  return { root, draw };
+  for (const type of ["keydown", "click"]) document.addEventListener(type, close, { signal });
 }

@@ -3,49 +3,50 @@
 import { formatBytes, formatCount, formatDuration, formatSeconds, formatUtc, formatValue } from "../format.js";
 import { growth, mean, quantile } from "./figures.js";
 
-const NONE = "–";
-const known = (value, format) => ((value ?? null) === null ? NONE : format(value));
-const rate = (value, unit = "/s") => known(value, () => `${formatValue(value < 10 ? Number(value.toFixed(1)) : value)} ${unit}`);
-const seconds = (value) => known(value, formatSeconds);
-const lasting = (value) => formatDuration(value * 1_000);
-const of = (part, limit, format) => `${format(part)} of ${format(limit)}`;
+const known = (value, format) => ((value ?? null) === null ? "–" : format(value));
+const rate = (value, unit = "/s") => `${formatValue(value < 10 ? Number(value.toFixed(1)) : value)} ${unit}`;
+const lasting = (seconds) => formatDuration(seconds * 1_000);
 
-const accepted = growth(({ written }) => written.accepted);
-const answered = growth(({ written, refused }) => written.batches + refused.reduce((sum, { count }) => sum + count, 0));
-const share = (stage, q) => quantile(({ latency }) => latency[stage], q);
-const both = (stage) => (figures) => [0.5, 0.99].map((q) => seconds(figures.lately(share(stage, q)))).join(" · ");
-const full = (from, { queue }) => 100 * Math.max(queue.rows / queue.rows_limit, queue.bytes / queue.bytes_limit);
+// What facts read: what happened lately, a number of the latest sample, or one with its limit.
+const lately = (measure, format) => (figures) => known(figures.lately(measure), format);
+const count = (part, name) => ({ latest }) => known(latest[part][name], formatCount);
+const filled = (name, format) => ({ latest: { queue } }) => `${format(queue[name])} of ${format(queue[`${name}_limit`])}`;
 const form = (name) => ({ latest: { storage } }) =>
   known(storage.bytes[name], (bytes) => `${formatCount(storage.partitions[name])} · ${formatBytes(bytes)}`);
-const count = (part, name) => ({ latest }) => known(latest[part][name], formatCount);
+
+const written = (name) => growth((sample) => sample.written[name]);
+const answered = growth((sample) => sample.written.batches + sample.refused.reduce((sum, each) => sum + each.count, 0));
+const share = (stage, q) => quantile(({ latency }) => latency[stage], q);
+const both = (stage) => (figures) => [0.5, 0.99].map((q) => lately(share(stage, q), formatSeconds)(figures)).join(" · ");
+const full = (from, { queue }) => 100 * Math.max(queue.rows / queue.rows_limit, queue.bytes / queue.bytes_limit);
 
 /** Facts are `[label, read(figures), name]`, the large one without a label; `rows(figures)` gives a table's `[{id, hint, cells}]`. */
 export const PANELS = [
   {
     title: "Throughput",
     facts: [
-      ["", (figures) => rate(figures.lately(accepted), "readings/s"), "accepted"],
-      ["Requests answered", (figures) => rate(figures.lately(answered))],
-      ["Duplicates", (figures) => rate(figures.lately(growth(({ written }) => written.duplicates)))],
-      ["Decoded", (figures) => known(figures.lately(growth(({ written }) => written.bytes)), (bytes) => `${formatBytes(bytes)}/s`)],
+      ["", lately(written("accepted"), (value) => rate(value, "readings/s")), "accepted"],
+      ["Requests answered", lately(answered, rate)],
+      ["Duplicates", lately(written("duplicates"), rate)],
+      ["Decoded", lately(written("bytes"), (bytes) => `${formatBytes(bytes)}/s`)],
       ["Stored since the start", count("written", "accepted"), "total"],
     ],
-    trace: { label: "Readings stored a second, over the last minutes", measures: [accepted], format: (value) => rate(value) },
+    trace: { label: "Readings stored a second, over the last minutes", measures: [written("accepted")], format: rate },
   },
   {
     title: "Latency, from arrival to COMMIT",
     note: "Of the oldest batch of each group: most are answered sooner.",
     facts: [
-      ["", (figures) => known(figures.lately(share("stored", 0.99)), (p99) => `${seconds(p99)} p99`), "p99"],
-      ["p50", (figures) => seconds(figures.lately(share("stored", 0.5)))],
+      ["", lately(share("stored", 0.99), (p99) => `${formatSeconds(p99)} p99`), "p99"],
+      ["p50", lately(share("stored", 0.5), formatSeconds)],
       ["Queue, p50 · p99", both("queue")],
       ["Flush, p50 · p99", both("flush")],
-      ["Decoding, mean", (figures) => seconds(figures.lately(mean(({ latency }) => latency.decode)))],
+      ["Decoding, mean", lately(mean(({ latency }) => latency.decode), formatSeconds)],
     ],
     trace: {
       label: "From arrival to COMMIT, over the last minutes",
       measures: [share("stored", 0.99), share("stored", 0.5)],
-      format: seconds,
+      format: formatSeconds,
       note: "— p99  ╌ p50",
     },
   },
@@ -54,9 +55,9 @@ export const PANELS = [
     note: "What is over a limit is refused with 503 and a time to come again.",
     facts: [
       ["", ({ latest }) => `${formatValue(full(null, latest))} % full`],
-      ["Readings", ({ latest: { queue } }) => of(queue.rows, queue.rows_limit, formatCount)],
-      ["Bytes", ({ latest: { queue } }) => of(queue.bytes, queue.bytes_limit, formatBytes)],
-      ["Bodies coming in", ({ latest: { queue } }) => of(queue.intake_bytes, queue.intake_bytes_limit, formatBytes)],
+      ["Readings", filled("rows", formatCount)],
+      ["Bytes", filled("bytes", formatBytes)],
+      ["Bodies coming in", filled("intake_bytes", formatBytes)],
     ],
     trace: {
       label: "How full the queue was, over the last minutes",
