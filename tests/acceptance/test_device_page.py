@@ -216,3 +216,43 @@ async def test_moving_a_chart_does_not_wear_out_the_address(desk: Desk, sender: 
     await tab.wait_for_function("() => location.hash.includes('from=')")
     await tab.get_by_role("link", name="System").click()  # a change that waits must not come to another view's address
     await expect(tab).to_have_url(re.compile("#/system$"))
+
+
+async def test_a_chart_is_read_by_the_keyboard(desk: Desk, sender: Sender) -> None:
+    await sender.send(11, 22, 33, back_ms=60_000, step_ms=60_000)
+    tab = await desk.enter(path=sender.path)
+    await eventually(lambda: tab.evaluate(POINTS, "m"), sender.sent)
+    said = tab.locator(".chart [aria-live]")
+    await tab.get_by_role("application", name="m over time").focus()
+    for key, value in (("ArrowLeft", 33), ("ArrowLeft", 22), ("Home", 11), ("ArrowRight", 22), ("End", 33)):
+        await tab.keyboard.press(key)
+        await expect(said).to_contain_text(re.compile(rf"UTC, {value}$"))
+    await expect(tab.locator(".tooltip")).to_be_visible()
+    assert "span=" not in tab.url
+    assert "from=" not in tab.url  # these keys move the time elsewhere, not here
+    await tab.keyboard.press("Escape")
+    await expect(tab.locator(".tooltip")).to_have_count(0)
+
+
+async def test_every_alert_that_fires_is_there(desk: Desk, sender: Sender) -> None:
+    levels = [{"severity": "info", "above": 1}]
+    rule = {"name": "Many", "device": sender.name, "metric": "*", "condition": {"type": "threshold", "levels": levels}}
+    await desk.post("/v1/rules", rule)
+    await sender.send(0)
+    values = {f"m{number:03}": [2] for number in range(120)}  # the server gives 100 alerts at a time
+    tab = await desk.enter(path=f"{sender.path}?metric=m000")
+    rows = tab.locator("#firing .alert")
+    deadline = time.monotonic() + 30
+    while await rows.count() < 120 and time.monotonic() < deadline:  # until the rule is known to every worker
+        batch = {"device": sender.name, "ts": [time.time_ns() // 1_000_000], "values": values}
+        await desk.post("/v1/readings", batch)
+        await asyncio.sleep(0.3)
+    await tab.reload()
+    await expect(rows).to_have_count(120)
+
+
+async def test_a_device_whose_clock_is_wrong_is_not_silent(desk: Desk, sender: Sender) -> None:
+    await sender.send(1, back_ms=600_000)
+    tab = await desk.enter(path=sender.path)
+    await expect(tab.locator(".chart .age")).to_have_text("10 min")
+    await expect(tab.locator(".device-head .tag")).to_have_text("nothing fires")
