@@ -120,25 +120,24 @@ export async function mount(root, desk) {
   }
 
   async function loadNewest() {
-    const [{ metrics }, { items: [known] }] = await Promise.all([
-      api.get(`/v1/devices/${name}/latest`), api.get("/v1/fleet", { device, limit: 1 }),
-    ]);
-    heard = Math.max(heard, moment(known?.last_seen) || 0);
-    for (const [metric, items] of Object.entries(metrics)) {
-      for (const { ts, value, labels } of [items].flat()) seriesOf(metric, labels).know(moment(ts), value);
+    if (!page.series.size) return;
+    try {
+      const [{ metrics }, { items: [known] }] = await Promise.all([
+        api.get(`/v1/devices/${name}/latest`), api.get("/v1/fleet", { device, limit: 1 }),
+      ]);
+      heard = Math.max(heard, moment(known?.last_seen) || 0);
+      for (const [metric, items] of Object.entries(metrics)) {
+        for (const { ts, value, labels } of [items].flat()) seriesOf(metric, labels).know(moment(ts), value);
+      }
+    } catch (error) {
+      if (error.status === undefined) throw error; // they come with the next readings, too
     }
   }
 
   /** Whatever came while nobody listened is asked for: nothing was promised of it. */
   async function catchUp() {
     const release = live.hold();
-    try {
-      await Promise.all([page.history.catchUp(), page.series.size ? loadNewest() : null]);
-    } catch (error) {
-      if (error.status === undefined) throw error; // newest values come with the next readings, too
-    } finally {
-      release();
-    }
+    await Promise.all([page.history.catchUp(), loadNewest()]).finally(release);
     draw();
   }
 
@@ -169,10 +168,10 @@ export async function mount(root, desk) {
   try {
     const { series } = await api.get(`/v1/devices/${name}`);
     for (const { metric, labels } of series) seriesOf(metric, labels);
-    await loadNewest();
   } catch (error) {
     if (error.status !== 404) throw error;
   }
+  await loadNewest();
   asked = true;
   judge();
 }
