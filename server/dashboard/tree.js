@@ -13,7 +13,8 @@ export { render };
 export function h(name, ...children) {
   const [tag, ...classes] = name.split(".");
   const attributes = children[0]?.constructor === Object ? children.shift() : {};
-  return node(tag, classes.length ? { class: classes.join(" "), ...attributes } : attributes, ...children);
+  if (attributes.class) classes.push(attributes.class);
+  return node(tag, { ...attributes, class: classes.join(" ") || null }, ...children);
 }
 
 /** The element that a tree is, for what is drawn by hand. */
