@@ -8,6 +8,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
+from ingest.foreign.described import TAG
+from ingest.foreign.table import dialect_of
 from schemas.readings import body_schema
 from server.auth import COOKIE
 from server.openapi_errors import PROBLEM, components, responses_of
@@ -25,9 +27,14 @@ TAGS = {
         "HEAD needs the header `X-CSRF-Token` with the `csrf` of the session. And tokens for `/ws`, of minutes."
     ),
     "operation": "Whether it works, what it did, and who changed what.",
+    TAG: (
+        "Doors for clients that exist already, which write unchanged, with a key for their token or password. Each "
+        "answers as its own clients want to be answered; `POST /v1/dry-run` shows how a payload is read."
+    ),
 }
 _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key: slk_…"},
+    "basic": {"type": "http", "scheme": "basic", "description": "For other protocols: the password is the key."},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same, for simple clients."},
     "cookie": {
         "type": "apiKey",
@@ -36,8 +43,8 @@ _SECURITY = {
         "description": "A session, of `POST /v1/session`; for all but GET and HEAD with the header `X-CSRF-Token`.",
     },
 }
-_OPEN = {"/healthz", "/readyz"}
-_KEYS_ONLY = {("post", "/v1/readings"), ("post", "/v1/session")}
+_OPEN = {"/healthz", "/readyz", "/ping", "/health"}
+_KEYS_ONLY = {("post", "/v1/readings"), ("post", "/v1/dry-run"), ("post", "/v1/session")}
 _SESSION_ONLY = {("get", "/v1/session"), ("delete", "/v1/session")}
 
 
@@ -92,7 +99,10 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
 def _schemes(method: str, path: str) -> list[str]:
     if (method, path) in _SESSION_ONLY:
         return ["cookie"]
-    return [name for name in _SECURITY if name != "cookie" or (method, path) not in _KEYS_ONLY]
+    if dialect_of(path) is not None:
+        return ["bearer", "basic", "header"]
+    keys = ["bearer", "header"]
+    return keys if (method, path) in _KEYS_ONLY else [*keys, "cookie"]
 
 
 def _exemplify(name: str, operation: dict[str, Any]) -> None:
@@ -104,7 +114,7 @@ def _exemplify(name: str, operation: dict[str, Any]) -> None:
             parameter["example"] = known["parameters"].get(parameter["name"])
     example = known["operations"].get(name, {})
     if "request" in example:
-        operation["requestBody"]["content"]["application/json"].setdefault("example", example["request"])
+        next(iter(operation["requestBody"]["content"].values())).setdefault("example", example["request"])
     for status, response in operation["responses"].items():
         if status.startswith("2") and "response" in example:
             kind, media = next(iter(response["content"].items()))

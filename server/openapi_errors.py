@@ -1,7 +1,10 @@
 """The errors as the API's documentation shows them: what each status means, and which of them a route may answer."""
 
+import json
 from typing import Any
 
+from ingest.foreign.dialect import Dialect
+from ingest.foreign.table import dialect_of
 from schemas.errors import (
     BodyTooSlow,
     Conflict,
@@ -82,6 +85,26 @@ _KNOWN_BY_NAME = {"/v1/series", "/v1/session", "/v1/webhooks/key"}
 ANY = {"description": "Any other error.", "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
 
 
+def told_by(dialect: Dialect) -> dict[str, Any]:
+    """The errors of a foreign protocol's route, in its own words: of reasons with one status, the first."""
+    told: dict[str, Any] = {}
+    for status in _WRITING:
+        error, meaning = MEANINGS[status]
+        answer = dialect.answer(error)
+        headers = {name: value for name, value in answer.headers.items() if name in error.headers()}
+        kind = answer.headers["Content-Type"].partition(";")[0]
+        example = json.loads(answer.body) if kind.endswith("json") else answer.body.decode("utf-8", "replace")
+        told.setdefault(
+            str(answer.status),
+            {
+                "description": meaning,
+                "content": {kind: {"schema": {}, "example": example}},
+                "headers": {name: {"schema": {"type": "string"}, "example": value} for name, value in headers.items()},
+            },
+        )
+    return dict(sorted(told.items()))
+
+
 def components() -> dict[str, Any]:
     """One response for each status, to be referred to as `#/components/responses/<status>`."""
     return {str(status): _response(error, meaning) for status, (error, meaning) in MEANINGS.items()}
@@ -98,6 +121,8 @@ def responses_of(method: str, path: str, operation: dict[str, Any], *, is_open: 
     """The errors that an operation may answer."""
     if is_open:
         return {}
+    if (dialect := dialect_of(path)) is not None:
+        return told_by(dialect)
     if (method, path) == ("post", "/v1/readings"):
         statuses = set(_WRITING)
     else:

@@ -9,12 +9,13 @@ from ingest.api import Writer
 from ingest.body import BodyLimits, read_body
 from ingest.corridor import Corridor
 from ingest.foreign import influx
+from ingest.foreign.described import described
 from ingest.foreign.door import Head
 from ingest.foreign.passage import write_foreign
 from schemas.errors import Malformed, SluiceError
 
-router = APIRouter(include_in_schema=False)
-probes = APIRouter(include_in_schema=False)  # open to everybody, as they are at InfluxDB: they tell nothing
+router = APIRouter()
+probes = APIRouter()  # open to everybody, as they are at InfluxDB: they tell nothing
 
 MAX_STATEMENT_BYTES = 64 << 10
 DATABASE = "sluice"  # the one there is, whatever name is written to
@@ -26,20 +27,46 @@ _SERIES: dict[str, dict[str, Any]] = {
     },
 }
 
+_LINES = {"text/plain": "cpu,cpu=cpu0,host=web-1 usage_idle=98.2,usage_user=1.1 1767225600000"}
+_PRECISION = "Of times: ns (unless said otherwise), us, ms, s, m or h.", "ms"
+_ANY = "Anything: a key is all that counts here.", "any"
+_STATEMENT = {"q": ("CREATE DATABASE or SHOW DATABASES.", "SHOW DATABASES")}
 
-@router.post("/api/v2/write")
+
+@router.post(
+    "/api/v2/write",
+    **described(
+        "InfluxDB 2: write line protocol",
+        _LINES,
+        parameters={"precision": _PRECISION, "org": _ANY, "bucket": _ANY},
+    ),
+)
 async def write_v2(request: Request, principal: Writer) -> Response:
-    """Line protocol, as clients of InfluxDB 2 send it."""
+    """Line protocol, as clients of InfluxDB 2 send it. Of several lines the good ones are stored, and 400 names the
+    first bad one (`line`); fields that are text are skipped, and counted in `X-Sluice-Skipped`."""
     return await write_foreign(request, principal, influx.WRITE_V2)
 
 
-@router.post("/write")
+@router.post(
+    "/write",
+    **described(
+        "InfluxDB 1: write line protocol",
+        _LINES,
+        parameters={
+            "precision": _PRECISION,
+            "db": _ANY,
+            "u": _ANY,
+            "p": ("The key, where a client can show it nowhere else. No log has it.", "slk_…"),
+        },
+    ),
+)
 async def write_v1(request: Request, principal: Writer) -> Response:
-    """The same of InfluxDB 1."""
+    """The same of InfluxDB 1; errors have their message in `error`, and in `X-Influxdb-Error`."""
     return await write_foreign(request, principal, influx.WRITE_V1)
 
 
-@router.api_route("/query", methods=["GET", "POST"])
+@router.get("/query", **described("InfluxDB 1: what databases there are", status=200, parameters=_STATEMENT))
+@router.post("/query", **described("InfluxDB 1: make a database", status=200, parameters=_STATEMENT))
 async def query(request: Request, principal: Writer) -> Response:
     """The two statements that clients send before they write. Raises Malformed at any other."""
     corridor: Corridor = request.state.corridor
@@ -56,7 +83,11 @@ async def query(request: Request, principal: Writer) -> Response:
     return JSONResponse({"results": [series]}, headers=influx.VERSION)
 
 
-@probes.api_route("/ping", methods=["GET", "HEAD"])
+@probes.head("/ping", include_in_schema=False)
+@probes.get(
+    "/ping",
+    **described("InfluxDB: alive", parameters={"verbose": ("Whether to answer the version: 200.", "false")}),
+)
 async def ping(request: Request) -> Response:
     """Alive, and which version."""
     if request.query_params.get("verbose") in {None, "", "false", "0"}:
@@ -64,7 +95,7 @@ async def ping(request: Request) -> Response:
     return JSONResponse({"version": influx.VERSION["X-Influxdb-Version"]}, headers=influx.VERSION)
 
 
-@probes.get("/health")
+@probes.get("/health", **described("InfluxDB: whether it would take a write", status=200))
 async def health(request: Request) -> Response:
     """Whether a write that came now would be taken."""
     corridor: Corridor = request.state.corridor

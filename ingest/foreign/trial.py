@@ -8,13 +8,14 @@ from fastapi.responses import JSONResponse
 
 from ingest.api import Writer
 from ingest.corridor import Corridor
+from ingest.foreign.described import described
 from ingest.foreign.passage import receive
 from ingest.foreign.table import FORMATS
 from schemas.columns import Columns
 from schemas.errors import MAX_FAULTS, Fault, Invalid
 from schemas.times import to_datetime, to_text
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter()
 
 SHOWN = 100
 """Readings in one answer; the rest are counted."""
@@ -22,14 +23,16 @@ SHOWN = 100
 
 @router.post(
     "/v1/dry-run",
-    tags=["readings"],
-    summary="Try how a payload is read",
-    openapi_extra={"requestBody": {"required": True, "content": {"*/*": {"schema": {"type": "string"}}}}},
+    **described(
+        "Try how a payload is read",
+        {"text/plain": "cpu,cpu=cpu0,host=web-1 usage_idle=98.2 1767225600000000000", "*/*": None},
+        status=200,
+    ),
 )
 async def try_out(
     request: Request,
     principal: Writer,
-    format: Annotated[str, Query(description=f"The protocol it is for: {', '.join(FORMATS)}.")],
+    format: Annotated[str, Query(description=f"The protocol it is for: {', '.join(FORMATS)}.", examples=["influx"])],
 ) -> Response:
     """Read a payload of a foreign protocol and say what it would become. Further parameters are the protocol's own."""
     door = FORMATS.get(format)

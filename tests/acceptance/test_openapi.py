@@ -8,11 +8,15 @@ from urllib.parse import quote
 
 import jsonschema_rs
 import pytest_asyncio
+from cramjam import snappy
 
 from schemas.errors import SluiceError
 from tests.acceptance.login import Login
 from tests.conftest import Server, StartServer
+from tests.unit.prometheus import Series
+from tests.unit.prometheus import body as remote_write
 
+SAMPLE: Series = [("__name__", "up"), ("instance", "web-1:9100")], [(1.0, 1_767_225_600_000)]  # of a binary protocol
 REFERENCE = "#/components/"
 FREE = {"labels", "annotations", "detail", "spark"}
 """What may be left out, or holds names that are anybody's."""
@@ -60,10 +64,10 @@ async def test_every_operation_has_examples_that_its_schemas_accept(document: di
         assert operation["tags"][0] in {tag["name"] for tag in document["tags"]}, name
         assert operation["summary"] or operation["description"]
         if "requestBody" in operation:
-            media = operation["requestBody"]["content"]["application/json"]
-            assert examples(media), f"{name}: no example of a request"
-            for example in examples(media):
-                check(document, media["schema"], example)
+            for media in operation["requestBody"]["content"].values():
+                assert examples(media) or media["schema"].get("format") == "binary", f"{name}: no example of a request"
+                for example in examples(media):
+                    check(document, media["schema"], example)
         for parameter in operation.get("parameters", []):
             shown = [parameter["example"]] if "example" in parameter else parameter["schema"].get("examples", [])
             assert shown or not parameter["required"], f"{name}: no example of {parameter['name']}"
@@ -139,11 +143,15 @@ class Reader:
                 path = path.replace(f"{{{each['name']}}}", quote(str(value), safe=""))
             elif value is not None:
                 query.append(f"{each['name']}={quote(str(value), safe='')}")
-        if body is None and "requestBody" in operation:
-            body = examples(operation["requestBody"]["content"]["application/json"])[0]
+        kind = next(iter(operation.get("requestBody", {"content": {}})["content"]), "")
+        if body is None and kind:
+            body = examples(operation["requestBody"]["content"][kind])[0]
         url = self.server.url + path + ("?" + "&".join(query) if query else "")
         headers = login.cookie | login.csrf if login else self.server.headers()
-        async with self.server.http.request(method, url, json=body, headers=headers) as response:
+        if kind and kind != "application/json":
+            headers |= {"Content-Type": kind}
+        data = {"json": body} if kind in {"", "application/json"} else {"data": body}
+        async with self.server.http.request(method, url, **data, headers=headers) as response:
             text = await response.text()
             assert response.status < 300, f"{name}: {response.status} {text}"
             assert str(response.status) in operation["responses"], f"{name} answers {response.status}"
@@ -198,9 +206,15 @@ async def test_a_server_answers_what_the_examples_show(server: Server, document:
         "get /v1/rules", "get /v1/alerts", "get /v1/alerts/events", "get /v1/silences", "get /v1/webhooks/deliveries",
         "get /v1/webhooks/key", "get /v1/devices", "get /v1/devices/{device}", "get /v1/devices/{device}/latest",
         "get /v1/readings", "get /v1/series", "get /v1/fleet", "get /v1/keys", "get /v1/audit", "get /v1/system",
-        "get /healthz", "get /readyz", "get /metrics", "post /v1/tokens", "post /v1/session",
+        "get /healthz", "get /readyz", "get /metrics", "post /v1/tokens", "post /v1/session", "post /v1/dry-run",
+        "get /ping", "get /health",
     ):  # fmt: skip
         await ask(name)
+    for name in ("post /api/v2/write", "post /write"):
+        await ask(name, precision="ms")
+    for name in ("get /query", "post /query"):
+        await ask(name, q="SHOW DATABASES")
+    await ask("post /api/v1/write", bytes(snappy.compress_raw(remote_write(SAMPLE))))
     preview = {"rule": RULE, "from": soon_ms - 7_200_000, "to": soon_ms}
     assert (await ask("post /v1/rules/preview", preview))["transitions"]
     await ask("get /v1/rules/{rule_id}", rule_id=rule["id"])
