@@ -52,12 +52,15 @@ class Fields:
         """Of numbers (n,), and of texts (f - n,)."""
         return (self.line, self.line[:0]) if self.kept is None else (self.line[self.kept], self.line[~self.kept])
 
-    def lines_of_nameless_texts(self) -> Int64s:
-        """Those that have one. (A number without a name makes no series, and so is found later.)"""
+    def lines_of_odd_texts(self) -> Int64s:
+        """Those that have one without a name, or behind something else than its name's `=`: an escaped one, say.
+
+        (A number without a name makes no series, and so is found later.)
+        """
         if self.kept is None:
             return self.line[:0]
         nameless = np.diff(self.ends, prepend=-1) == 3  # a comma, `=` and the text
-        found: Int64s = self.line[~self.kept & nameless]
+        found: Int64s = self.line[~self.kept & (nameless | (self.ends - self.equals != 2))]
         return found
 
     def numbers(self) -> tuple[list[bytes], Float64s, Bools]:

@@ -121,7 +121,7 @@ def _read(tokens: list[bytes], parts: int, numbers: Int64s, most: int, *, put: b
     counts = None if len(line) == len(heads) and not len(texts) else np.bincount(line, minlength=len(heads))
     if put:
         heads, names = put_back(heads), put_back(names)
-        unsure[fields.lines_of_nameless_texts()] = True
+        unsure[fields.lines_of_odd_texts()] = True
         unsure |= _are_odd(heads, counts)
     named = heads if counts is None else chain.from_iterable(map(repeat, heads, counts.tolist()))
     keys = list(zip(named, names, strict=True))

@@ -6,9 +6,11 @@ import random
 from collections.abc import Sequence
 
 import zstandard
+from cramjam import snappy
 
 from tests.acceptance.catalogue.case import JSON, batch, head, reading
 from tests.acceptance.catalogue.websocket import BINARY, CLOSE, CONTINUED, PING, TEXT, command, frame, subscribe
+from tests.unit.prometheus import body as remote_write
 
 TYPE = JSON.removesuffix(b"\r\n")
 TOKENS = [
@@ -49,6 +51,29 @@ def requests() -> list[bytes]:
 def _posted(target: bytes, document: object) -> bytes:
     body = json.dumps(document).encode()
     return head(TYPE, b"Content-Length: %d" % len(body), target=target) + body
+
+
+def foreign_requests() -> list[bytes]:
+    """Requests of other protocols: good ones, and many with a body in which something is wrong, all well framed."""
+    chance, at = random.Random(0), reading()["ts"]
+    lines = [
+        f"m,host=pump-7,site=A v=1.5,n=2i,up=t {at}\nm,host=pump-8 v=1e3 {at}\n".encode(),
+        f'm\\ x,host=pump-7 s="a, b=c",v=-1,t="\\"q\\"" {at}\nm,host=a s="only" {at}\n# no\n\nm,host=a w=1'.encode(),
+    ]
+    samples = [
+        remote_write(([("__name__", "up"), ("instance", "a:1"), ("job", "x")], [(1.5, at)]), ([], [(0.0, at)])),
+        remote_write(([("__name__", "up"), ("instance", "a:1")], [(1.0, at), (2.0, at + 1)])),
+    ]
+    found = []
+    for turn in range(200):
+        wrong = turn >= 10
+        line = mutated(chance, lines) if wrong else chance.choice(lines)
+        v1, v2, query = b"POST /write?db=d&precision=ms", b"POST /api/v2/write?precision=ms", b"POST /query"
+        found.append(head(b"Content-Length: %d" % len(line), target=chance.choice((v1, v2, query))) + line)
+        packed = bytes(snappy.compress_raw(mutated(chance, samples) if wrong else chance.choice(samples)))
+        kind = b"Content-Type: application/x-protobuf", b"Content-Encoding: snappy"
+        found.append(head(*kind, b"Content-Length: %d" % len(packed), target=b"POST /api/v1/write") + packed)
+    return found
 
 
 def frames() -> list[bytes]:

@@ -21,7 +21,7 @@ from tests.acceptance.catalogue.case import KEY, batch, head, reading
 from tests.acceptance.catalogue.site import Line, Site, resident_bytes, site
 from tests.acceptance.catalogue.websocket import command, handshake
 from tests.conftest import _execute, _url
-from tests.faults.mutations import TYPE, frames, mutated, requests
+from tests.faults.mutations import TYPE, foreign_requests, frames, mutated, requests
 
 SEED = int(os.environ.get("SLUICE_FUZZ_SEED", random.SystemRandom().randrange(1 << 32)))
 GROWTH_BYTES = 64 << 20
@@ -58,6 +58,18 @@ async def over_http(running: Site, sent: bytes) -> str:
             return "closed"
         assert answer.status < 500 or (answer.code() == "overloaded" and "retry-after" in answer.headers), answer
         assert answer.status < 400 or len(answer.body) <= 4_096
+        return str(answer.status)
+
+
+async def over_foreign_http(running: Site, sent: bytes) -> str:
+    """The same by doors whose protocols have a slow body, too, sent again: 503."""
+    async with running.line() as line:
+        await running.send(line, sent)
+        answer = await line.answer(PATIENCE_S)
+        if answer is None:
+            return "closed"
+        assert answer.status < 500 or (answer.status == 503 and "retry-after" in answer.headers), answer
+        assert len(answer.body) <= 4_096
         return str(answer.status)
 
 
@@ -156,6 +168,11 @@ LENGTHS = [SHORT, pytest.param(LONG, marks=[pytest.mark.long, pytest.mark.timeou
 @pytest.mark.parametrize("examples", LENGTHS)
 async def test_mutated_requests(running: Site, examples: int) -> None:
     await fuzz(running, over_http, requests(), examples)
+
+
+@pytest.mark.parametrize("examples", [2, pytest.param(200, marks=[pytest.mark.long, pytest.mark.timeout(3_600)])])
+async def test_mutated_requests_of_other_protocols(running: Site, examples: int) -> None:
+    await fuzz(running, over_foreign_http, foreign_requests(), examples)
 
 
 @pytest.mark.parametrize("examples", LENGTHS)

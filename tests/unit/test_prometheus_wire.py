@@ -113,6 +113,7 @@ def test_any_bytes_are_refused_or_read_as_what_they_are(raw: bytes) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3_600)
 def test_a_million_mutations() -> None:
     chance = random.Random(8)
     seeds = [
