@@ -65,7 +65,7 @@ def foreign_requests() -> list[bytes]:
         remote_write(([("__name__", "up"), ("instance", "a:1")], [(1.0, at), (2.0, at + 1)])),
     ]
     found = []
-    for turn in range(200):
+    for turn in range(2_000):
         wrong = turn >= 10
         line = mutated(chance, lines) if wrong else chance.choice(lines)
         v1, v2, query = b"POST /write?db=d&precision=ms", b"POST /api/v2/write?precision=ms", b"POST /query"
@@ -89,6 +89,11 @@ def frames() -> list[bytes]:
         frame(CLOSE, (1000).to_bytes(2) + b"bye"),
         frame(TEXT, b'{"id":8,"ping":{}}\n{"id":9,"rpc":{}}\n{}'),
     ]
+
+
+def often_whole(chance: random.Random, good: Sequence[bytes]) -> bytes:
+    """One of them, as it is more often than not."""
+    return chance.choice(good) if chance.random() < 0.6 else mutated(chance, good)
 
 
 def mutated(chance: random.Random, good: Sequence[bytes]) -> bytes:

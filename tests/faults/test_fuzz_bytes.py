@@ -21,7 +21,7 @@ from tests.acceptance.catalogue.case import KEY, batch, head, reading
 from tests.acceptance.catalogue.site import Line, Site, resident_bytes, site
 from tests.acceptance.catalogue.websocket import command, handshake
 from tests.conftest import _execute, _url
-from tests.faults.mutations import TYPE, foreign_requests, frames, mutated, requests
+from tests.faults.mutations import TYPE, foreign_requests, frames, mutated, often_whole, requests
 
 SEED = int(os.environ.get("SLUICE_FUZZ_SEED", random.SystemRandom().randrange(1 << 32)))
 GROWTH_BYTES = 64 << 20
@@ -35,6 +35,7 @@ PATIENCE_S = 60.0
 """For an answer, of which only that it comes is tested here."""
 SETTINGS = {"head_s": "0.5", "receive_s": "0.3", "max_cached_series": "1000", "log_level": "error"}
 Try = Callable[[Site, bytes], Awaitable[str]]
+Spoil = Callable[[random.Random, Sequence[bytes]], bytes]
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -121,8 +122,8 @@ async def assert_sound(running: Site, chance: random.Random, device: str = "soun
 class Fuzz:
     """One run: so many examples, each with its own seed."""
 
-    def __init__(self, running: Site, attempt: Try, good: Sequence[bytes]) -> None:
-        self._running, self._attempt, self._good = running, attempt, good
+    def __init__(self, running: Site, attempt: Try, good: Sequence[bytes], spoil: Spoil) -> None:
+        self._running, self._attempt, self._good, self._spoil = running, attempt, good, spoil
         self._before = {pid: resident_bytes(pid) for pid in running.pids}
         self._began = time.monotonic()
         self._turn = asyncio.Lock()  # one connection to the database, and one millisecond a reading
@@ -132,7 +133,7 @@ class Fuzz:
         """Try one example after the other."""
         for number in numbers:
             chance = random.Random(f"{SEED} {number}")
-            inputs = [mutated(chance, self._good) for _ in range(AT_ONCE)]
+            inputs = [self._spoil(chance, self._good) for _ in range(AT_ONCE)]
             self.outcomes.update(await asyncio.gather(*(self._attempt(self._running, sent) for sent in inputs)))
             async with self._turn:
                 await assert_sound(self._running, chance)
@@ -148,10 +149,10 @@ class Fuzz:
         return f"{done:7} inputs, seed {SEED}, {seconds:.0f} s, {done / seconds:.0f}/s, up {self.grown()} KiB"
 
 
-async def fuzz(running: Site, attempt: Try, good: Sequence[bytes], examples: int) -> None:
+async def fuzz(running: Site, attempt: Try, good: Sequence[bytes], examples: int, spoil: Spoil = mutated) -> None:
     """Try so many examples, some of them side by side."""
     await assert_sound(running, random.Random(SEED))
-    run, numbers = Fuzz(running, attempt, good), iter(range(examples))
+    run, numbers = Fuzz(running, attempt, good, spoil), iter(range(examples))
     async with asyncio.TaskGroup() as group:
         for _ in range(SIDE_BY_SIDE):
             group.create_task(run.work(numbers))
@@ -172,7 +173,7 @@ async def test_mutated_requests(running: Site, examples: int) -> None:
 
 @pytest.mark.parametrize("examples", [2, pytest.param(200, marks=[pytest.mark.long, pytest.mark.timeout(3_600)])])
 async def test_mutated_requests_of_other_protocols(running: Site, examples: int) -> None:
-    await fuzz(running, over_foreign_http, foreign_requests(), examples)
+    await fuzz(running, over_foreign_http, foreign_requests(), examples, often_whole)
 
 
 @pytest.mark.parametrize("examples", LENGTHS)
