@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ingest.formats.mapping import DEVICE_TAGS, PROMETHEUS_DEVICE_TAGS, Mapping
+from ingest.formats.mapping import DEVICE_TAGS, PROMETHEUS_DEVICE_TAGS, SENML_NAME, Mapping
 from schemas.names import name_fault
 
 _SCHEMES = {"postgres", "postgresql", "redis", "rediss", "unix"}
@@ -106,6 +106,9 @@ class Settings(BaseSettings):
     )
     mapping_value_field: str = Field(default="value", description="The metric of this field is its measurement.")
     mapping_separator: str = Field(default=".", description="Between measurement and field.", max_length=8)
+    mapping_senml_name: str = Field(
+        default=SENML_NAME, description="How a SenML name is read: a pattern with the groups device and metric."
+    )
 
     flap_high: Annotated[float, Field(gt=0, le=1)] = Field(default=0.5, description="Share of changes: it flaps above.")
     flap_low: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.25, description="It has settled at or below it.")
@@ -159,6 +162,17 @@ class Settings(BaseSettings):
             raise ValueError(fault)
         return name
 
+    @field_validator("mapping_senml_name")
+    @classmethod
+    def _has_both_groups(cls, text: str) -> str:
+        try:
+            groups = re.compile(text).groupindex
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        if not {"device", "metric"} <= groups.keys():
+            raise ValueError("needs the groups (?P<device>…) and (?P<metric>…)")
+        return text
+
     @field_validator("database_url", "direct_url", "redis_url")
     @classmethod
     def _readable(cls, value: SecretStr | None) -> SecretStr | None:
@@ -199,7 +213,13 @@ class Settings(BaseSettings):
         """How names of a foreign protocol are read: with the tags of its own setting, where there is one."""
         own: str = getattr(self, f"mapping_{protocol}_device_tags", "") or self.mapping_device_tags
         tags = tuple(tag for part in own.split(",") if (tag := part.strip()))
-        return Mapping(tags, self.mapping_default_device, self.mapping_value_field, self.mapping_separator)
+        return Mapping(
+            tags,
+            self.mapping_default_device,
+            self.mapping_value_field,
+            self.mapping_separator,
+            self.mapping_senml_name,
+        )
 
     @property
     def origins(self) -> frozenset[str]:

@@ -1,5 +1,6 @@
 """The mapping (contract §6): how names of a foreign protocol become a series of ours. All protocols share it."""
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,6 +13,12 @@ from schemas.readings import MAX_LABEL_CHARS, MAX_LABELS
 DEVICE_TAGS = ("device", "device_id", "host", "instance", "service.instance.id")
 PROMETHEUS_DEVICE_TAGS = ("instance", "device", "device_id", "host", "service.instance.id")
 """Of Prometheus: what was scraped is the `instance`; its `device` is a part of that, a disk or a network card."""
+
+SENML_NAME = (
+    r"(?:(?P<device>urn:dev:[^:]+:[^:/_]+(?=[:/_]|$)|urn:(?!dev:)[^:]+:[^:/]+(?:.*(?=[:/])|(?=[:/]|$))|(?!urn:|/).+(?=[:/]))"
+    r"(?:[:/_]|$))?(?P<metric>.*)"
+)
+"""A device by its URN (of `urn:dev:` up to the identifier), or what is before the last colon or slash."""
 
 Tags = Iterable[tuple[str, str]]
 """Names and values: tags of InfluxDB, labels of Prometheus, attributes of OpenTelemetry."""
@@ -37,6 +44,8 @@ class Mapping:
     """The field that says nothing: its metric is called like its measurement."""
     separator: str = "."
     """Between measurement and field."""
+    senml_name: str = SENML_NAME
+    """A pattern that the whole of a SenML name fits, with the groups `device` and `metric`; each may be empty."""
 
     def metric(self, measurement: str, field: str = "") -> str:
         """What a field of a measurement, or a metric that has but one name, is called. Raises UnmappableError."""
@@ -64,6 +73,22 @@ class Mapping:
         device, labels = self.place(tags, own_device)
         return SeriesKey(device, self.metric(measurement, field), labels)
 
+    def named(self, device: str, metric: str, labels: dict[str, str], own_device: str | None = None) -> SeriesKey:
+        """The series of a protocol that has no tags; empty: no device is named. Raises UnmappableError."""
+        device = device or own_device or self.default_device
+        if not device:
+            raise UnmappableError("device_missing", "no device is named: bind the key to one, or set a default device")
+        return SeriesKey(_named(device, "the device's name"), _named(metric, "the metric"), _labelled(labels))
+
+    def split(self, name: str) -> tuple[str, str]:
+        """The device (empty: none) and the metric that a SenML name is made of. Raises UnmappableError."""
+        if len(name) > 2 * MAX_NAME_CHARS + 1:
+            raise UnmappableError("name_invalid", f"a name has more than {2 * MAX_NAME_CHARS + 1} characters")
+        found = _pattern(self.senml_name).fullmatch(name)
+        if found is None:
+            raise UnmappableError("name_invalid", "the name does not fit SLUICE_MAPPING_SENML_NAME")
+        return found["device"] or "", found["metric"] or self.value_field or "value"
+
     def _without_device(self) -> str:
         tags = ", ".join(self.device_tags)
         return f"none of the tags {tags} names the device: add one, bind the key to a device, or set a default device"
@@ -74,7 +99,13 @@ class Mapping:
         device = f"the first tag of {', '.join(self.device_tags) or '(none)'}, else the key's own device"
         default = f", else '{self.default_device}'" if self.default_device else ""
         value = f" ('measurement' where the field is '{self.value_field}')" if self.value_field else ""
-        return f"{protocols}: metric = {joined}{value}; device = {device}{default}; other tags = labels"
+        senml = "" if self.senml_name == SENML_NAME else f"; a SenML name = {self.senml_name}"
+        return f"{protocols}: metric = {joined}{value}; device = {device}{default}; other tags = labels{senml}"
+
+
+@lru_cache(maxsize=16)
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text)
 
 
 def _labelled(labels: dict[str, str]) -> str:

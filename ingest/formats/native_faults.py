@@ -12,9 +12,10 @@ from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails, from_json, to_json
+from pydantic_core import ErrorDetails, to_json
 
-from schemas.errors import Fault, Invalid, Loc, Malformed, TooLarge
+from ingest.formats.tree import parsed
+from schemas.errors import Fault, Invalid, Loc, TooLarge
 from schemas.readings import MANY_FULL_BATCHES, MAX_LABELS, ONE_FULL_BATCH, Batch, Row
 
 _CODES = {
@@ -25,7 +26,6 @@ _CODES = {
 _VALUE = ("value_type", "a value is a number or a boolean, not text, null or a list")
 _CELL = ("value_type", "a value is a number, a boolean or null")
 _TIME = ("ts_type", "a time is RFC 3339 text with an offset, or integer milliseconds since the Unix epoch")
-MAX_DEPTH = 200  # of lists and objects within each other
 _NAMED = 3  # of the unknown fields of one object, or of its labels that are no text: enough to see what it is about
 _DUMMY_TIME = 1_000_000_000_000  # milliseconds; stands where an unusable time stood
 
@@ -47,7 +47,7 @@ def examine(body: bytes, max_readings: int, *, many: bool, partial: bool) -> Sal
     asked for and every fault lies within a reading. Without a fault (a key whose last value is good had a bad one
     before it), these are the batches.
     """
-    tree = _parsed(body)
+    tree = parsed(body)
     batches = tree if many else [tree]
     if sum(map(_count, batches)) + len(batches) - 1 > max_readings:
         raise TooLarge("readings", max_readings)
@@ -62,21 +62,6 @@ def examine(body: bytes, max_readings: int, *, many: bool, partial: bool) -> Sal
     if fatal:
         raise Invalid(fatal)
     return saved
-
-
-def _parsed(body: bytes) -> Any:
-    """The body's tree. Raises Malformed: no JSON, or nested deeper than `MAX_DEPTH`."""
-    try:
-        found = from_json(b"[%b]" % body)  # one level more, as the parser's own bound is one more than ours
-    except ValueError:
-        found = []
-    if len(found) == 1:
-        return found[0]
-    try:
-        from_json(body)  # to say where it is wrong
-    except ValueError as error:
-        raise Malformed(f"Invalid JSON: {error}") from None
-    raise Malformed(f"Invalid JSON: nested deeper than {MAX_DEPTH}")
 
 
 def check_label_count(labels: Sized, loc: Loc) -> None:
