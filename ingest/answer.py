@@ -2,10 +2,12 @@
 
 import secrets
 from collections.abc import Iterable, Mapping
+from urllib.parse import unquote
 
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from ingest.foreign.credentials import without_key
 from ingest.foreign.dialect import Answer
 from ingest.metrics import WriteMetrics
 from schemas.columns import Receipt
@@ -52,7 +54,7 @@ def _as_lines(headers: Mapping[str, str]) -> bytes:
 def note_refusal(error: SluiceError, metrics: WriteMetrics | None, method: bytes, url: bytes) -> tuple[bytes, bytes]:
     """Count and log a refusal; returns the header by which its sender can name it."""
     request_id = secrets.token_hex(8)
-    path = url.partition(b"?")[0][:MAX_LOGGED_CHARS].decode("latin-1")
+    path = without_key(unquote(url.partition(b"?")[0].decode("latin-1")))[:MAX_LOGGED_CHARS]
     if not isinstance(error, Overloaded):  # the queue tells of those, once a second
         fields = {"method": method.decode(), "path": path, "status": error.status, "code": error.code}
         log.info("refused", **fields, request_id=request_id)

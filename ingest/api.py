@@ -1,5 +1,6 @@
 """``POST /v1/readings``: from the socket to the corridor that every protocol shares."""
 
+import json
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -7,7 +8,10 @@ from fastapi.responses import JSONResponse
 
 from ingest.body import check_json, read_body
 from ingest.corridor import Corridor
-from schemas.columns import Columns, Receipt
+from ingest.foreign.dialect import SKIPPED
+from ingest.foreign.passage import receive
+from ingest.foreign.table import door_of_kind
+from schemas.columns import Columns, PartReceipt, Receipt
 from schemas.errors import MAX_FAULTS
 from schemas.keys import Principal, Scope
 from schemas.readings import EXAMPLES
@@ -45,23 +49,36 @@ async def write_readings(
 ) -> Response:
     """Store one batch, or an array of batches. The answer comes after COMMIT: what it counts is durable."""
     corridor: Corridor = request.state.corridor
+    door = door_of_kind(request.headers.get("content-type", ""))
+    if door is None:
+        columns, arrived_us = await _receive(request, principal, partial=partial)
+    else:
+        columns, arrived_us = await receive(request, principal, door, partial=partial)
+    replace = on_conflict == "replace"
+    receipt = await corridor.write(columns, principal, arrived_us, replace=replace, partial=partial)
+    corridor.metrics.rejected.inc(len(columns.rejected))
+    if door is not None and columns.skipped:
+        corridor.metrics.skipped.labels(door.format).inc(columns.skipped)
+        receipt = PartReceipt(receipt.accepted, receipt.duplicates, columns.skipped)
+    return _answer(receipt, columns, partial=partial)
+
+
+async def _receive(request: Request, principal: Principal, *, partial: bool) -> tuple[Columns, int]:
+    """What was sent in our own JSON, and when it came."""
+    corridor: Corridor = request.state.corridor
     corridor.quota.take_request(principal)
     corridor.writer.admit()
     check_json(request)
     with corridor.intake.share() as share:
         body = await read_body(request, corridor.body_limits, share)
         arrived_us = corridor.clock_us()
-        columns = corridor.decode(body, arrived_us, partial=partial)
-    del body  # or it would wait for COMMIT, beyond its share
-    replace = on_conflict == "replace"
-    receipt = await corridor.write(columns, principal, arrived_us, replace=replace, partial=partial)
-    corridor.metrics.rejected.inc(len(columns.rejected))
-    return _answer(receipt, columns, partial=partial)
+        return corridor.decode(body, arrived_us, partial=partial), arrived_us
 
 
 def _answer(receipt: Receipt, columns: Columns, *, partial: bool) -> Response:
+    headers = {SKIPPED: str(columns.skipped)} if columns.skipped else {}
     if not partial:
-        return Response(receipt.as_json(), media_type="application/json")
-    rejected = [fault.as_json() for fault in columns.rejected[:MAX_FAULTS]]
-    document: dict[str, Any] = {"accepted": receipt.accepted, "duplicates": receipt.duplicates, "rejected": rejected}
-    return JSONResponse(document | {"rejected_count": len(columns.rejected)})
+        return Response(receipt.as_json(), headers=headers, media_type="application/json")
+    document: dict[str, Any] = json.loads(receipt.as_json())
+    document["rejected"] = [fault.as_json() for fault in columns.rejected[:MAX_FAULTS]]
+    return JSONResponse(document | {"rejected_count": len(columns.rejected)}, headers=headers)

@@ -256,5 +256,5 @@ class BoundedProtocol(HttpToolsProtocol):
         if isinstance(outcome, SluiceError):
             corridor: Corridor | None = self.app_state.get("corridor")
             common = [*common, note_refusal(outcome, corridor.metrics if corridor else None, method, url)]
-        told = dialect.answer(outcome, kind, self.headers or ()) if (dialect := dialect_at(url)) else None
+        told = dialect.answer(outcome, kind, self.headers or ()) if (dialect := dialect_at(url, kind)) else None
         self.transport.write(encode_answer(outcome, common, keep_alive=keep_alive, told=told))

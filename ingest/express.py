@@ -12,7 +12,7 @@ from math import inf
 from ingest.body import INFLATERS
 from ingest.bounded import BoundedProtocol
 from ingest.corridor import Corridor
-from ingest.foreign.credentials import key_in_header
+from ingest.foreign.credentials import key_in_header, key_in_url
 from ingest.foreign.door import Door
 from ingest.foreign.table import dialect_at, express
 from ingest.formats.terms import Decode
@@ -180,14 +180,16 @@ class ExpressProtocol(BoundedProtocol):
             elif name not in _PASSED_BY or (name == b"connection" and value not in _KEPT_ALIVE):
                 return None
         most = min(MAX_BYTES, corridor.body_limits.max_bytes)
+        if key is None and self.url != PATH:
+            key = key_in_url(self.url.partition(b"?")[0].decode("latin-1"), b"")
         if key is None or length is None or not 0 < length <= most:
             return None
         return self._begun(corridor, key, encoding, length, kind)
 
     def _begun(self, corridor: Corridor, key: str, encoding: str, length: int, kind: bytes | None) -> _Cycle | None:
         """A request by the native door, or by a foreign one whose URL and kind are plain."""
-        if self.url == PATH:
-            foreign, inflaters = None, INFLATERS if kind == b"application/json" else {}
+        if self.url == PATH and kind == b"application/json":
+            foreign, inflaters = None, INFLATERS
         elif (foreign := express(self.url, kind or b"")) is not None:
             inflaters = foreign[0].encodings
         else:

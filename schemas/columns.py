@@ -93,6 +93,11 @@ class PartReceipt(Receipt):
     """Values that are no readings."""
     rejected: Sequence[Fault] = ()
 
+    def as_json(self) -> bytes:
+        """The same, with what was skipped, if anything was."""
+        more = b',"skipped":%d}' % self.skipped if self.skipped else b"}"
+        return b'{"accepted":%d,"duplicates":%d%b' % (self.accepted, self.duplicates, more)
+
 
 @dataclass(slots=True)
 class Rows:

@@ -8,6 +8,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ingest.answer import MAX_LOGGED_CHARS
+from ingest.foreign.credentials import without_key
 from ingest.foreign.table import dialect_of
 from schemas.errors import Defect, NotFound, SluiceError, TooLarge
 from server import problems
@@ -50,7 +51,7 @@ class Edge:
                 raise
             # Answered here, as the framework raises it again behind its answer, on which uvicorn cuts the connection:
             # the sender's next request would meet a reset.
-            log.exception("a request broke", method=scope["method"], path=scope["path"][:MAX_LOGGED_CHARS])
+            log.exception("a request broke", method=scope["method"], path=without_key(scope["path"])[:MAX_LOGGED_CHARS])
             await problems.render(Defect(), scope)(scope, receive, answer)
 
 

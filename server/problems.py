@@ -11,6 +11,7 @@ from starlette.types import Scope
 
 from ingest.answer import MAX_LOGGED_CHARS
 from ingest.corridor import Corridor
+from ingest.foreign.credentials import without_key
 from ingest.foreign.passage import respond
 from ingest.foreign.table import dialect_of
 from schemas.errors import DatabaseAway, Defect, Fault, Invalid, Malformed, SluiceError
@@ -42,7 +43,8 @@ def render(error: SluiceError, scope: Scope) -> Response:
 
 def note(scope: Scope, status: int, code: str) -> None:
     """Log and count a refusal."""
-    path = scope["path"][:MAX_LOGGED_CHARS]  # not that of a URL made of a Host: a sender writes there what it likes
+    # Not that of a URL made of a Host: a sender writes there what it likes.
+    path = without_key(scope["path"])[:MAX_LOGGED_CHARS]
     log.info("refused", method=scope["method"], path=path, status=status, code=code)
     if "corridor" in scope["state"]:
         corridor: Corridor = scope["state"]["corridor"]
@@ -78,9 +80,9 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 async def _driver_error(request: Request, error: Exception) -> Response:
     state = getattr(error, "sqlstate", None)
     if state is not None and not state.startswith(_AWAY_STATES):
-        log.exception("a query is wrong", path=request.scope["path"], exc_info=error)
+        log.exception("a query is wrong", path=without_key(request.scope["path"])[:MAX_LOGGED_CHARS], exc_info=error)
         return _rendered(request, Defect())
-    log.warning("database away", path=request.scope["path"][:MAX_LOGGED_CHARS], error=repr(error))
+    log.warning("database away", path=without_key(request.scope["path"])[:MAX_LOGGED_CHARS], error=repr(error))
     return _rendered(request, DatabaseAway())
 
 

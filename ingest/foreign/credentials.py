@@ -2,9 +2,11 @@
 
 import base64
 import binascii
+import re
 from urllib.parse import parse_qs
 
 _IN_QUERY = {"/write", "/query"}  # InfluxDB 1: `u` and `p`
+_IN_PATH = re.compile(r"/api/v1/([^/]+)(/.+)", re.DOTALL)  # ThingsBoard
 MAX_FIELDS = 50  # of a query string
 
 
@@ -25,7 +27,9 @@ def key_in_header(value: str) -> str | None:
 
 
 def key_in_url(path: str, query: bytes) -> str | None:
-    """The key in the URL of a foreign protocol that has it there. No log shows it: they show paths, masked."""
+    """The key in the URL of a foreign protocol that has it there. No log shows it: they show `without_key`, masked."""
+    if (found_in_path := _IN_PATH.fullmatch(path)) is not None:
+        return found_in_path[1]
     if path not in _IN_QUERY or not query:
         return None
     try:
@@ -33,3 +37,10 @@ def key_in_url(path: str, query: bytes) -> str | None:
     except ValueError:
         return None
     return found.get("p", [None])[0]
+
+
+def without_key(path: str) -> str:
+    """The path with a place in it of the key that some protocols have there: what logs show, and tables know."""
+    if path.startswith("/api/v1/") and (found := _IN_PATH.fullmatch(path)) is not None:
+        return f"/api/v1/{{key}}{found[2]}"
+    return path

@@ -9,7 +9,7 @@ from ingest.corridor import Corridor
 from ingest.foreign.dialect import Answer
 from ingest.foreign.door import Door, Head
 from schemas.columns import Columns
-from schemas.errors import SluiceError, Unavailable
+from schemas.errors import Invalid, SluiceError, Unavailable
 from schemas.keys import Principal
 
 log = structlog.get_logger(__name__)
@@ -19,20 +19,28 @@ async def write_foreign(request: Request, principal: Principal, door: Door) -> R
     """Store what a request brings through this door. Raises what `Corridor.write` raises; nothing else is a defect
     before COMMIT but `Unavailable`."""
     corridor: Corridor = request.state.corridor
-    try:
-        columns, arrived_us = await receive(request, principal, door)
-    except SluiceError:
-        raise
-    except Exception as error:
-        log.exception("a foreign body could not be read", format=door.format)
-        raise Unavailable("a defect of ours, before anything was stored") from error
+    columns, arrived_us = await receive(request, principal, door, partial=door.partial)
     receipt = await corridor.write(columns, principal, arrived_us, replace=False, partial=door.partial)
     told = corridor.with_left_out(receipt, columns, door)
     return respond(door.dialect.answer(told, request.headers.get("content-type", "")))
 
 
-async def receive(request: Request, principal: Principal, door: Door) -> tuple[Columns, int]:
-    """What was sent, and when it came: checked by the steps that every write takes."""
+async def receive(request: Request, principal: Principal, door: Door, *, partial: bool) -> tuple[Columns, int]:
+    """What was sent, and when it came. Raises Invalid where some of it is bad, unless `partial`; what the steps raise
+    that every write takes; and for a defect Unavailable."""
+    try:
+        columns, arrived_us = await _received(request, principal, door)
+    except SluiceError:
+        raise
+    except Exception as error:
+        log.exception("a foreign body could not be read", format=door.format)
+        raise Unavailable("a defect of ours, before anything was stored") from error
+    if columns.rejected and not partial:
+        raise Invalid(columns.rejected)
+    return columns, arrived_us
+
+
+async def _received(request: Request, principal: Principal, door: Door) -> tuple[Columns, int]:
     corridor: Corridor = request.state.corridor
     corridor.quota.take_request(principal)
     corridor.writer.admit()

@@ -2,7 +2,8 @@
 
 from functools import lru_cache
 
-from ingest.foreign import influx, prometheus
+from ingest.foreign import influx, prometheus, senml, thingsboard
+from ingest.foreign.credentials import without_key
 from ingest.foreign.dialect import Dialect
 from ingest.foreign.door import Door, Head
 from ingest.formats.terms import Decode
@@ -12,42 +13,57 @@ DOORS: dict[str, Door] = {
     "/api/v2/write": influx.WRITE_V2,
     "/write": influx.WRITE_V1,
     "/api/v1/write": prometheus.WRITE,
+    thingsboard.TELEMETRY_PATH: thingsboard.TELEMETRY,
+    thingsboard.ATTRIBUTES_PATH: thingsboard.ATTRIBUTES,
 }
-"""By path."""
+"""By path, `without_key`."""
 
-NATIVE = b"/v1/readings"
+NATIVE = "/v1/readings"
+_NATIVE_URL = NATIVE.encode()
 MAX_CACHED_BYTES = 1_024  # of a URL and a Content-Type: longer ones go the long way
 
-FORMATS: dict[str, Door] = {door.format: door for door in DOORS.values()}
+FORMATS: dict[str, Door] = {door.format: door for door in (*DOORS.values(), senml.WRITE)}
 """By name: what a payload can be tried as."""
 
-_DIALECTS: dict[str, Dialect] = {path: door.dialect for path, door in DOORS.items()} | {"/query": influx.V1}
+_DIALECTS: dict[str, Dialect] = {
+    **{path: door.dialect for path, door in DOORS.items()},
+    "/query": influx.V1,
+    **dict.fromkeys(thingsboard.OTHER_PATHS, thingsboard.DIALECT),
+}
 
 
 def dialect_of(path: str) -> Dialect | None:
     """The dialect in which everything at this path is answered; None: Sluice's own."""
-    return _DIALECTS.get(path)
+    return _DIALECTS.get(without_key(path))
 
 
-def dialect_at(url: bytes) -> Dialect | None:
-    """The same for a URL as it came, percent-encoded and with its query."""
-    if url == NATIVE:  # as nearly always
-        return None
+def door_of_kind(kind: str) -> Door | None:
+    """The door of a foreign format that comes to the native path, by its Content-Type."""
+    return senml.WRITE if kind.partition(";")[0].strip().lower() in senml.KINDS else None
+
+
+def dialect_at(url: bytes, kind: str = "") -> Dialect | None:
+    """The same for a URL as it came, percent-encoded and with its query; `kind`: where what was sent was understood."""
+    if url == _NATIVE_URL:  # as nearly always
+        return senml.DIALECT if kind else None
     return dialect_of(url.partition(b"?")[0].decode("latin-1"))
 
 
 def express(url: bytes, kind: bytes) -> tuple[Door, Decode] | None:
     """The door, and its decoder, of a request whose URL and Content-Type say nothing that needs a closer look."""
-    return _express(url, kind) if len(url) + len(kind) <= MAX_CACHED_BYTES else None
+    if len(url) + len(kind) > MAX_CACHED_BYTES:
+        return None
+    path, mark, query = url.decode("latin-1").partition("?")
+    return _express(without_key(path) + mark + query, kind.decode("latin-1"))
 
 
 @lru_cache(maxsize=1_024)  # a device sends the same ones all day
-def _express(url: bytes, kind: bytes) -> tuple[Door, Decode] | None:
-    path, _, query = url.partition(b"?")
-    door = DOORS.get(path.decode("latin-1"))
+def _express(url: str, kind: str) -> tuple[Door, Decode] | None:
+    path, _, query = url.partition("?")
+    door = door_of_kind(kind) if url == NATIVE else DOORS.get(path)
     if door is None:
         return None
     try:
-        return door, door.decoder(Head(query, kind.decode("latin-1")))
+        return door, door.decoder(Head(query.encode("latin-1"), kind))
     except SluiceError:
         return None

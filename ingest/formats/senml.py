@@ -147,9 +147,7 @@ class _Found:
     def _rebase(self, record: dict[Any, Any], place: int) -> None:
         """Note what a record says of those after it. Raises Invalid."""
         base = self._base
-        for key, value in record.items():
-            if key in _BASES:
-                continue
+        for key in record:
             if isinstance(key, str) and key.endswith("_"):
                 message = "a field whose name ends with '_' must be understood, and this one is not"
                 raise Invalid([Fault((place, key), "not_understood", message)])
@@ -207,10 +205,12 @@ def _assembled(found: _Found, terms: Terms) -> Columns:
     micros, off = _micros(seconds, terms)
     bad = off | (codes < 0)
     for place in np.flatnonzero(bad).tolist():
-        error, record = unmapped.get(found.heads[place]), found.places[place]
-        late = micros[place] > terms.bounds.newest_us
-        named = None if error is None else Fault((record, "n"), error.code, str(error))
-        found.faults.append(named or _time_fault(float(seconds[place]), (record, "t"), late=bool(late)))
+        record = found.places[place]
+        if (unnamed := unmapped.get(found.heads[place])) is not None:
+            found.faults.append(Fault((record, "n"), unnamed.code, str(unnamed)))
+        else:
+            late = bool(micros[place] > terms.bounds.newest_us)
+            found.faults.append(_time_fault(float(seconds[place]), (record, "t"), late=late))
     if not bad.any():
         columns = Columns(list(series), codes, micros, value, found.faults)
     else:

@@ -24,5 +24,5 @@ Decode = Callable[[bytes, Terms], Columns]
 """A decoder, with what the head of the request said bound to it already.
 
 What is wrong with single readings goes to `Columns.rejected`, what are no readings is counted in `Columns.skipped`.
-Raises Malformed and TooLarge; where the protocol is atomic, Invalid.
+Raises Malformed and TooLarge, and Invalid where nothing of it can be read.
 """

@@ -1,5 +1,9 @@
 """Every route of the app that wants a key, and the scope that the key needs."""
 
+import itertools
+
+from ingest.foreign.thingsboard import ATTRIBUTES_PATH, OTHER_PATHS, TELEMETRY_PATH
+
 INGEST, READ, ADMIN = "ingest", "read", "admin"
 SCOPES = {
     ("post", "/v1/readings"): INGEST,
@@ -7,6 +11,8 @@ SCOPES = {
     ("post", "/api/v2/write"): INGEST,
     ("post", "/write"): INGEST,
     ("post", "/api/v1/write"): INGEST,
+    **dict.fromkeys(itertools.product(("get", "post"), (ATTRIBUTES_PATH, *OTHER_PATHS)), INGEST),
+    ("post", TELEMETRY_PATH): INGEST,
     ("get", "/query"): INGEST,
     ("post", "/query"): INGEST,
     ("get", "/metrics"): READ,
@@ -44,4 +50,5 @@ SESSION = {("post", "/v1/session"), ("get", "/v1/session"), ("delete", "/v1/sess
 KEYS_ONLY = {route for route, scope in SCOPES.items() if scope == INGEST}
 """Where the cookie of a session does not count: devices have none."""
 UNDESCRIBED = {"/v1/dry-run", "/api/v2/write", "/write", "/api/v1/write", "/query", "/ping", "/health"}
+UNDESCRIBED |= {TELEMETRY_PATH, ATTRIBUTES_PATH, *OTHER_PATHS}
 """In the OpenAPI document: others have described those protocols."""
