@@ -26,7 +26,7 @@ VERSIONS = frozenset({*range(1, 11), 26})
 """That are understood: those of RFC 8428 and its drafts, and 26, which adds secondary units (RFC 9100)."""
 
 _RELATIVE = float(1 << 28)  # seconds: a time below is one from now
-_FAR_S = 1e13  # outside any bound
+_FAR_S = 1e12  # outside any bound
 _PLAIN = {"n", "u", "v", "t"}
 _FIELDS = {*_PLAIN, "vs", "vb", "vd", "s", "ut"}
 _BASES = {"bn", "bt", "bu", "bv", "bs", "bver"}

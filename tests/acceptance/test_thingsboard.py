@@ -126,7 +126,7 @@ async def test_the_key_is_written_down_nowhere(start_server: StartServer, capfd:
     assert b" 400 " in await raw(server, f"POST /api/v1/{tokens[0]}/telemetry HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
     async with server.http.get(f"{server.url}/metrics", headers=server.headers()) as response:
         metrics = await response.text()
-    assert 'sluice_refused_total{code="malformed",status="400"}' in metrics
+    assert 'sluice_requests_refused_total{code="malformed",status="400"}' in metrics
     out, err = capfd.readouterr()
     assert "/api/v1/{key}/telemetry" in err
     written = out + err + metrics + "".join(text for _, text, _ in answers)

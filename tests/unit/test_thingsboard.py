@@ -56,7 +56,8 @@ def test_every_layout_that_thingsboard_takes() -> None:
     ]  # fmt: skip
     assert rows(read({"ts": float(MS), "values": {"t": 1}})) == [("t", MS, 1.0)]
     assert rows(read({"ts": MS, "t": 1})) == [("ts", MS, float(MS)), ("t", MS, 1.0)], "as ThingsBoard reads it"
-    for nothing in ({}, [], {"ts": MS, "values": {}}):
+    nothings: list[Any] = [{}, [], {"ts": MS, "values": {}}]
+    for nothing in nothings:
         assert len(read(nothing)) == 0
 
 
@@ -107,8 +108,13 @@ def test_what_is_bad_is_named(body: Any, kept: int, expected: Any) -> None:
     assert len(columns) == len(columns.series) == kept
 
 
-@pytest.mark.parametrize("body", [1, "x", None, [1], [[{"a": 1}]], {"ts": MS, "values": 1}, {"ts": MS, "values": [1]},
-                                  {"ts": True, "values": {}}, {"ts": "soon", "values": {}}, {"ts": 1.5, "values": {}}])  # fmt: skip
+@pytest.mark.parametrize(
+    "body",
+    [
+        1, "x", None, [1], [[{"a": 1}]], {"ts": MS, "values": 1}, {"ts": MS, "values": [1]}, {"ts": True, "values": {}},
+        {"ts": "soon", "values": {}}, {"ts": 1.5, "values": {}},
+    ],
+)  # fmt: skip
 def test_what_has_no_layout_is_refused_whole(body: Any) -> None:
     with pytest.raises(Invalid):
         read(body)
@@ -116,8 +122,8 @@ def test_what_has_no_layout_is_refused_whole(body: Any) -> None:
 
 def test_too_much_and_too_deep_is_refused() -> None:
     assert len(read([{"a": n} for n in range(50)])) == 50
-    for body in ([{"a": n} for n in range(51)], {f"m{n}": n for n in range(51)}, {"a": "x"} | {f"m{n}": "" for n in range(51)},
-                 b"[" + b"{}," * 400_000 + b"{}]"):  # fmt: skip
+    texts = {f"m{n}": "" for n in range(51)}
+    for body in ([{"a": n} for n in range(51)], dict.fromkeys(texts, 1), texts, b"[" + b"{}," * 400_000 + b"{}]"):
         with pytest.raises(TooLarge):
             read(body)
     for raw in (b"", b"{", b"{}x", b"\xff", b'{"a":' * 250 + b"1" + b"}" * 250):
@@ -130,7 +136,8 @@ def test_too_much_and_too_deep_is_refused() -> None:
     [
         (Receipt(2, 1), 200), (PartReceipt(2, 1, skipped=4), 200), (Overloaded(retry_after=3), 503),
         (QuotaExceeded("readings", 5, 2), 429), (BodyTooSlow(), 503), (Defect(), 504), (Unauthorized(), 401),
-        (Invalid([Fault((2, "ts"), "x", "y"), Fault((), "x", "z")]), 400), (Malformed("no"), 400), (TooLarge("readings", 5), 413),
+        (Invalid([Fault((2, "ts"), "x", "y"), Fault((), "x", "z")]), 400), (Malformed("no"), 400),
+        (TooLarge("readings", 5), 413),
     ],
 )  # fmt: skip
 def test_answers(outcome: Receipt | SluiceError, status: int) -> None:
