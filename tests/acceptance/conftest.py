@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.conftest import Server, StartServer
 from tests.proxy import Proxy, through
 
 JS = Path(__file__).parent / "js"
+PYTHON = Path(__file__).parent / "py"
 INSTALL_S = 120
 
 
@@ -43,6 +45,25 @@ def node_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(JS / name, folder)
     command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_S, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def python_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with packages that may not stand beside ours: ThingsBoard's SDK would bring a `paho` of its own."""
+    folder = tmp_path_factory.mktemp("py")
+    command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--no-compile"]
+    command += [
+        "--quiet",
+        "--no-deps",
+        "--require-hashes",
+        "-r",
+        str(PYTHON / "requirements.txt"),
+        "--target",
+        str(folder),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_S, check=False)
     assert done.returncode == 0, done.stderr
     return folder
 
