@@ -1,10 +1,14 @@
 """Bodies and whole requests, rendered before the clock starts."""
 
 import gzip
+import json
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
+import cbor2
 from cramjam import snappy
 
 from load.bench.plan import METRICS, VALUE_TEXTS, VALUES, Plan, device_name, value_place
@@ -20,6 +24,12 @@ class Format(StrEnum):
     """InfluxDB's line protocol: the measurement is the metric, the tag the device, the one field `value`; in ms."""
     SAMPLES = "samples"
     """Remote write of Prometheus: as it sends them, each sample with all its labels, `instance` being the device."""
+    PACKS = "packs"
+    """SenML: the base name is the device, each record has its metric, time and value."""
+    CBORPACKS = "cborpacks"
+    """The same in CBOR."""
+    THINGS = "things"
+    """Telemetry of ThingsBoard. A key stands for one device there, so the plan's devices are put into the metrics."""
 
 
 CONTENT_TYPE = {
@@ -27,6 +37,9 @@ CONTENT_TYPE = {
     Format.COLUMNS: "application/json",
     Format.LINES: "text/plain; charset=utf-8",
     Format.SAMPLES: "application/x-protobuf",
+    Format.PACKS: "application/senml+json",
+    Format.CBORPACKS: "application/senml+cbor",
+    Format.THINGS: "application/json",
 }
 
 
@@ -60,7 +73,7 @@ class Door:
 
 def render(plan: Plan, door: Door, mine: slice) -> list[bytes]:
     """The requests of a plan, in order of sending; `mine` takes one generator's share of them."""
-    write = {Format.ROWS: _rows, Format.COLUMNS: _columns, Format.LINES: _lines, Format.SAMPLES: _samples}[door.format]
+    write = _WRITERS[door.format]
     times = plan.tick_texts() if door.format is Format.ROWS else []
     order = plan.order()[mine]
     made = {request: door.request(write(plan, times, request)) for request in dict.fromkeys(order)}
@@ -110,3 +123,47 @@ def _samples(plan: Plan, times: list[str], request: int) -> bytes:
         for m in metrics
     ]
     return bytes(snappy.compress_raw(b"".join([field(1, each) for each in series])))
+
+
+def _pack(plan: Plan, request: int) -> list[dict[str, Any]]:
+    device, metrics, ticks = plan.of(request)
+    records: list[dict[str, Any]] = [
+        {"n": METRICS[m], "t": tick / 1_000, "v": VALUES[value_place(device, m, tick)]}
+        for tick in ticks
+        for m in metrics
+    ]
+    records[0] = {"bn": f"{device_name(device)}/", "bt": plan.base_ms / 1_000} | records[0]
+    return records
+
+
+def _packs(plan: Plan, times: list[str], request: int) -> bytes:
+    return json.dumps(_pack(plan, request), separators=(",", ":")).encode()
+
+
+def _cborpacks(plan: Plan, times: list[str], request: int) -> bytes:
+    labels = {"bn": -2, "bt": -3, "n": 0, "v": 2, "t": 6}
+    return bytes(cbor2.dumps([{labels[key]: value for key, value in each.items()} for each in _pack(plan, request)]))
+
+
+def _things(plan: Plan, times: list[str], request: int) -> bytes:
+    device, metrics, ticks = plan.of(request)
+    name = device_name(device)
+    items = [
+        {
+            "ts": plan.base_ms + tick,
+            "values": {f"{name}.{METRICS[m]}": VALUES[value_place(device, m, tick)] for m in metrics},
+        }
+        for tick in ticks
+    ]
+    return json.dumps(items, separators=(",", ":")).encode()
+
+
+_WRITERS: dict[Format, Callable[[Plan, list[str], int], bytes]] = {
+    Format.ROWS: _rows,
+    Format.COLUMNS: _columns,
+    Format.LINES: _lines,
+    Format.SAMPLES: _samples,
+    Format.PACKS: _packs,
+    Format.CBORPACKS: _cborpacks,
+    Format.THINGS: _things,
+}

@@ -58,10 +58,13 @@ QUICK = [
     Case(1_000, Format.COLUMNS),
     Case(1_000, Format.LINES),
     Case(1_000, Format.SAMPLES),
+    Case(1_000, Format.PACKS),
+    Case(1_000, Format.CBORPACKS),
+    Case(1_000, Format.THINGS),
     Case(100, duplicates=10),
 ]
 
-FOREIGN = {Format.LINES, Format.SAMPLES}
+FOREIGN = set(Format) - {Format.ROWS, Format.COLUMNS}
 
 AGAINST = QUICK[:4]
 """What another server is measured by."""

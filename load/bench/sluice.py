@@ -23,7 +23,11 @@ from schemas.conditions import Level, Severity, Threshold
 from schemas.rules import RuleRequest
 
 PATH = "/v1/readings"
-PATHS = {Format.LINES: "/api/v2/write?org=bench&bucket=bench&precision=ms", Format.SAMPLES: "/api/v1/write"}
+PATHS = {
+    Format.LINES: "/api/v2/write?org=bench&bucket=bench&precision=ms",
+    Format.SAMPLES: "/api/v1/write",
+    Format.THINGS: "/api/v1/{key}/telemetry",
+}
 """Of formats that are not our own."""
 RULES = 1_000
 LIMIT = 1e9  # no value comes near: the rules are looked at, and never fire
@@ -40,13 +44,17 @@ class Sluice:
     http: aiohttp.ClientSession
     meter: Meter
     key: str = ""
+    device_key: str = ""
+    """Of one device, for a protocol that has the key in its path, and no other device than the key's."""
     name: str = "sluice"
 
     def door(self, case: Case) -> Door:
         """Where a case's requests go."""
         parts = urlsplit(self.url)
         path = PATHS.get(case.layout, PATH)
-        return Door(parts.hostname or "", parts.port or 80, path, f"Bearer {self.key}", case.layout, case.gzip)
+        shown = "" if "{key}" in path else f"Bearer {self.key}"
+        path = path.replace("{key}", self.device_key)
+        return Door(parts.hostname or "", parts.port or 80, path, shown, case.layout, case.gzip)
 
     def workers(self) -> list[int]:
         """The worker processes."""
@@ -70,6 +78,8 @@ class Sluice:
     async def prepare(self, rules: int) -> None:
         """Make a key that may only write, and the rules: one a device, over all its series."""
         self.key = (await self.post("/v1/keys", {"name": "bench", "scopes": ["ingest"]}))["key"]
+        wanted = {"name": "bench", "scopes": ["ingest"], "device_glob": device_name(0)}
+        self.device_key = (await self.post("/v1/keys", wanted))["key"]
         waiting = [device_name(device) for device in range(DEVICES)][:rules]
 
         async def create() -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from ingest.formats import native, prometheus
+from ingest.formats import native, prometheus, senml, thingsboard
 from ingest.formats.terms import Terms
 from ingest.formats.times import Bounds
 from ingest.inflate import unsnappy
@@ -87,6 +87,24 @@ def test_remote_write_says_the_same(batch: int) -> None:
         assert said == expected(plan, request)
 
 
+@pytest.mark.parametrize("form", [Format.PACKS, Format.CBORPACKS, Format.THINGS])
+@pytest.mark.parametrize("batch", [1, 100])
+def test_things_say_the_same(batch: int, form: Format) -> None:
+    plan = Plan(batch, 5, BASE_MS, devices=2)
+    terms = Terms(Bounds(0, 2 * BASE_MS * 1_000), BASE_MS * 1_000, own_device="bench")
+    decode = {
+        Format.PACKS: senml.decode_json, Format.CBORPACKS: senml.decode_cbor, Format.THINGS: thingsboard.decode,
+    }[form]  # fmt: skip
+    for request, data in enumerate(render(plan, door(form), EVERYTHING)):
+        columns = decode(body_of(data), terms)
+        said = set()
+        for code, ts, value in zip(columns.codes.tolist(), columns.ts.tolist(), columns.value.tolist(), strict=True):
+            device, metric, _ = columns.series[code]
+            device, metric = metric.split(".") if form is Format.THINGS else (device, metric)
+            said.add((device, metric, ts // 1_000, value))
+        assert said == expected(plan, request)
+
+
 @pytest.mark.parametrize("batch", [1, 5, 10, 1_000])
 def test_no_two_readings_of_a_plan_are_the_same(batch: int) -> None:
     plan = Plan(batch, 40, BASE_MS, devices=3)
@@ -111,7 +129,7 @@ def test_one_request_in_ten_is_a_repetition_of_an_answered_one() -> None:
     assert len(order) == 1_000
     assert len(set(order)) == 900
     late = [place for place in range(200, 1_000) if order[place] in order[:place]]
-    assert len(late) == 80
+    assert len(late) == 104
     assert all(order.index(order[place]) <= place - plan.lag for place in late)
     counts = [len(plan.columns(first, until)[0]) for first, until in ((0, 500), (500, 1_000))]
     assert sum(counts) == 900
@@ -133,7 +151,7 @@ def test_ticks_are_given_once() -> None:
 def test_cases() -> None:
     assert Case(1_000, Format.COLUMNS, True, 2, 10).name == "1000-columns-gzip-2w-dup10"
     names = [case.name for case in full()]
-    assert len(names) == len(set(names)) == 80
+    assert len(names) == len(set(names)) == 104
     assert {case.name for case in QUICK} <= set(names)
     assert [case.name for case in select(full(), ["100-*s-2w"])] == [f"100-{form}-2w" for form in Format]
     assert select(QUICK, []) == QUICK

@@ -29,7 +29,8 @@ class Ear(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """A failure."""
         error = record.msg
-        say(again=error.response.status_code if isinstance(error, HTTPError) else str(error))
+        status = error.response.status_code if isinstance(error, HTTPError) and error.response is not None else 0
+        say(again=status or str(error))
 
 
 logging.getLogger("TBHTTPDevice.worker.publish").addHandler(Ear(logging.ERROR))
@@ -37,6 +38,7 @@ for who, values in ((TBHTTPDevice(url, key), {"t": float("1e308"), "": 1}), (TBH
     try:
         who.send_telemetry(values, base, queued=False)
     except HTTPError as error:
+        assert error.response is not None
         say(refused=error.response.status_code, message=error.response.json()["message"])
 
 device = TBHTTPDevice(url, key)
