@@ -30,7 +30,7 @@ _FAR_S = 1e12  # outside any bound
 _PLAIN = {"n", "u", "v", "t"}
 _FIELDS = {*_PLAIN, "vs", "vb", "vd", "s", "ut"}
 _BASES = {"bn", "bt", "bu", "bv", "bs", "bver"}
-_VALUES = ("v", "vb", "vs", "vd")
+_OTHER_VALUES = ("vb", "vs", "vd")
 _NAME = re.compile(r"[A-Za-z0-9/][A-Za-z0-9\-:./_]*")  # a slash first is what objects of LwM2M have
 
 
@@ -89,6 +89,7 @@ class _Found:
 
     def __init__(self) -> None:
         self._base = _Base()
+        self._heads: dict[tuple[str, str], _Head] = {}
         self.heads: list[_Head] = []
         self.seconds: list[float] = []
         self.values: list[float] = []
@@ -106,23 +107,27 @@ class _Found:
             self._rebase(record, place)
             if not record.keys() & _FIELDS:
                 return
-        name = base.name + _text(record, "n", place)
-        if _NAME.fullmatch(name) is None:
-            message = "a name begins with a letter or a digit; in it there may also be '-', ':', '.', '/' and '_'"
-            raise _WrongError((place, "n"), "name_invalid", message if name else "a record needs a name: 'n', or 'bn'")
-        unit = (_text(record, "u", place) if "u" in record else "") or base.unit
+        name, unit = base.name + _text(record, "n", place), _text(record, "u", place) or base.unit
+        head = self._heads.get((name, unit)) or self._head(name, unit, place)
         seconds = base.time + (_number(record["t"], (place, "t")) if "t" in record else 0.0)
         value = self._value(record, place)
         if "s" in record:
-            self._put(_Head(name, unit, True), seconds, base.sum + _number(record["s"], (place, "s")), place)
+            self._put(head._replace(is_sum=True), seconds, base.sum + _number(record["s"], (place, "s")), place)
         if value is not None:
-            self._put(_Head(name, unit), seconds, value, place)
+            self._put(head, seconds, value, place)
+
+    def _head(self, name: str, unit: str, place: int) -> _Head:
+        if _NAME.fullmatch(name) is None:
+            message = "a name begins with a letter or a digit; in it there may also be '-', ':', '.', '/' and '_'"
+            raise _WrongError((place, "n"), "name_invalid", message if name else "a record needs a name: 'n', or 'bn'")
+        head = self._heads[name, unit] = _Head(name, unit)
+        return head
 
     def _value(self, record: dict[Any, Any], place: int) -> float | None:
         """The value of a record; None where it has none that is a reading. Raises _WrongError."""
-        if "v" in record and not (len(record) > 1 and any(key in record for key in _VALUES[1:])):
+        if "v" in record and record.keys().isdisjoint(_OTHER_VALUES):
             return self._base.value + _number(record["v"], (place, "v"))
-        present = [key for key in _VALUES if key in record]
+        present = [key for key in ("v", *_OTHER_VALUES) if key in record]
         if len(present) > 1:
             raise _WrongError((place, present[1]), "value_type", "a record has one of 'v', 'vb', 'vs' and 'vd'")
         if not present:
