@@ -166,6 +166,8 @@ class Corridor:
                 door, decode = foreign
                 body = inflated(body, encoding, self.body_limits.max_bytes, door.encodings)
                 columns = self.decode_foreign(door, decode, body, principal, arrived_us)
+                if columns.rejected and not door.partial:
+                    return False
             devices = {series.device for series in columns.series}
             ids = self.series.known(columns.series)
             if ids is None or not (foreign or len(columns)) or not all(map(principal.may_use, devices)):

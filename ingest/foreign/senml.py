@@ -25,4 +25,4 @@ def _decoder(head: Head) -> Decode:
 
 
 DIALECT = Dialect(_encode, invalid_status=422)
-WRITE = Door("senml", _decoder, DIALECT)
+WRITE = Door("senml", _decoder, DIALECT, partial=False, names=senml.NAMES)

@@ -47,5 +47,5 @@ def _attributes(_: Head) -> Decode:
 
 
 DIALECT = Dialect(_encode)
-TELEMETRY = Door("thingsboard", _telemetry, DIALECT, partial=False)
-ATTRIBUTES = Door("thingsboard-attributes", _attributes, DIALECT, partial=False)
+TELEMETRY = Door("thingsboard", _telemetry, DIALECT, partial=False, names=thingsboard.NAMES)
+ATTRIBUTES = Door("thingsboard-attributes", _attributes, DIALECT, partial=False, names=thingsboard.NAMES)

@@ -199,10 +199,10 @@ def _assembled(found: _Found, terms: Terms) -> Columns:
     series: dict[SeriesKey, int] = {}
     places: dict[_Head, int] = {}
     unmapped: dict[_Head, UnmappableError] = {}
-    known = _names.known(terms)
+    known = NAMES.known(terms)
     for head in dict.fromkeys(found.heads):
         try:
-            places[head] = series.setdefault(known.get(head) or _names.learn(head, terms), len(series))
+            places[head] = series.setdefault(known.get(head) or NAMES.learn(head, terms), len(series))
         except UnmappableError as error:
             places[head], unmapped[head] = -1, error
     codes = np.fromiter(map(places.__getitem__, found.heads), np.int32, len(found.heads))
@@ -247,4 +247,4 @@ def _named(head: _Head, terms: Terms) -> SeriesKey:
     return mapping.named(device, metric, {UNIT: unit} if unit else {}, terms.own_device)
 
 
-_names: Names[_Head] = Names(_named, lambda head: len(head.name) + len(head.unit))
+NAMES: Names[_Head] = Names(_named, lambda head: len(head.name) + len(head.unit))

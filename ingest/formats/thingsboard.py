@@ -99,10 +99,10 @@ class _Found:
         """What they become."""
         series: dict[SeriesKey, int] = {}
         places: dict[str, int] = {}
-        known = _names.known(self._terms)
+        known = NAMES.known(self._terms)
         for name in dict.fromkeys(self.names):
             try:
-                places[name] = series.setdefault(known.get(name) or _names.learn(name, self._terms), len(series))
+                places[name] = series.setdefault(known.get(name) or NAMES.learn(name, self._terms), len(series))
             except UnmappableError as error:
                 places[name] = -1
                 self.faults.append(Fault((name,), error.code, str(error)))
@@ -154,4 +154,4 @@ def _named(name: str, terms: Terms) -> SeriesKey:
     return terms.mapping.named("", name, {}, terms.own_device)
 
 
-_names: Names[str] = Names(_named, len)
+NAMES: Names[str] = Names(_named, len)
