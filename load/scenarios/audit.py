@@ -1,7 +1,7 @@
 """What was acknowledged, looked up over HTTP: every reading of every series that this process wrote, bit by bit."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import gevent.pool
 import numpy as np
@@ -18,8 +18,11 @@ AT_ONCE = 3
 Column = tuple[Int64s, Float64s]
 
 
-def audit(ledger: Ledger, url: str, key: str) -> Findings:
-    """Compare the ledger with what is stored between its first and its last reading. Raises `ApiError`."""
+def audit(ledger: Ledger, url: str, key: str, looked: Callable[[], None] = lambda: None) -> Findings:
+    """Compare the ledger with what is stored between its first and its last reading; `looked` is told of each series.
+
+    Raises `ApiError`.
+    """
     findings = Findings(doubled=ledger.miscounted)
     if ledger.miscounted:
         findings.examples.append(f"{ledger.miscounted} answers counted other readings than were sent")
@@ -35,6 +38,7 @@ def audit(ledger: Ledger, url: str, key: str) -> Findings:
             return _column(api, series, since, until)
         finally:
             apis.append(api)
+            looked()
 
     pool = gevent.pool.Pool(AT_ONCE)
     for part in chunks(columns):

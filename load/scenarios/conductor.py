@@ -1,5 +1,6 @@
 """Who leads a run: prepares the target, follows the course, has everybody fall silent, and has the books looked at."""
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -81,6 +82,7 @@ class Conductor:
         if self.scenario.outage:
             self._outage.start()
         self._stage = "loading"
+        say(f"{self.scenario.name}: {clock(self.seconds)} under load begin")
         while (users := self._users()) is not None:
             yield users, max(10.0, users / 3), classes
         loaded_s, last = self._at_s, (self._fixed, 10.0, classes)
@@ -198,7 +200,8 @@ class Conductor:
                 say(self._progress())
             elif self._stage != "loading" and self._at_s - told >= PROGRESS_S:
                 told = self._at_s
-                say(self._stage)
+                count = round(self.recorder.total("series looked up"))
+                say(f"{self._stage}{f', {count:,} series so far' if count else ''}")
 
     def _progress(self) -> str:
         window = self._window(PROGRESS_S)
@@ -209,8 +212,8 @@ class Conductor:
         users = self.environment.runner.user_count if self.environment.runner else 0
         return (
             f"{clock(self._at_s)} of {clock(self.seconds)}  {users} users, {sockets:,.0f} sockets · "
-            f"{window.achieved:,.0f} of {window.intended:,.0f} readings/s · p99 {window.p99_ms:,.0f} ms · "
-            f"alert p99 {alert:,.0f} ms · errors {window.error_share:.1%}"
+            f"{window.achieved:,.0f} of {window.intended:,.0f} readings/s · p99 {_ms(window.p99_ms)} · "
+            f"alert p99 {_ms(alert)} · errors {window.error_share:.1%}"
         )
 
     def _interrupt(self) -> None:
@@ -223,6 +226,10 @@ class Conductor:
         self._ready_again_s = self._at_s
         say(f"{clock(self._at_s)}  the target is ready again")
         gevent.sleep(BACK_S)
+
+
+def _ms(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:,.0f} ms"
 
 
 def say(line: str) -> None:

@@ -95,7 +95,7 @@ class Part:
 
     def _check(self, ledger: Ledger, share: Share, *, alone: bool = True) -> None:
         try:
-            found = audit(ledger, share.url, share.key)
+            found = audit(ledger, share.url, share.key, lambda: share.recorder.count("series looked up"))
         except ApiError as error:
             share.trouble(f"what was acknowledged cannot be looked up: {error}")
             return

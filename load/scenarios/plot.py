@@ -24,7 +24,7 @@ def plot(lines: Sequence[Line], seconds: float, unit: str, *, log: bool = False)
     """All lines over the time, as an `<svg>` with its legend below; classes `c0`, `c1` … give the colours."""
     known = [value for line in lines for value in line.values if value is not None and (value > 0 or not log)]
     if not known:
-        return "<p class='none'>nothing to show</p>"
+        return "<p class='none'>none</p>"
     low, high, ticks = _scale(known, log=log)
 
     def y(value: float) -> float:

@@ -22,7 +22,7 @@ MS = 1_000
 """Microseconds."""
 MOST_PAUSE_S = 5.0
 """Between two attempts, besides what the server asks for."""
-AGAIN = 0.02
+AGAIN = 0.05
 """So often a device sends its last batch once more with the next one, as one does that missed the answer."""
 
 
