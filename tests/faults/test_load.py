@@ -84,6 +84,15 @@ async def connections_break(near: Cluster) -> None:
         near.to_postgres.reset()
 
 
+async def postgres_dies(near: Cluster) -> None:
+    """And is away for a moment, twice."""
+    for _ in range(2):
+        await asyncio.sleep(1.5)
+        near.postgres.kill()
+        await asyncio.sleep(0.5)
+        await near.postgres.start()
+
+
 async def redis_dies(near: Cluster) -> None:
     """Workers hear of each other's events only from PostgreSQL."""
     await asyncio.sleep(1.5)
@@ -109,7 +118,7 @@ async def test_a_good_server_passes_whatever_breaks_around_it(ground: Cluster, t
 @pytest.mark.parametrize(
     ("defect", "workers", "strike", "finding"),
     [
-        ("acknowledge-early", 1, connections_break, "readings lost"),
+        ("acknowledge-early", 1, postgres_dies, "readings lost"),
         pytest.param("ignore-conflicts", 1, nothing, "readings doubled", marks=pytest.mark.long),
         pytest.param("ignore-gaps", 2, redis_dies, "publications missed", marks=pytest.mark.long),
         pytest.param("publish-early", 1, connections_break, "publications doubled", marks=pytest.mark.long),
