@@ -13,11 +13,13 @@ each size what is promised beside what was measured. How far it has come is told
 import asyncio
 import itertools
 import json
+import os
 import random
 import sys
 import tempfile
 import time
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -128,6 +130,17 @@ async def _until(sluice: Sluice, progress: str, query: str) -> None:
         await asyncio.sleep(0.5)
 
 
+async def calmed(load: float) -> None:
+    """Wait until what else the machine does, averaged over a minute, is less than so many processes."""
+    for turn in itertools.count():
+        now = os.getloadavg()[0]
+        if now < load:
+            return
+        if turn % 10 == 0:
+            say(f"waiting for a calm machine: its load is {now:.1f}")
+        await asyncio.sleep(1)
+
+
 async def _overview(http: aiohttp.ClientSession, sluice: Sluice) -> int:
     """Every device, page after page; returns how many."""
     count, cursor = 0, ""
@@ -174,7 +187,7 @@ async def _count(sluice: Sluice) -> int:
 
 
 async def _run(
-    readings: list[int], temp: Path | None, url: str | None, key: str, database_url: str, *, settle: bool
+    readings: list[int], temp: Path | None, url: str | None, key: str, database_url: str, *, settle: bool, calm: float
 ) -> None:
     for count in readings:
         say(f"{count} readings")
@@ -188,6 +201,7 @@ async def _run(
                 _print({"readings": history.total} | await rolled_up(sluice))
                 if settle:
                     _print({"readings": history.total} | await packed(sluice))
+                await calmed(calm)
                 lines = await measure(sluice, history)
                 for line in lines:
                     _print({"readings": history.total} | line)
@@ -220,9 +234,10 @@ def main(
     key: Annotated[str, typer.Option(envvar="SLUICE_KEY", help="Its admin key.")] = "",
     database_url: Annotated[str, typer.Option(envvar="SLUICE_DATABASE_URL", help="Its PostgreSQL.")] = "",
     settle: Annotated[bool, typer.Option(help="Wait until old days are packed before asking.")] = True,
+    calm: Annotated[float, typer.Option(help="Ask when the load of the machine, over a minute, is below this.")] = inf,
 ) -> None:
     """Measure reading back; by default with 10 and with 100 million readings."""
-    asyncio.run(_run(readings or [10_000_000, 100_000_000], temp, url, key, database_url, settle=settle))
+    asyncio.run(_run(readings or [10_000_000, 100_000_000], temp, url, key, database_url, settle=settle, calm=calm))
 
 
 if __name__ == "__main__":
