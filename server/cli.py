@@ -156,6 +156,15 @@ def doctor_command() -> None:
     _run(examine())
 
 
+@app.command("mqtt")
+def mqtt_command() -> None:
+    """Bring what an MQTT broker has (SLUICE_MQTT_…) to the server; acknowledge it once it is stored."""
+
+    from server import mqtt_cli  # noqa: PLC0415 - the client takes its time to load, and no other command needs it
+
+    _run(mqtt_cli.run(_settings()))
+
+
 @app.command("simulate", context_settings=PASS_ON)
 def simulate_command(context: typer.Context) -> None:
     """Send as a fleet of devices would; `sluice simulate --help` for more."""

@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
@@ -13,22 +12,16 @@ from redis.asyncio import Redis
 
 from ingest.foreign.table import FORMATS
 from ingest.formats.mapping import Mapping
+from server.findings import Finding
 from server.masks import Masks, shown
 from server.migrations import schema_gap
+from server.mqtt_doctor import mqtt_findings
 from server.settings import Settings
 
 _SETTINGS = ("fsync", "full_page_writes", "synchronous_commit")
 MAX_CLOCK_DIFFERENCE_S = 2.0
 MIN_POSTGRES = 14_00_00
 MIN_REDIS = 7
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at."""
-
-    good: bool
-    text: str
 
 
 def settings_with_sources(settings: Settings) -> list[tuple[str, str, str]]:
@@ -50,7 +43,7 @@ def _masked(value: Any) -> str:
 
 
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
-    """Look at PostgreSQL and Redis."""
+    """Look at PostgreSQL, Redis and MQTT's broker."""
     masks = Masks.of(settings)
     alike: dict[Mapping, list[str]] = {}
     for name in FORMATS:
@@ -71,6 +64,8 @@ async def _findings(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding(True, "Redis: none is set; `sluice up` starts its own")
     else:
         yield await _redis(settings.redis)
+    async for finding in mqtt_findings(settings):
+        yield finding
 
 
 async def _postgres(url: str) -> AsyncIterator[Finding]:

@@ -6,10 +6,11 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from ingest.formats.mapping import DEVICE_TAGS, PROMETHEUS_DEVICE_TAGS, SENML_NAME, Mapping
 from schemas.names import name_fault
+from server.mqtt_settings import MqttSettings
 
 _SCHEMES = {"postgres", "postgresql", "redis", "rediss", "unix"}
 MIN_TOKEN_KEY_CHARS = 32
@@ -26,7 +27,7 @@ def _is_url(url: str) -> bool:
     return parts.scheme in _SCHEMES and "@" not in parts.path and all(map(_HOST.fullmatch, hosts))
 
 
-class Settings(BaseSettings):
+class Settings(MqttSettings):
     """What an operator can set. `sluice doctor` prints each with its source."""
 
     model_config = SettingsConfigDict(
@@ -219,6 +220,7 @@ class Settings(BaseSettings):
             self.mapping_value_field,
             self.mapping_separator,
             self.mapping_senml_name,
+            self.topics,
         )
 
     @property

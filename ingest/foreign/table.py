@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from ingest.foreign import influx, prometheus, senml, thingsboard
+from ingest.foreign import influx, mqtt, prometheus, senml, thingsboard
 from ingest.foreign.credentials import without_key
 from ingest.foreign.dialect import Dialect
 from ingest.foreign.door import Door, Head
@@ -22,7 +22,7 @@ NATIVE = "/v1/readings"
 _NATIVE_URL = NATIVE.encode()
 MAX_CACHED_BYTES = 1_024  # of a URL and a Content-Type: longer ones go the long way
 
-FORMATS: dict[str, Door] = {door.format: door for door in (*DOORS.values(), senml.WRITE)}
+FORMATS: dict[str, Door] = {door.format: door for door in (*DOORS.values(), senml.WRITE, mqtt.TRIED)}
 """By name: what a payload can be tried as."""
 
 _DIALECTS: dict[str, Dialect] = {

@@ -3,9 +3,10 @@
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
+from ingest.formats.topics import Topics
 from schemas.columns import SeriesKey, canonical_labels
 from schemas.names import MAX_NAME_CHARS, name_fault
 from schemas.readings import MAX_LABEL_CHARS, MAX_LABELS
@@ -46,6 +47,8 @@ class Mapping:
     """Between measurement and field."""
     senml_name: str = SENML_NAME
     """A pattern that the whole of a SenML name fits, with the groups `device` and `metric`; each may be empty."""
+    topics: Topics = field(default_factory=Topics, compare=False)
+    """MQTT's. Nothing that is remembered of other protocols depends on them."""
 
     def metric(self, measurement: str, field: str = "") -> str:
         """What a field of a measurement, or a metric that has but one name, is called. Raises UnmappableError."""

@@ -1,0 +1,154 @@
+"""The decoder of MQTT's messages: topic and payload to columns. Nobody can be told of a fault, so all are named.
+
+A payload is a number, a word for a truth value, a JSON object or a list of them, or readings as our own door takes them.
+"""
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from pydantic_core import from_json
+
+from ingest.formats.mapping import UnmappableError
+from ingest.formats.mqtt_native import is_native, read_native
+from ingest.formats.mqtt_time import read_time
+from ingest.formats.terms import Terms
+from ingest.formats.topics import Named
+from schemas.columns import Columns, SeriesKey
+from schemas.errors import Fault, Invalid, Loc, Malformed, TooLarge
+
+_NUMBER = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_WORDS = {b"true": 1.0, b"false": 0.0, b"on": 1.0, b"off": 0.0}
+_LONGEST_WORD = 5
+_VALUE = "value"  # what is measured, where neither the topic nor the payload says it
+
+Tags = tuple[tuple[str, str], ...]
+Path = tuple[str | int, ...]
+
+
+def decode(payload: bytes, terms: Terms, topic: str) -> Columns:
+    """Read a message. What has a fault is left out, and named in `rejected`; text and null are skipped.
+
+    Raises Invalid where no template is for the topic, or a batch of our own is none; Malformed and TooLarge.
+    """
+    named = terms.mapping.topics.read(topic)
+    if named is None:
+        raise Invalid([Fault(("topic",), "no_template", "no template is for this topic (SLUICE_MQTT_TOPICS)")])
+    text = payload.strip()
+    message = _Message(named, terms)
+    if text[:1] not in {b"{", b"["}:
+        message.plain(text)
+        return message.columns()
+    try:
+        document = from_json(text, allow_inf_nan=True)
+    except ValueError:
+        raise Malformed("the payload begins like JSON, and is not") from None
+    if is_native(document):
+        return read_native(document, named, terms)
+    if isinstance(document, list) and all(isinstance(item, dict) for item in document):
+        for number, item in enumerate(document):
+            message.record(item, (number,))
+    else:
+        message.record(document, ())
+    return message.columns()
+
+
+class _Message:
+    """A message as it is read: its readings, and what else there is."""
+
+    def __init__(self, named: Named, terms: Terms) -> None:
+        self._named, self._terms = named, terms
+        self._series: dict[SeriesKey, int] = {}
+        self._codes: list[int] = []
+        self._ts: list[int] = []
+        self._value: list[float] = []
+        self._rejected: list[Fault] = []
+        self._skipped = 0
+
+    def plain(self, text: bytes) -> None:
+        """A payload that is one value. Text that is none, such as 'online' or 'nan', is skipped."""
+        value = _WORDS.get(text.lower()) if len(text) <= _LONGEST_WORD else None
+        if value is None and _NUMBER.fullmatch(text):
+            value = float(text)
+        self._leaves(value, self._named.labels, (), self._terms.arrived_us)
+
+    def record(self, document: Any, loc: Loc) -> None:
+        """A JSON object (or a list), whose readings share their time."""
+        fields, micros, tags = document, self._terms.arrived_us, self._named.labels
+        if isinstance(document, dict):
+            topics = self._terms.mapping.topics
+            fields = {name: value for name, value in document.items() if name not in topics.time_fields}
+            said = next((name for name in topics.time_fields if document.get(name) is not None), None)
+            if said is not None:
+                time = read_time(document[said], topics, self._terms.bounds, (*loc, said))
+                if isinstance(time, Fault):
+                    self._rejected.append(time)
+                    return
+                micros = time
+            if not self._named.device:  # then a text in the payload may name it
+                tags += self._naming(fields)
+            if list(fields) == ["values"]:
+                fields = fields["values"]
+        self._leaves(fields, tags, loc, micros)
+
+    def _naming(self, fields: dict[str, Any]) -> Tags:
+        """The text that names the device, taken out of the fields."""
+        for tag in self._terms.mapping.device_tags:
+            if isinstance(text := fields.get(tag), str) and text:
+                del fields[tag]
+                return ((tag, text),)
+        return ()
+
+    def _leaves(self, fields: Any, tags: Tags, loc: Loc, micros: int) -> None:
+        try:
+            own = self._named.device or self._terms.own_device
+            device, labels = self._terms.mapping.place(tags, own)
+        except UnmappableError as error:
+            self._rejected.append(Fault((*loc, "device"), error.code, str(error)))
+            return
+        for path, value in _leaves(fields, ()):
+            if not isinstance(value, int | float):
+                self._skipped += 1
+            else:
+                self._reading(device, labels, path, value, loc, micros)
+            if len(self._codes) + len(self._rejected) + self._skipped > self._terms.bounds.max_readings:
+                raise TooLarge("readings", self._terms.bounds.max_readings)
+
+    def _reading(self, device: str, labels: str, path: Path, value: float, loc: Loc, micros: int) -> None:
+        try:
+            number = float(value)
+        except OverflowError:  # of an integer
+            number = math.inf
+        if not math.isfinite(number):
+            self._rejected.append(Fault((*loc, *path), "value_invalid", "a value is a finite number"))
+            return
+        keys = self._terms.mapping.separator.join(map(str, path))
+        try:
+            mapping, metric = self._terms.mapping, self._named.metric
+            series = SeriesKey(
+                device, mapping.metric(metric, keys) if metric else mapping.metric(keys or _VALUE), labels
+            )
+        except UnmappableError as error:
+            self._rejected.append(Fault((*loc, *path), error.code, str(error)))
+            return
+        self._codes.append(self._series.setdefault(series, len(self._series)))
+        self._ts.append(micros)
+        self._value.append(number)
+
+    def columns(self) -> Columns:
+        """All of it."""
+        codes, ts = np.array(self._codes, np.int32), np.array(self._ts, np.int64)
+        value = np.array(self._value, np.float64)
+        return Columns(list(self._series), codes, ts, value, self._rejected, self._skipped)
+
+
+def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    """Whatever is no object and no list, with the keys and places that lead there."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if items is None:
+        yield path, value
+        return
+    for name, item in items:
+        yield from _leaves(item, (*path, name))
