@@ -3,11 +3,11 @@
 import socket
 import ssl
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings
 
 from ingest.formats.topics import TIME_FIELDS, Topics, read_templates
@@ -32,7 +32,7 @@ class MqttSettings(BaseSettings):
         default="", max_length=128, description="Each bridge its own, and the same after a restart; sluice-<host name>."
     )
     mqtt_group: str = Field(
-        default="sluice", pattern="^[^/+#]*$", description="Bridges of one group share the messages; empty: no sharing."
+        default="", pattern="^[^/+#]*$", description="Bridges of one group share the messages; empty: there is but one."
     )
     mqtt_topics: str = Field(default="sensors/{device}/{metric}", description="Templates; separated by commas.")
     mqtt_time_fields: str = Field(
@@ -80,10 +80,11 @@ class MqttSettings(BaseSettings):
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError("no such time zone; a name such as Europe/Berlin, or UTC") from None
 
-    @model_validator(mode="after")
-    def _read_templates(self) -> Self:
-        self.topics.filters()
-        return self
+    @field_validator("mqtt_topics")
+    @classmethod
+    def _are_templates(cls, texts: str) -> str:
+        Topics(read_templates(_split(texts))).filters()
+        return texts
 
     @property
     def topics(self) -> Topics:

@@ -1,4 +1,4 @@
-"""What MQTT's messages would become (`POST /v1/dry-run?format=mqtt&topic=…`). They come in by `sluice mqtt`, not here."""
+"""What MQTT's messages would become, for `POST /v1/dry-run?format=mqtt&topic=…`. They come in by `sluice mqtt`."""
 
 from dataclasses import replace
 from functools import partial

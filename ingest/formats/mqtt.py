@@ -1,6 +1,7 @@
 """The decoder of MQTT's messages: topic and payload to columns. Nobody can be told of a fault, so all are named.
 
-A payload is a number, a word for a truth value, a JSON object or a list of them, or readings as our own door takes them.
+A payload is a number, a word for a truth value, a JSON object or a list of such, or readings as our own door takes
+them.
 """
 
 import math

@@ -1,0 +1,240 @@
+"""The pure parts of the bridge from MQTT: what is known again, what an answer means, how often something is said."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession, web
+from prometheus_client import CollectorRegistry
+
+from ingest.mqtt.batch import Message, Verdict, judge, message_of
+from ingest.mqtt.courier import FIRST_WAIT_S, LONGEST_WAIT_S, Courier, backoff_s
+from ingest.mqtt.metrics import REASONS, BridgeMetrics, reason
+from ingest.mqtt.notes import Notes
+from ingest.mqtt.window import HELD_BYTES, Held, Window
+from schemas.errors import Fault
+
+
+def take(window: Window, mid: int, payload: bytes = b"1", qos: int = 1, now_us: int = 5) -> Held | None:
+    """A message is delivered."""
+    return window.take(mid, qos, "t", payload, now_us, 0.0)
+
+
+def test_no_two_messages_have_the_same_time() -> None:
+    window = Window(10, 10**6)
+    held = [take(window, mid) for mid in (1, 2, 3)]
+    assert [each and each.arrived_us for each in held] == [5, 6, 7]
+
+
+def test_what_was_not_acknowledged_is_known_again_with_its_time() -> None:
+    window = Window(10, 10**6)
+    window.connected(session_present=False)
+    waiting, stored = take(window, 1), take(window, 2)
+    assert waiting
+    assert stored
+    window.connected(session_present=True)
+    assert not window.settle(stored)  # on this connection its number was not heard of yet
+    assert take(window, 1) is None
+    assert take(window, 2) is stored
+    assert [len(window), stored.settled, window.settle(stored), window.settle(waiting)] == [1, True, True, True]
+    for held in (waiting, stored):
+        window.acknowledged(held)
+    assert take(window, 1, now_us=99) is not waiting
+
+
+def test_where_the_broker_forgot_the_session_its_numbers_mean_other_messages() -> None:
+    window = Window(10, 10**6)
+    window.connected(session_present=True)
+    old = take(window, 1)
+    window.connected(session_present=False)
+    new = take(window, 1)  # looks the same
+    assert old is not new
+    assert old
+    assert new
+    assert not window.settle(old)
+    assert window.settle(new)
+    other = take(window, 2, b"a")
+    assert take(window, 2, b"b") is not other
+
+
+def test_quality_0_is_never_acknowledged() -> None:
+    window = Window(10, 10**6)
+    one, two = take(window, 0, qos=0), take(window, 0, qos=0)
+    assert one
+    assert two
+    assert one is not two
+    assert not window.settle(one)
+
+
+def test_the_window_is_bounded_by_number_and_by_bytes() -> None:
+    window = Window(2, 10**6)
+    held = [take(window, 1), take(window, 2)]
+    assert window.is_full
+    assert held[0]
+    window.settle(held[0])
+    assert (window.is_full, window.has_room) == (False, True)
+    window = Window(100, 10_000)
+    one = take(window, 1, b"x" * 10_000)
+    assert (window.is_full, window.bytes) == (True, 10_000 + 2 + HELD_BYTES)
+    assert one
+    window.settle(one)
+    assert (window.bytes, window.has_room) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"),
+    [(200, Verdict.STORED), (422, Verdict.IN_PART), (400, Verdict.SPLIT), (413, Verdict.SPLIT), (403, Verdict.SPLIT),
+     (401, Verdict.HALTED), (404, Verdict.HALTED), (415, Verdict.HALTED), (301, Verdict.HALTED),
+     *((status, Verdict.AGAIN) for status in (408, 429, 500, 502, 503, 504, 599))],
+)  # fmt: skip
+def test_what_an_answer_means(status: int, verdict: Verdict) -> None:
+    assert judge(status, partial=False) is verdict
+    assert judge(status, partial=True) is (Verdict.SPLIT if status == 422 else verdict)
+
+
+def test_waiting_grows_within_bounds_and_differs() -> None:
+    for attempt in (0, 1, 5, 10_000):
+        most = min(FIRST_WAIT_S * 2.0 ** min(attempt, 10), LONGEST_WAIT_S)
+        waits = {backoff_s(attempt) for _ in range(20)}
+        assert len(waits) > 1
+        assert most / 2 <= min(waits) <= max(waits) <= most
+
+
+def test_what_comes_in_thousands_is_told_seldom(capsys: pytest.CaptureFixture[str]) -> None:
+    now = [0.0]
+    notes = Notes(lambda: now[0], every_s=10)
+    for second in range(12):
+        now[0] = second
+        notes.note("a message was refused", "malformed", topic="t" * 500)
+        notes.note("a message was refused", "too_large")
+    told = [line for line in capsys.readouterr().out.splitlines() if "malformed" in line]
+    assert len(told) == 2
+    assert "more_since_last=9" in told[1]
+    assert "t" * 121 not in told[0]
+
+
+def test_reasons_are_a_closed_set() -> None:
+    assert {reason(each) for each in (*REASONS, "x", "")} == {*REASONS, "other"}
+
+
+class Server:
+    """Answers as it is told to, and remembers the devices of every body."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+        self.bad: set[str] = set()
+        self.scope = True
+        self.first: list[int] = []
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """A device in `bad` is refused with the status it is called by."""
+        devices = [batch["device"] for batch in await request.json()]
+        if not devices:
+            return web.json_response({}, status=200 if self.scope else 403)
+        self.asked.append(devices)
+        if self.first:
+            return web.json_response({}, status=self.first.pop(0), headers={"Retry-After": "3"})
+        found = sorted(self.bad & set(devices))
+        if found and found[0] != "422":
+            return web.json_response({"code": "forbidden" if found[0] == "403" else "malformed"}, status=int(found[0]))
+        if found and "partial" not in request.query:
+            return web.json_response({}, status=422)
+        faults = [{"loc": [devices.index("422"), "readings", 0], "code": "ts_too_old"}] if found else []
+        return web.json_response({"accepted": len(devices), "rejected": faults, "rejected_count": 3 * len(faults)})
+
+
+async def deliver(server: Server, *devices: str) -> tuple[dict[str, str], list[float], BridgeMetrics]:
+    """What became of a message for each device, the waits, and the counters."""
+    app = web.Application()
+    app.router.add_post("/v1/readings", server.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    settled: dict[str, str] = {}
+    waits: list[float] = []
+
+    def settle(message: Message, fault: Fault | None) -> None:
+        assert message.held.topic not in settled
+        settled[message.held.topic] = fault.code if fault else "stored"
+
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+        server.scope = True
+        server.bad.discard("halted")
+
+    metrics = BridgeMetrics(CollectorRegistry())
+    async with ClientSession() as session:
+        courier = Courier(session, site.name, "slk_x", metrics, settle, wait)
+        messages = [
+            Message(Held(0, 1, name, b"", 0, 0, 0), [json.dumps({"device": name}).encode()], 1) for name in devices
+        ]
+        await asyncio.wait_for(courier.deliver(messages), 30)
+    await runner.cleanup()
+    return settled, waits, metrics
+
+
+def count(metric: Any, **labels: str) -> float:
+    """A counter as it stands."""
+    return float((metric.labels(**labels) if labels else metric)._value.get())
+
+
+async def test_one_bad_message_costs_no_other_and_order_is_kept() -> None:
+    server = Server()
+    server.bad = {"400", "403"}
+    settled, waits, _ = await deliver(server, "a", "b", "400", "c", "403", "d")
+    assert settled == {
+        "a": "stored",
+        "b": "stored",
+        "400": "malformed",
+        "c": "stored",
+        "403": "forbidden",
+        "d": "stored",
+    }
+    assert list(settled) == ["a", "b", "400", "c", "403", "d"]
+    assert waits == []
+
+
+async def test_a_bad_reading_is_left_out_and_the_rest_is_stored_at_once() -> None:
+    server = Server()
+    server.bad = {"422"}
+    settled, _, metrics = await deliver(server, "a", "422", "b")
+    assert set(settled.values()) == {"stored"}
+    assert len(server.asked) == 2
+    assert count(metrics.rejected, reason="ts_too_old") == 1
+    assert count(metrics.rejected, reason="other") == 2  # counted by the server, not named
+    assert message_of([], 3) is None
+
+
+async def test_overload_is_waited_out_with_the_same_body() -> None:
+    server = Server()
+    server.first = [503, 429, 504, 401]
+    settled, waits, metrics = await deliver(server, "a", "b")
+    assert set(settled.values()) == {"stored"}
+    assert server.asked == [["a", "b"]] * 5
+    assert min(waits) >= 3
+    assert (count(metrics.posts, verdict="again"), count(metrics.posts, verdict="halted")) == (3, 1)
+
+
+async def test_a_key_without_its_scope_refuses_no_message() -> None:
+    server = Server()
+    server.first, server.scope = [403], False
+    settled, waits, _ = await deliver(server, "a")
+    assert (settled, len(waits)) == ({"a": "stored"}, 1)
+
+
+async def test_where_nobody_answers_it_tries_again() -> None:
+    waits: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            raise TimeoutError
+
+    async with ClientSession() as session:
+        metrics = BridgeMetrics(CollectorRegistry())
+        courier = Courier(session, "http://127.0.0.1:9", "slk_x", metrics, lambda *_: None, wait)
+        with pytest.raises(TimeoutError):
+            await courier.deliver([Message(Held(0, 1, "t", b"", 0, 0, 0), [b"{}"], 1)])
+    assert len(waits) == 3
