@@ -37,7 +37,7 @@ def decode(payload: bytes, terms: Terms, topic: str) -> Columns:
     named = terms.mapping.topics.read(topic)
     if named is None:
         raise Invalid([Fault(("topic",), "no_template", "no template is for this topic (SLUICE_MQTT_TOPICS)")])
-    text = payload.strip()
+    text = payload.strip(b" \t\r\n")
     message = _Message(named, terms)
     if text[:1] not in {b"{", b"["}:
         message.plain(text)

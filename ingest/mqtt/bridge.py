@@ -148,7 +148,9 @@ class Bridge:
         batch: list[Message] = []
         readings = size = 0
         for held in list(self._window):
+            began = time.perf_counter()
             message = read(held, self._settings.mapping, self._settings.max_readings)
+            self._metrics.decoding.inc(time.perf_counter() - began)
             self._metrics.skipped.inc(message.skipped)
             for fault in message.faults if message.readings else ():
                 self._left_out(held, fault)

@@ -59,5 +59,5 @@ def test_no_service_keeps_its_privileges() -> None:
     assert "cap_drop: [ALL]" in shared
     assert "no-new-privileges:true" in shared
     services = re.findall(r"^  [a-z-]+:\n((?:    .*\n|\n)+)", compose[compose.index("\nservices:") :], re.MULTILINE)
-    assert len(services) == 7
+    assert len(services) == 9
     assert all(service.lstrip().startswith(("<<: *service", "<<: *load")) for service in services)

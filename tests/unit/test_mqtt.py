@@ -201,7 +201,7 @@ def numbers_in(payload: bytes) -> set[float]:
     try:
         document = json.loads(payload)
     except ValueError:
-        word = payload.strip().lower()
+        word = payload.strip(b" \t\r\n").lower()
         return {1.0} if word in {b"on", b"true"} else {0.0} if word in {b"off", b"false"} else {float(payload)}
     found: set[float] = set()
     waiting = [document]
