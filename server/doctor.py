@@ -28,7 +28,7 @@ def settings_with_sources(settings: Settings) -> list[tuple[str, str, str]]:
     """(variable, value with its secrets masked, source) of every setting."""
     in_file = {name.upper() for name in dotenv_values(".env")}
     rows = []
-    for name in Settings.model_fields:
+    for name in sorted(Settings.model_fields, key=lambda field: field.startswith("mqtt_")):  # those last
         variable = f"SLUICE_{name.upper()}"
         source = "environment" if variable in os.environ else ".env" if variable in in_file else "default"
         rows.append((variable, _masked(getattr(settings, name)), source))

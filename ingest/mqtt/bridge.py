@@ -133,8 +133,8 @@ class Bridge:
             self._settled(Message(held), fault)
         else:
             self._arrived.set()
-            if self._window.is_full and self._broker is not None:
-                self._broker.pause()
+            if self._window.is_full and self._broker is not None and self._broker.pause():
+                self._metrics.pauses.inc()
 
     async def _deliver(self, courier: Courier) -> None:
         while True:

@@ -46,19 +46,25 @@ class Broker:
         """Whether the acknowledgement is on its way."""
         return self._paho.ack(mid, qos) == MQTTErrorCode.MQTT_ERR_SUCCESS
 
-    def pause(self) -> None:
-        """Read nothing more: the broker's own bounds hold then."""
-        if not self._paused and (sock := self._paho.socket()) is not None:
-            self._paused = True
-            asyncio.get_running_loop().remove_reader(sock)
+    def pause(self) -> bool:
+        """Read nothing more: the broker's own bounds hold then. Whether that is new."""
+        if self._paused or (sock := self._paho.socket()) is None:
+            return False
+        self._paused = True
+        asyncio.get_running_loop().remove_reader(sock)
+        return True
 
     def resume(self) -> None:
         """Read on."""
         if self._paused and (sock := self._paho.socket()) is not None:
             self._paused = False
-            asyncio.get_running_loop().add_reader(sock, self._read)
+            loop = asyncio.get_running_loop()
+            loop.add_reader(sock, self._read)
+            loop.call_soon(self._read)  # what TLS has decrypted already makes no socket readable
 
     def _read(self) -> None:
+        if self._paused:
+            return
         try:
             self._paho.loop_read()
             while isinstance(sock := self._paho.socket(), ssl.SSLSocket) and sock.pending() and not self._paused:

@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
@@ -21,6 +22,7 @@ PATH = "/v1/readings"
 TIMEOUT_S = 15.0  # for one answer; the server's own deadline is shorter
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 10.0
 MAX_ASKED_S = 60.0  # of a Retry-After
+MAX_CLOCK_DIFFERENCE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +106,21 @@ class Courier:
                     document = await response.json(content_type=None) if raw else {}
                 except ValueError:
                     document = {}
+                self._compare_clocks(response.headers.get("Date", ""))
                 asked = response.headers.get("Retry-After", "")
                 known = document if isinstance(document, dict) else {}
                 return Answer(response.status, known, float(asked) if asked.isdecimal() else 0.0)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             return Answer(599, {"title": f"no answer: {type(error).__name__}: {error}"})
+
+    def _compare_clocks(self, said: str) -> None:
+        """What has no time gets ours: where that is far ahead, the server refuses it."""
+        try:
+            ahead_s = time.time() - parsedate_to_datetime(said).timestamp()
+        except ValueError:
+            return
+        if abs(ahead_s) > MAX_CLOCK_DIFFERENCE_S:
+            self._notes.note("this clock is not the server's", "clock", ahead_s=f"{ahead_s:.0f}")
 
     def _stored(self, messages: Sequence[Message], document: dict[str, Any]) -> None:
         self._metrics.stored.inc(document.get("accepted", 0))

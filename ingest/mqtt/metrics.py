@@ -30,6 +30,7 @@ class BridgeMetrics:
         self.stored = counter("readings_stored", "New readings.")
         self.duplicates = counter("readings_duplicate", "Readings that were stored already.")
         self.skipped = counter("values_skipped", "Values that are no readings: text, null.")
+        self.pauses = counter("pauses", "Nothing was read any more, as too much is held.")
         self.decoding = counter("decode_seconds", "Spent reading messages.")
         self.connects = counter("connects", "Connections to the broker that were made.")
         self.posts = counter("posts", "Answers of the server, by what they mean.", "verdict")

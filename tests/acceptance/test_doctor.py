@@ -63,7 +63,7 @@ async def test_what_an_operator_can_mend_is_a_line(
 async def test_help_names_every_command(tmp_path: Path) -> None:
     done = await sluice(tmp_path, "--help")
     assert done.code == 0
-    for command in ("up", "serve", "migrate", "key", "doctor", "simulate", "load"):
+    for command in ("up", "serve", "migrate", "key", "doctor", "mqtt", "simulate", "load"):
         assert re.search(rf"\b{command}\b", done.out)
 
 

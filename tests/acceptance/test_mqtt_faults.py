@@ -20,6 +20,7 @@ pytestmark = pytest.mark.skipif(BINARY is None, reason="MOSQUITTO IS ABSENT: the
 
 FIRST_MS = time.time_ns() // 1_000_000 - 3_600_000
 _numbers = itertools.count()
+PADDING = "x" * 2_000  # so that few messages fill a bridge
 AT_ONCE = 20  # messages that the publisher has under way
 
 
@@ -67,7 +68,7 @@ class Sender:
                 await asyncio.sleep(0.1)
 
     async def _send(self, client: object, number: int) -> None:
-        payload = json.dumps({"ts": FIRST_MS + number, "value": number})
+        payload = json.dumps({"ts": FIRST_MS + number, "value": number, "text": PADDING})
         await client.publish("sensors/timed/n", payload, qos=1)  # type: ignore[attr-defined]
         self.taken["timed"].add(number)
         await client.publish("sensors/plain/n", str(number), qos=1)  # type: ignore[attr-defined]
@@ -155,10 +156,11 @@ async def hold(server: Server, proxy: Proxy, broker: Mosquitto, database: str, o
 
 
 async def kill(server: Server, proxy: Proxy, broker: Mosquitto, database: str, times: int) -> None:
-    """One of two bridges is killed while both hold messages that cannot be stored."""
+    """One of two bridges is killed while both hold messages that cannot be stored, as many as they may."""
+    two = {"GROUP": "two", "QUEUE_BYTES": "65536", "URL": f"mqtts://{HOST}:{broker.tls_port}", "CA_FILE": "cert.pem"}
     async with (
-        bridging(broker, server, "one", GROUP="two") as one,
-        bridging(broker, server, "other", GROUP="two") as other,
+        bridging(broker, server, "one", **two) as one,
+        bridging(broker, server, "other", **two) as other,
     ):
         async with sending(broker) as sender:
             for _ in range(times):
@@ -166,6 +168,11 @@ async def kill(server: Server, proxy: Proxy, broker: Mosquitto, database: str, t
                 proxy.lead_to(HOST, 9)
                 proxy.reset()
                 await more(sender)
+
+                async def is_full() -> bool:
+                    return await other.told("pauses_total") > 0
+
+                await until(is_full)
                 one.kill()
                 proxy.lead_to_url(database)
                 await one.start()

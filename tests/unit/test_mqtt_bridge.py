@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
+from paho.mqtt.client import MQTTMessage
 from prometheus_client import CollectorRegistry
 
+from ingest.formats.mapping import Mapping
 from ingest.mqtt.batch import Message, Verdict, judge, message_of
+from ingest.mqtt.bridge import Bridge, BridgeSettings
+from ingest.mqtt.broker_settings import BrokerSettings
 from ingest.mqtt.courier import FIRST_WAIT_S, LONGEST_WAIT_S, Courier, backoff_s
 from ingest.mqtt.metrics import REASONS, BridgeMetrics, reason
 from ingest.mqtt.notes import Notes
@@ -238,3 +242,36 @@ async def test_where_nobody_answers_it_tries_again() -> None:
         with pytest.raises(TimeoutError):
             await courier.deliver([Message(Held(0, 1, "t", b"", 0, 0, 0), [b"{}"], 1)])
     assert len(waits) == 3
+
+
+def bridge(most: int, queue_bytes: int = 10**6) -> tuple[Bridge, BridgeMetrics]:
+    """A bridge without a connection."""
+    broker = BrokerSettings("x", 1, "x", None, None, None, True, most, 0, 30, 10**6, [])
+    metrics = BridgeMetrics(CollectorRegistry())
+    return Bridge(BridgeSettings(broker, "http://x", "slk_x", Mapping(), queue_bytes, 10), metrics, lambda: 5), metrics
+
+
+def message(topic: bytes, payload: bytes = b"1", qos: int = 1, **more: Any) -> MQTTMessage:
+    """As paho hands it over."""
+    made = MQTTMessage(mid=7, topic=topic)
+    made.payload, made.qos = payload, qos
+    for name, value in more.items():
+        setattr(made, name, value)
+    return made
+
+
+async def test_what_is_refused_at_its_delivery_is_counted_and_not_held() -> None:
+    one, metrics = bridge(2)
+    one._take(message(b"\xff"))
+    one._take(message(b"t", retain=True))
+    assert (count(metrics.refused, reason="topic"), count(metrics.refused, reason="retained")) == (1, 1)
+    assert len(one._window) == 0
+    assert one._batch() == []
+
+
+async def test_quality_0_is_dropped_where_there_is_no_room_and_counted() -> None:
+    one, metrics = bridge(1)
+    for _ in range(5):
+        one._take(message(b"sensors/p/t", qos=0))
+    assert (len(one._window), count(metrics.dropped), count(metrics.received, qos="0")) == (2, 3, 5)
+    assert [each.readings for each in one._batch()] == [1, 1]
