@@ -4,7 +4,7 @@ import asyncio
 import signal
 import time
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
 from ingest.mqtt.bridge import Bridge, BridgeSettings
 from ingest.mqtt.metrics import BridgeMetrics
@@ -30,6 +30,7 @@ async def run(settings: Settings) -> int:
     """Bridge until told to stop. Raises ValueError and OSError before anything begins."""
     wanted = bridge_settings(settings)
     registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
     bridge = Bridge(wanted, BridgeMetrics(registry), lambda: time.time_ns() // 1_000)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,6 +1,8 @@
 """`sluice mqtt` between a real Mosquitto and a real server: what is stored, what refused, and both settled."""
 
+import asyncio
 import json
+import sys
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -155,3 +157,14 @@ async def test_doctor_says_what_the_bridge_would_do(broker: Mosquitto, server: S
     done = await sluice(broker.folder, "doctor", **variables | {"SLUICE_MQTT_PASSWORD": "wrong-password"})
     assert done.code == 1
     assert "does not let us in" in done.out
+
+
+@pytest.mark.long
+async def test_what_a_message_costs_is_measured() -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "load.messages", "--count", "1000"), stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [line["payload"] for line in lines] == ["number", "object", "batch"]
+    assert all(line["messages_per_s"] > 0 for line in lines)

@@ -1,4 +1,4 @@
-"""The pure parts of the bridge from MQTT: what is known again, what an answer means, how often something is said."""
+"""The bridge from MQTT without a broker: what an answer means, what it refuses, how often something is said."""
 
 import asyncio
 import json
@@ -16,74 +16,8 @@ from ingest.mqtt.broker_settings import BrokerSettings
 from ingest.mqtt.courier import FIRST_WAIT_S, LONGEST_WAIT_S, Courier, backoff_s
 from ingest.mqtt.metrics import REASONS, BridgeMetrics, reason
 from ingest.mqtt.notes import Notes
-from ingest.mqtt.window import HELD_BYTES, Held, Window
+from ingest.mqtt.window import Held
 from schemas.errors import Fault
-
-
-def take(window: Window, mid: int, payload: bytes = b"1", qos: int = 1, now_us: int = 5) -> Held | None:
-    """A message is delivered."""
-    return window.take(mid, qos, "t", payload, now_us, 0.0)
-
-
-def test_no_two_messages_have_the_same_time() -> None:
-    window = Window(10, 10**6)
-    held = [take(window, mid) for mid in (1, 2, 3)]
-    assert [each and each.arrived_us for each in held] == [5, 6, 7]
-
-
-def test_what_was_not_acknowledged_is_known_again_with_its_time() -> None:
-    window = Window(10, 10**6)
-    window.connected(session_present=False)
-    waiting, stored = take(window, 1), take(window, 2)
-    assert waiting
-    assert stored
-    window.connected(session_present=True)
-    assert not window.settle(stored)  # on this connection its number was not heard of yet
-    assert take(window, 1) is None
-    assert take(window, 2) is stored
-    assert [len(window), stored.settled, window.settle(stored), window.settle(waiting)] == [1, True, True, True]
-    for held in (waiting, stored):
-        window.acknowledged(held)
-    assert take(window, 1, now_us=99) is not waiting
-
-
-def test_where_the_broker_forgot_the_session_its_numbers_mean_other_messages() -> None:
-    window = Window(10, 10**6)
-    window.connected(session_present=True)
-    old = take(window, 1)
-    window.connected(session_present=False)
-    new = take(window, 1)  # looks the same
-    assert old is not new
-    assert old
-    assert new
-    assert not window.settle(old)
-    assert window.settle(new)
-    other = take(window, 2, b"a")
-    assert take(window, 2, b"b") is not other
-
-
-def test_quality_0_is_never_acknowledged() -> None:
-    window = Window(10, 10**6)
-    one, two = take(window, 0, qos=0), take(window, 0, qos=0)
-    assert one
-    assert two
-    assert one is not two
-    assert not window.settle(one)
-
-
-def test_the_window_is_bounded_by_number_and_by_bytes() -> None:
-    window = Window(2, 10**6)
-    held = [take(window, 1), take(window, 2)]
-    assert window.is_full
-    assert held[0]
-    window.settle(held[0])
-    assert (window.is_full, window.has_room) == (False, True)
-    window = Window(100, 10_000)
-    one = take(window, 1, b"x" * 10_000)
-    assert (window.is_full, window.bytes) == (True, 10_000 + 2 + HELD_BYTES)
-    assert one
-    window.settle(one)
-    assert (window.bytes, window.has_room) == (0, True)
 
 
 @pytest.mark.parametrize(
