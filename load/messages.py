@@ -27,8 +27,9 @@ import aiohttp
 import aiomqtt
 import typer
 
-from load.bench.sluice import ROOT, Sluice, started
+from load.bench.sluice import Sluice, started
 from load.bench.subject import SubjectError, parse_figures
+from load.own import ROOT
 
 HOST = "127.0.0.1"
 DEVICES = 200
@@ -120,7 +121,9 @@ async def measure(folder: Path, sluice: Sluice, port: int, kind: str, count: int
     await publish(port, kind, [KINDS[kind](number, ms + number * 40) for number in range(count)])
     before, stored, began = sluice.meter.read(), await sluice.stored(), time.perf_counter()
     async with bridge.running() as url, aiohttp.ClientSession() as http:
-        settled, figures, first = 0.0, {}, {}
+        settled = 0.0
+        figures: dict[str, float] = {}
+        first: dict[str, float] = {}
         while settled < count:
             if time.perf_counter() - began > PATIENCE_S:
                 raise SubjectError(f"{settled:.0f} of {count} messages are settled after {PATIENCE_S:.0f} s")
