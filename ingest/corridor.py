@@ -190,8 +190,7 @@ class Corridor:
             answered(outcome)
 
         def answered(outcome: Outcome) -> None:
-            left_out = columns.skipped or columns.rejected
-            reply(self.with_left_out(outcome, columns, foreign[0]) if foreign and left_out else outcome)
+            reply(self.with_left_out(outcome, columns, foreign[0]) if foreign else outcome)
             if isinstance(outcome, Receipt) and len(columns):
                 self._hear(columns, devices, arrived_us)
                 self._tell(columns, devices, outcome)
@@ -205,7 +204,7 @@ class Corridor:
 
     def with_left_out(self, outcome: Outcome, columns: Columns, door: Door) -> Outcome:
         """The outcome of columns that were stored, with what else the request brought, which is counted."""
-        if not isinstance(outcome, Receipt):
+        if not isinstance(outcome, Receipt) or not (columns.skipped or columns.rejected):
             return outcome
         self.metrics.skipped.labels(door.format).inc(columns.skipped)
         self.metrics.rejected.inc(len(columns.rejected))
