@@ -1,7 +1,7 @@
 """The way of a foreign write through the app: what every door does between its socket and its answer."""
 
 import structlog
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from ingest.body import read_body
@@ -30,7 +30,7 @@ async def receive(request: Request, principal: Principal, door: Door, *, partial
     that every write takes; and for a defect Unavailable."""
     try:
         columns, arrived_us = await _received(request, principal, door)
-    except SluiceError:
+    except (SluiceError, ClientDisconnect):
         raise
     except Exception as error:
         log.exception("a foreign body could not be read", format=door.format)
