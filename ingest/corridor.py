@@ -154,9 +154,8 @@ class Corridor:
     ) -> bool:
         """Write a body, native or by a foreign door, if that needs no waiting: series are known, nothing is wrong (or
         is left out, as that door does), and `encoding` is one of `INFLATERS`, or of the door's. Else False: nothing was
-        stored, and the long way answers, by the same steps. Quotas come last, so that no request is counted twice.
-        Where the queue has filled up since the head was read, or the quota is used up, that is the answer, at once.
-        """
+        stored, and the long way answers, by the same steps. Quotas come last, so that no request is counted twice. If
+        the queue has filled up since the head was read, or the quota is used up, that is the answer, at once."""
         arrived_us, since = self.clock_us(), asyncio.get_running_loop().time()
         try:
             self.writer.admit()
@@ -166,11 +165,10 @@ class Corridor:
                 door, decode = foreign
                 body = inflated(body, encoding, self.body_limits.max_bytes, door.encodings)
                 columns = self.decode_foreign(door, decode, body, principal, arrived_us)
-                if columns.rejected and not door.partial:
-                    return False
+            spoilt = columns.rejected and not (foreign and foreign[0].partial)
             devices = {series.device for series in columns.series}
             ids = self.series.known(columns.series)
-            if ids is None or not (foreign or len(columns)) or not all(map(principal.may_use, devices)):
+            if spoilt or ids is None or not (foreign or len(columns)) or not all(map(principal.may_use, devices)):
                 return False
             self.quota.take(principal, len(columns))
         except (Overloaded, QuotaExceeded) as error:

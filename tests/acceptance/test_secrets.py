@@ -74,7 +74,7 @@ async def bad_manners(server: Server, key: str) -> str:
     for method, path, sent in (
         ("GET", f"/v1/devices?token={key}", {}),
         ("GET", f"/v1/devices/{key}?key={key}", {}),
-        ("POST", f"/api/v1/{key}/telemetry", {"json": {}}),
+        ("POST", f"/api/v1/{key}/telemetry", {"json": {"t": 1}}),
         ("POST", "/v1/readings", {"data": f'{{"device": "{key}", "readings": [{{]', "headers": server.headers(key)}),
         ("POST", "/v1/readings", {"json": {"device": "p", "nonsense": key}, "headers": server.headers(key)}),
         ("POST", "/v1/keys", {"json": {"name": "n", "scopes": [key]}, "headers": server.headers()}),
