@@ -1,6 +1,6 @@
 /** Who is signed in, how the page looks, and the way out. */
 
-import { byId, setText } from "./dom.js";
+import { byId, notify } from "./dom.js";
 import { formatDuration, formatUtc, ZONE } from "./format.js";
 import { chooseTheme, chosenTheme } from "./theme.js";
 import { button, facts, h, render, shape } from "./tree.js";
@@ -35,8 +35,7 @@ export function showAccount(session, clock, signal) {
     try {
       await session.logOut();
     } catch (error) {
-      setText(byId("notice"), `You are still signed in: ${error.message}`);
-      byId("notice").hidden = false;
+      notify(`You are still signed in: ${error.message}`);
     }
   }
 

@@ -1,6 +1,6 @@
 /** What the header says of the connection: how it is, since when, and what the page knew last. */
 
-import { announce, byId, setAttribute } from "./dom.js";
+import { announce, byId } from "./dom.js";
 import { formatDuration } from "./format.js";
 import { button, facts, h, moment, render, shape } from "./tree.js";
 
@@ -23,7 +23,7 @@ export function showConnection(live, clock, signal) {
     const said = reason && ` The server said: ${reason}.`;
     const why = navigator.onLine ? said : " This device has no network; the page goes on by itself once it has.";
     const at = (ms) => moment(new Date(ms).toISOString());
-    setAttribute(byId("connection"), "data-state", name);
+    byId("connection").dataset.state = name;
     render([
       shape(mark),
       h("span", first ? "Connecting …" : title),

@@ -5,13 +5,10 @@ const SAID_MS = 10_000; // for which it stands there to be read
 
 export const byId = (id) => document.getElementById(id);
 
-/** Write text only where it differs, so that an idle page causes no layout. */
-export function setText(node, text) {
-  if (node.textContent !== text) node.textContent = text;
-}
-
-export function setAttribute(node, name, value) {
-  if (node.getAttribute(name) !== value) node.setAttribute(name, value);
+/** Say something above every view; "" takes it away. */
+export function notify(text) {
+  byId("notice").textContent = text;
+  byId("notice").hidden = !text;
 }
 
 /** Say something to those who do not see the page: what comes at once is said one after the other. */

@@ -5,12 +5,12 @@ import { Alerts } from "./alerts.js";
 import { Api } from "./api.js";
 import { Clock } from "./clock.js";
 import { showConnection } from "./connection.js";
-import { announce, byId, setText } from "./dom.js";
+import { announce, byId, notify } from "./dom.js";
 import { Live } from "./live.js";
 import { showNavigation } from "./navigation.js";
 import { prefetch, Router } from "./router.js";
 import { Session } from "./session.js";
-import { askForKey, hideSignIn, reasonFor, showSignIn } from "./signin.js";
+import { hideSignIn, reasonFor, showSignIn } from "./signin.js";
 
 const SPOKEN = { firing: "fires", escalated: "escalated", deescalated: "went down", resolved: "is resolved" };
 const ASK_AGAIN_MS = 2_000; // for a server that is away while the page is loaded
@@ -48,21 +48,22 @@ function close(reason) {
   ending.abort();
   document.querySelectorAll(":popover-open").forEach((menu) => menu.hidePopover());
   showFrame(false);
-  showSignIn(reason);
+  ask(reason);
 }
 
 function showFrame(shown) {
   for (const id of ["view", "connection", "account", "navigation"]) byId(id).hidden = !shown;
-  byId("notice").hidden = true;
+  notify("");
 }
+
+const ask = (reason) => showSignIn(reason, (key) => session.logIn(key));
 
 async function begin() {
   try {
-    if (!(await session.restore())) showSignIn("");
-    byId("notice").hidden = true;
+    if (!(await session.restore())) ask("");
+    notify("");
   } catch (error) {
-    setText(byId("notice"), `${reasonFor(error)} The page keeps trying.`);
-    byId("notice").hidden = false;
+    notify(`${reasonFor(error)} The page keeps trying.`);
     setTimeout(begin, Math.max(ASK_AGAIN_MS, error.retryAfterMs ?? 0));
   }
 }
@@ -77,5 +78,4 @@ byId("skip").addEventListener("click", (event) => {
 });
 session.addEventListener("change", open);
 session.addEventListener("end", ({ reason }) => close(reason));
-askForKey((key) => session.logIn(key));
 begin();

@@ -1,7 +1,7 @@
 /** Which view is shown: by the hash of the address, one at a time, each until its signal. */
 
 import { announce } from "./dom.js";
-import { button, element, h } from "./tree.js";
+import { button, h, render } from "./tree.js";
 import { VIEWS } from "./views/index.js";
 
 /** The view of an address, with what it says: `{view, params, query}`; view is undefined where there is none. */
@@ -27,7 +27,8 @@ function matched(pattern, path) {
 
 /** Why a key may not see a view; "" where it may. */
 export function refusalOf(view, session) {
-  if (!session.has(view.scope)) return `This page needs a key with the scope “${view.scope}”.`;
+  const { scope = "read" } = view;
+  if (!session.has(scope)) return `This page needs a key with the scope “${scope}”.`;
   return view.unbound && session.key.device_glob ? "This page needs a key that is not bound to some devices." : "";
 }
 
@@ -78,7 +79,7 @@ export class Router extends EventTarget {
 
   #leave() {
     this.#ending?.abort();
-    this.#main.replaceChildren();
+    render(null, this.#main);
   }
 
   async #show(y) {
@@ -86,15 +87,13 @@ export class Router extends EventTarget {
     const { signal } = (this.#ending = new AbortController());
     const { view, params, query } = routeOf(location.hash);
     const refusal = view ? refusalOf(view, this.#session) : "The address leads nowhere here.";
-    const root = document.createElement("div");
-    root.className = "view";
-    root.dataset.view = view?.name ?? "none";
-    root.ariaBusy = "true";
+    const focus = this.#moved;
+    render(h("div.view", { "data-view": view?.name ?? "none", "aria-busy": "true" }), this.#main);
+    const root = this.#main.firstChild;
     const name = (title) => {
       this.current = { view, title };
       this.dispatchEvent(new Event("show"));
     };
-    const focus = this.#moved;
     const begin = (title) => {
       name(title);
       const heading = root.querySelector("h1");
@@ -104,9 +103,8 @@ export class Router extends EventTarget {
       announce(title);
     };
     const stop = (title, why, help) => {
-      root.replaceChildren(element(h("section.panel.stop", h("h1", title), h("p", why), help)));
+      render(h("section.panel.stop", h("h1", title), h("p", why), help), root);
       root.ariaBusy = null;
-      this.#main.replaceChildren(root);
       begin(title);
     };
     name("…");
@@ -114,7 +112,6 @@ export class Router extends EventTarget {
     try {
       const [module] = await load(view);
       if (signal.aborted) return;
-      this.#main.replaceChildren(root);
       const mounting = module.mount(root, { ...this.#deskFor(signal), params, query, navigate: this.navigate, signal });
       begin(typeof module.title === "function" ? module.title(params) : module.title);
       scrollTo(0, 0);

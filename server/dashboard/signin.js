@@ -1,6 +1,7 @@
 /** The form that takes a key, and what it says when a key does not do. */
 
-import { byId, setText } from "./dom.js";
+import { byId } from "./dom.js";
+import { h, render } from "./tree.js";
 
 const REASONS = {
   0: "The server does not answer.",
@@ -19,39 +20,49 @@ const ADVICE = {
 
 export const reasonFor = (error) => REASONS[error.status] ?? error.message;
 
-/** Ask for a key whenever the form is shown. `onKey(key)` may throw an ApiError, which is then explained. */
-export function askForKey(onKey) {
-  const view = byId("sign-in");
-  const button = view.querySelector("button");
-  view.addEventListener("submit", async (event) => {
+/** Ask for a key, and say why. `onKey(key)` may throw an ApiError, which is then explained. */
+export function showSignIn(reason, onKey) {
+  const place = byId("sign-in");
+  let trying = false;
+
+  function say(problem) {
+    render(h("form.panel", { novalidate: true, onsubmit: attempt },
+      h("h1", "Open the dashboard"),
+      h("p.muted", { id: "key-hint" }, "Paste an API key with the scope ", h("code", "read"), " or ", h("code", "admin"), "."),
+      h("label", { for: "key" }, "API key"),
+      h("input", {
+        id: "key", type: "password", placeholder: "slk_…", autocomplete: "off", autocapitalize: "off", spellcheck: "false",
+        required: true, "aria-describedby": "key-hint key-problem", "aria-invalid": problem !== "",
+      }),
+      h("p.problem", { id: "key-problem", role: "alert" }, problem),
+      h("button.main", { disabled: trying }, "Sign in"),
+      h("p.muted.small", "The first start printed an admin key, and keeps it here:"),
+      h("pre.command", { tabindex: 0 }, h("code", "cat .sluice/admin.key")),
+      h("p.muted.small", "The key is sent once, in exchange for a session that this browser keeps in a cookie no script can read. "
+        + "It is stored nowhere here.")), place);
+    if (problem) byId("key").focus();
+  }
+
+  async function attempt(event) {
     event.preventDefault();
     const key = byId("key").value.trim();
-    if (!/^slk_[!-~]+$/.test(key)) return showProblem(key ? "That is not a key of Sluice: they begin with “slk_”." : "Paste a key first.");
-    button.disabled = true;
+    if (!/^slk_[!-~]+$/.test(key)) return say(key ? "That is not a key of Sluice: they begin with “slk_”." : "Paste a key first.");
+    trying = true;
+    say("");
     try {
       await onKey(key);
     } catch (error) {
-      showProblem(ADVICE[error.status]?.(error) ?? error.message);
-    } finally {
-      button.disabled = false;
+      trying = false;
+      say(ADVICE[error.status]?.(error) ?? error.message);
     }
-  });
-}
+  }
 
-export function showSignIn(problem) {
-  byId("sign-in").hidden = false;
-  showProblem(problem);
+  place.hidden = false;
+  say(reason);
   byId("key").focus();
 }
 
 export function hideSignIn() {
-  byId("key").value = "";
-  showProblem("");
+  render(null, byId("sign-in"));
   byId("sign-in").hidden = true;
-}
-
-function showProblem(problem) {
-  setText(byId("key-problem"), problem);
-  byId("key").setAttribute("aria-invalid", String(problem !== ""));
-  if (problem) byId("key").focus();
 }

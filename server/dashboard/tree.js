@@ -17,13 +17,6 @@ export function h(name, ...children) {
   return node(tag, { ...attributes, class: classes.join(" ") || null }, ...children);
 }
 
-/** The element that a tree is, for what is drawn by hand. */
-export function element(tree) {
-  const place = document.createElement("div");
-  render(tree, place);
-  return place.firstChild;
-}
-
 /** One of the shapes that index.html defines; hidden from those who listen unless it has a label. */
 export function shape(name, label) {
   const spoken = label ? { role: "img", "aria-label": label } : { "aria-hidden": "true" };
