@@ -31,20 +31,17 @@ class BoundedProtocol(HttpToolsProtocol):
     """When the other side has to have done something; never, while the next step is ours."""
 
     _stage = Stage.WHOLE
-    _timed = Stage.WHOLE
-    """The stage that the deadline was set for."""
+    _timed = Stage.WHOLE  # the stage that the deadline was set for
     _head_bytes = 0
     """Of the request whose head is being read, as far as it was parsed."""
-    _unfinished_bytes = 0
-    """Received since that head began and did not end."""
+    _unfinished_bytes = 0  # received since that head began and did not end
     _fault: SluiceError | None = None  # why a callback made the parser stop
     _plain_head = b""  # of a request that has yet to begin: see `ingest/upgrade.py`
     _held = b""  # received and not parsed yet, as too many requests wait
     _running: RequestResponseCycle | None = None
     """What the app answers now, or answered last: others wait for it in the pipeline."""
     _is_last = False  # no request is begun behind the one that is on its way, or comes next
-    _is_deaf = False
-    """What still comes is not looked at."""
+    _is_deaf = False  # what still comes is not looked at
 
     # -- the parser's callbacks -----------------------------------------------------------------------------------
 
@@ -250,11 +247,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.disconnected = True  # nobody hears what the app may still say
         self.transport.close()
 
-    def write(self, outcome: Outcome, method: bytes, url: bytes, *, keep_alive: bool, kind: str = "") -> None:
+    def write(
+        self, outcome: Outcome, method: bytes, url: bytes, *, keep_alive: bool, kind: str = "", request_id: bytes = b""
+    ) -> None:
         """Write an answer without the app, in the words of the protocol it came by."""
         common = self.server_state.default_headers
         if isinstance(outcome, SluiceError):
             corridor: Corridor | None = self.app_state.get("corridor")
-            common = [*common, note_refusal(outcome, corridor.metrics if corridor else None, method, url)]
+            metrics = corridor.metrics if corridor else None
+            request_id = note_refusal(outcome, metrics, method, url, request_id)
         told = dialect.answer(outcome, kind, self.headers or ()) if (dialect := dialect_at(url, kind)) else None
-        self.transport.write(encode_answer(outcome, common, keep_alive=keep_alive, told=told))
+        self.transport.write(encode_answer(outcome, common, keep_alive=keep_alive, told=told, request_id=request_id))

@@ -9,6 +9,7 @@ come, and one too many of those.
 
 from math import inf
 
+from ingest.answer import HARMLESS_ID, request_id_of
 from ingest.body import INFLATERS
 from ingest.bounded import BoundedProtocol
 from ingest.corridor import Corridor
@@ -26,6 +27,7 @@ MAX_BYTES = 1 << 20  # larger bodies go the long way: what the short one saves i
 TELL_AT_ONCE_S = 0.01  # nobody is kept waiting for less
 _PASSED_BY = {b"host", b"user-agent", b"accept", b"accept-encoding", b"connection"}  # that change nothing here
 _PASSED_BY |= {b"x-prometheus-remote-write-version"}  # whose Content-Type says the same
+_PASSED_BY |= {b"x-forwarded-for", b"x-forwarded-proto"}  # a proxy's: nobody looks at the address of a known key
 _KEPT_ALIVE = {b"keep-alive", b"Keep-Alive"}
 
 
@@ -50,6 +52,7 @@ class _Cycle:
         "message_event",
         "more_body",
         "principal",
+        "request_id",
         "response_complete",
         "response_started",
         "share",
@@ -61,6 +64,7 @@ class _Cycle:
         self.encoding = encoding
         self.length = length
         self.body = bytearray()
+        self.request_id = b""  # the sender's, or a proxy's
         self.share = 0  # of the intake, bytes
         self.more_body = True
         self.keep_alive = keep_alive
@@ -164,7 +168,7 @@ class ExpressProtocol(BoundedProtocol):
         if self.parser.get_method() != b"POST" or self.parser.get_http_version() != "1.1":
             return None
         key = length = kind = None
-        encoding = ""
+        encoding, request_id = "", b""
         for name, value in self.headers:
             if name == b"content-length":
                 length = int(value)
@@ -177,6 +181,8 @@ class ExpressProtocol(BoundedProtocol):
                 kind = value
             elif name == b"content-encoding" and not encoding:
                 encoding = value.decode("latin-1")
+            elif name == b"x-request-id" and HARMLESS_ID.fullmatch(value):
+                request_id = value
             elif name not in _PASSED_BY or (name == b"connection" and value not in _KEPT_ALIVE):
                 return None
         most = min(MAX_BYTES, corridor.body_limits.max_bytes)
@@ -184,7 +190,10 @@ class ExpressProtocol(BoundedProtocol):
             key = key_in_url(self.url.partition(b"?")[0].decode("latin-1"), b"")
         if key is None or length is None or not 0 < length <= most:
             return None
-        return self._begun(corridor, key, encoding, length, kind)
+        cycle = self._begun(corridor, key, encoding, length, kind)
+        if cycle is not None:
+            cycle.request_id = request_id
+        return cycle
 
     def _begun(self, corridor: Corridor, key: str, encoding: str, length: int, kind: bytes | None) -> _Cycle | None:
         """A request by the native door, or by a foreign one whose URL and kind are plain."""
@@ -209,6 +218,7 @@ class ExpressProtocol(BoundedProtocol):
         """
         cycle = _Cycle(error, "", 0, keep_alive=not self._is_last)
         cycle.url = self.url
+        cycle.request_id = request_id_of(self.headers)
         self.cycle, self._waiting = cycle, None  # type: ignore[assignment]
         self._tell(cycle, error)
 
@@ -231,7 +241,8 @@ class ExpressProtocol(BoundedProtocol):
         cycle.response_complete = True
         if cycle.disconnected or self.transport.is_closing():
             return
-        self.write(outcome, b"POST", cycle.url, keep_alive=cycle.keep_alive, kind=cycle.kind)
+        given = cycle.request_id
+        self.write(outcome, b"POST", cycle.url, keep_alive=cycle.keep_alive, kind=cycle.kind, request_id=given)
         if not cycle.keep_alive:
             self.transport.close()
         self.on_response_complete()

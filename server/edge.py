@@ -1,13 +1,12 @@
 """The outermost layer of a request: an id that is in its answer and in every log line, and headers for browsers."""
 
-import re
 import secrets
 from urllib.parse import unquote_to_bytes
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ingest.answer import MAX_LOGGED_CHARS
+from ingest.answer import MAX_LOGGED_CHARS, request_id_of
 from ingest.foreign.credentials import without_key
 from ingest.foreign.table import dialect_of
 from schemas.errors import Defect, NotFound, SluiceError, TooLarge
@@ -16,7 +15,6 @@ from server import problems
 log = structlog.get_logger(__name__)
 
 MAX_JSON_BYTES = 256 << 10  # of a body that is no readings: rules, silences, keys
-_ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _HEADERS = (  # of every answer that has none of its own: the pages bring a policy under which they work
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
@@ -108,7 +106,4 @@ def _names_nothing(scope: Scope) -> bool:
 
 def _request_id(scope: Scope) -> bytes:
     """The sender's id if it is a harmless one, else one of ours."""
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and _ID.fullmatch(value):
-            return bytes(value)
-    return secrets.token_hex(8).encode()
+    return request_id_of(scope["headers"]) or secrets.token_hex(8).encode()

@@ -17,7 +17,7 @@ from tests.integration.rolling import HOUR, roll_up
 from tests.integration.test_packing import pack
 from tests.integration.writing import NOW, SECOND, workshop
 
-GRAFANA = Path(__file__).parents[2] / "server" / "grafana"
+GRAFANA = Path(__file__).parents[2] / "server" / "deploy" / "grafana"
 BOARD = json.loads((GRAFANA / "dashboards" / "sluice.json").read_text())
 FROM, TO = "'2026-11-23T06:00:00Z'", "'2026-11-23T12:15:00Z'"  # around `NOW`
 VARIABLES = {"${device:sqlstring}": "'pump-1'", "${metric:sqlstring}": "'temperature','it''s'"}
@@ -153,14 +153,14 @@ def test_the_files_fit_together() -> None:
     [source] = yaml.safe_load((GRAFANA / "provisioning" / "datasources" / "sluice.yaml").read_text())["datasources"]
     assert {found for _, found in sources(BOARD)} == {source["uid"]}
     assert source["user"] in (GRAFANA / "reader.sql").read_text()
-    compose = yaml.safe_load((GRAFANA.parents[1] / "docker-compose.yml").read_text())
+    compose = yaml.safe_load((GRAFANA.parents[2] / "docker-compose.yml").read_text())
     service = compose["services"]["grafana"]
     named = set(re.findall(r"\$\{(\w+)\}", (GRAFANA / "provisioning" / "datasources" / "sluice.yaml").read_text()))
     assert named <= set(service["environment"])
     [provider] = yaml.safe_load((GRAFANA / "provisioning" / "dashboards" / "sluice.yaml").read_text())["providers"]
     mounts = [mount.split(":") for mount in service["volumes"]]
-    assert ["./server/grafana/dashboards", provider["options"]["path"], "ro"] in mounts
-    assert all((GRAFANA.parents[1] / mount[0]).exists() for mount in mounts if mount[0].startswith("."))
+    assert ["./server/deploy/grafana/dashboards", provider["options"]["path"], "ro"] in mounts
+    assert all((GRAFANA.parents[2] / mount[0]).exists() for mount in mounts if mount[0].startswith("."))
 
 
 def sources(node: Any) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,7 @@
 -- The role by which Grafana, and people who write SQL, read what Sluice stores, and nothing else: neither keys nor the
 -- secrets of webhooks. After `sluice migrate`, by the owner of the tables, as often as wanted:
 --
---   SLUICE_READER_PASSWORD=… psql --set=ON_ERROR_STOP=1 --file=server/grafana/reader.sql "$SLUICE_DATABASE_URL"
+--   SLUICE_READER_PASSWORD=… psql --set=ON_ERROR_STOP=1 --file=server/deploy/grafana/reader.sql "$SLUICE_DATABASE_URL"
 
 \getenv password SLUICE_READER_PASSWORD
 \if :{?role} \else
