@@ -6,6 +6,8 @@ job has to be safe against that by its own transaction.
 """
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 
 import asyncpg
@@ -32,6 +34,10 @@ class Election:
         self._pool, self._jobs = pool, jobs
         self.elected = False
         """Whether this worker is."""
+        self.spent: dict[str, float] = {}
+        """Seconds that each job took here, since the start."""
+        self.failures: Counter[str] = Counter()
+        """Turns of each job that PostgreSQL's absence ended."""
 
     async def run(self) -> None:
         """Stand for election for ever. Ends by being cancelled, or by a defect of a job."""
@@ -54,7 +60,7 @@ class Election:
             log.info("evaluator elected")
             async with asyncio.TaskGroup() as tasks:
                 for name, job in self._jobs.items():
-                    tasks.create_task(_repeat(name, job), name=f"evaluator-{name}")
+                    tasks.create_task(self._repeat(name, job), name=f"evaluator-{name}")
                 while True:
                     await connection.execute("SELECT 1", timeout=IDLE_S)
                     await asyncio.sleep(PING_S)
@@ -63,13 +69,16 @@ class Election:
                 connection.terminate()  # the lock goes with the session
             await self._pool.release(connection)
 
-
-async def _repeat(name: str, job: Job) -> None:
-    task = asyncio.current_task()
-    # A group cancels its tasks once, and before Python 3.12 whatever uses wait_for may swallow that: the pool does.
-    while task is None or not task.cancelling():
-        try:
-            await job()
-        except AWAY as error:
-            log.warning("evaluation failed", job=name, error=repr(error))
-        await asyncio.sleep(JOB_S)
+    async def _repeat(self, name: str, job: Job) -> None:
+        task = asyncio.current_task()
+        # A group cancels its tasks once, and before Python 3.12 whatever uses wait_for may swallow that: the pool does.
+        while task is None or not task.cancelling():
+            began = time.monotonic()
+            try:
+                await job()
+            except AWAY as error:
+                self.failures[name] += 1
+                log.warning("evaluation failed", job=name, error=repr(error))
+            finally:
+                self.spent[name] = self.spent.get(name, 0.0) + time.monotonic() - began
+            await asyncio.sleep(JOB_S)

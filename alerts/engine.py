@@ -27,6 +27,8 @@ class Engine:
         self._bounds = bounds or Bounds()
         self.ready = False
         """Whether rules were ever loaded: before that, screening would let everything pass."""
+        self.stepped = 0
+        """Readings that were stepped, since the start."""
         self._screen = Screen(RuleSet())
         self._next: Screen | None = None  # of rules that are being loaded
 
@@ -66,6 +68,7 @@ class Engine:
         readings = _by_series(rows, places)
         if not readings:
             return []
+        self.stepped += sum(map(len, readings.values()))
         return await stepping.step(connection, self._screen.series, readings, self._bounds)
 
     def committed(self, outcome: list[Event]) -> None:

@@ -1,7 +1,7 @@
 """A lane: one connection that flushes one group after another, each answered by its deadline."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import asyncpg
 import structlog
@@ -37,8 +37,15 @@ class HinderedError(Exception):
 class Lane:
     """Holds a connection of the pool for as long as it works; one that failed is never used again."""
 
-    def __init__(self, pool: asyncpg.Pool, partitions: Partitions, screening: Screening) -> None:
-        self._pool, self._partitions = pool, partitions
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        partitions: Partitions,
+        screening: Screening,
+        failed: Callable[[Stage], None] = lambda _: None,
+    ) -> None:
+        """`failed` hears of each try that failed, and in which stage."""
+        self._pool, self._partitions, self._failed = pool, partitions, failed
         self._connection: asyncpg.pool.PoolConnectionProxy | None = None
         self.store = Store(screening)
 
@@ -54,6 +61,7 @@ class Lane:
                 return await self._try(group, deadline)
             except trouble.AWAY as error:
                 await self.close()
+                self._failed(self.store.stage)
                 log.warning("flush failed", error=repr(error), rows=len(group.rows), stage=self.store.stage.value)
                 if self.store.stage is Stage.COMMITTING:
                     raise trouble.after_commit(error) from error

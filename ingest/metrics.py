@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from ingest.store import Stage
 from schemas.columns import Receipt
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -51,6 +52,9 @@ class WriteMetrics:
         self._flush = histogram("flush_seconds", "One flush, from arranging its group to COMMIT.", _SECONDS)
         self._stored = histogram(
             "stored_seconds", "What the oldest batch of a group took, from its arrival to COMMIT.", _SECONDS
+        )
+        self._failed = Counter(
+            "sluice_flushes_failed", "Tries to store a group that failed, by stage.", ["stage"], registry=registry
         )
         self._group_rows = histogram("group_rows", "Rows of one group.", _ROWS)
         self._group_batches = histogram("group_batches", "Batches of one group.", _ROWS[:6])
@@ -101,6 +105,10 @@ class WriteMetrics:
         for name, decoding in self._decoding.items():
             if decoding.bodies:
                 self._write_down(name, decoding)
+
+    def flush_failed(self, stage: Stage) -> None:
+        """A try to store a group failed."""
+        self._failed.labels(stage.value).inc()
 
     def _write_down(self, name: str, decoding: _Decoding) -> None:
         self._decoded.labels(name).inc(decoding.bodies)

@@ -1,6 +1,8 @@
 """One group, one transaction: claim its series, leave out what is stored already, COPY the rest, step the alerts."""
 
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
@@ -23,6 +25,16 @@ class Stage(Enum):
     WRITING = "writing"
     STEPPING = "stepping"
     COMMITTING = "committing"
+
+
+@dataclass(slots=True)
+class Spent:
+    """Seconds that flushes took, by what they did."""
+
+    claim: float = 0.0
+    copy: float = 0.0
+    step: float = 0.0
+    commit: float = 0.0
 
 
 class Screening(Protocol):
@@ -59,6 +71,8 @@ class Store:
         """Groups that were run again, because `newest` did not know what somebody else had stored."""
         self.stepped: Int32s | None = None
         """Ids of the series that the flush is stepping."""
+        self.spent = Spent()
+        """Where the time of the flushes went that were stored."""
 
     async def flush(self, connection: asyncpg.pool.PoolConnectionProxy, group: Group) -> Sequence[Receipt]:
         """Store the group durably. Raises what the driver raises, or UnclaimedError where a series was deleted.
@@ -73,6 +87,7 @@ class Store:
             self.reclaims += 1
             await newest.reclaim(connection, group.rows)
             claim, new = await self._write(connection, group)
+        copied = time.perf_counter()
         outcome = None
         places = self._screening.screen(group.rows, claim.hot)
         if places is not None:
@@ -81,8 +96,11 @@ class Store:
                 self.stage, self.stepped = Stage.STEPPING, group.rows.series_id[places]
                 outcome = await self._screening.step(connection, group.rows, places)
         self.stage = Stage.COMMITTING
+        stepped = time.perf_counter()
         tag = await connection.execute("COMMIT")
         self.stage = Stage.OUTSIDE
+        self.spent.step += stepped - copied
+        self.spent.commit += time.perf_counter() - stepped
         if tag != "COMMIT":
             raise asyncpg.TransactionRollbackError(f"COMMIT was answered with {tag}")
         if outcome is not None:
@@ -93,14 +111,25 @@ class Store:
         self, connection: asyncpg.pool.PoolConnectionProxy, group: Group
     ) -> tuple[newest.Claim, Bools | None]:
         """Begin, and write what is not there yet; returns what was claimed, and which rows are new (None: all)."""
+        began = time.perf_counter()
         await connection.execute("BEGIN")
         claim = await newest.claim(connection, group.rows, replace=group.replace)
+        claimed = time.perf_counter()
+        new = await self._write_claimed(connection, group, claim)
+        self.spent.claim += claimed - began
+        self.spent.copy += time.perf_counter() - claimed
+        return claim, new
+
+    @staticmethod
+    async def _write_claimed(
+        connection: asyncpg.pool.PoolConnectionProxy, group: Group, claim: newest.Claim
+    ) -> Bools | None:
         if claim.late is None:
             if not claim.stored:
                 await _copy(connection, group.rows)
             if group.rows.ts.min() < claim.closed_us:
                 await dirty.mark(connection, group.rows, claim.closed_us)
-            return claim, None
+            return None
         late_and_new = claim.late.copy()
         late_and_new[claim.late] = ~await newest.find_stored(
             connection, group.rows.take(claim.late), replace=group.replace
@@ -110,7 +139,7 @@ class Store:
         if group.rows.ts.min() < claim.closed_us:
             changed = group.rows if group.replace else group.rows.take(new)
             await dirty.mark(connection, changed, claim.closed_us)
-        return claim, new
+        return new
 
 
 async def _copy(connection: asyncpg.pool.PoolConnectionProxy, rows: Rows) -> None:

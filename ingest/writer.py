@@ -6,7 +6,7 @@ reply; a waiter that goes away never cancels its neighbours. Every batch is answ
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import asyncpg
 import structlog
@@ -16,7 +16,7 @@ from ingest.group import Batch, arrange
 from ingest.lane import HinderedError, Lane, PoisonedError
 from ingest.metrics import WriteMetrics
 from ingest.partitions import Partitions
-from ingest.store import Screening, Stage
+from ingest.store import Screening, Spent, Stage
 from ingest.waiting import Outcome, Queue, Reply, Waiting, answer_all
 from schemas.columns import Receipt
 from schemas.errors import Defect, Fault, Invalid, SluiceError, Unavailable, Unknown
@@ -57,7 +57,7 @@ class Writer:
         limits: WriterLimits,
     ) -> None:
         self._screening, self._metrics, self._limits = screening, metrics, limits
-        self._lanes = [Lane(pool, partitions, screening) for _ in range(limits.lanes)]
+        self._lanes = [Lane(pool, partitions, screening, metrics.flush_failed) for _ in range(limits.lanes)]
         self._queue = Queue(Admission(limits))
         self._go = asyncio.Event()
         self._in_flight = 0
@@ -73,6 +73,10 @@ class Writer:
     def rows_waiting(self) -> int:
         """Rows that were taken and not yet handed to a lane."""
         return self._queue.rows
+
+    def spent(self) -> dict[str, float]:
+        """Seconds that flushes took, by what they did, since the start."""
+        return {each.name: sum(getattr(lane.store.spent, each.name) for lane in self._lanes) for each in fields(Spent)}
 
     def admit(self) -> None:
         """Refuse a request before its body is read, if what waits is already too much. Raises Unavailable."""

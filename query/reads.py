@@ -61,7 +61,7 @@ class Reads:
     """Gives out connections for reading, within the limits of a worker."""
 
     def __init__(self, pool: asyncpg.Pool, metrics: ReadMetrics, limits: ReadLimits | None = None) -> None:
-        self._pool, self.metrics, self.limits = pool, metrics, limits or ReadLimits()
+        self.pool, self.metrics, self.limits = pool, metrics, limits or ReadLimits()
         self._turn = asyncio.Semaphore(self.limits.at_once)
         self._stream_turn = asyncio.Semaphore(self.limits.streams_at_once)
         self._waiting = self._streams = 0
@@ -135,7 +135,7 @@ class Reads:
         try:
             # The server ends a statement that takes too long (`statement_timeout`); one that is frozen does not.
             async with asyncio.timeout(self.limits.deadline_s + 0.5):
-                connection = await self._pool.acquire(timeout=self.limits.acquire_s)
+                connection = await self.pool.acquire(timeout=self.limits.acquire_s)
                 yield connection
         except asyncpg.QueryCanceledError as error:
             raise QueryTooSlow(f"a query was given up after {self.limits.deadline_s:g} s") from error
@@ -148,7 +148,7 @@ class Reads:
         finally:
             self.metrics.running.dec()
             if connection is not None:
-                await self._pool.release(connection, timeout=self.limits.acquire_s)
+                await self.pool.release(connection, timeout=self.limits.acquire_s)
 
 
 def _cut(connection: Connection | None) -> None:

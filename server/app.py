@@ -60,8 +60,9 @@ from server.health import Health
 from server.keeping import keeping
 from server.keys_api import KeyDesk
 from server.machine import Machine
-from server.metrics import LiveMetrics
+from server.metrics import LiveMetrics, Observed
 from server.reading import open_reading_room
+from server.requests import RequestMetrics
 from server.sealing import sealed
 from server.sessions_api import SessionDesk
 from server.settings import Settings
@@ -85,6 +86,7 @@ class State(TypedDict):
     sessions: SessionDesk
     audit: AuditDesk
     health: Health
+    requests: RequestMetrics
     live: Callable[[WebSocket], Awaitable[None]]
 
 
@@ -179,8 +181,14 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             mappings={name: settings.mapping(name) for name in FORMATS},
         )
 
+        reading_room = await open_reading_room(stack, settings, registry, gate, pool, endings)
         await stack.enter_async_context(tasks)
         room = Room(settings.queue_rows, settings.queue_bytes, settings.intake_bytes)
+        pools = {"writing": pool, "asking": asking_pool, "reading": reading_room.reads.pool}
+        seen = Observed(
+            *(connections, bus, feed, writer, series, intake, engine, evaluator, room, settings.lanes, pools),
+            sockets=lambda: len(getattr(app.state, "sockets", ())),
+        )
         health = Health(pool, tasks, gate, registry, System(registry, room, VERSION), lambda: engine.ready)
         for name, work in (
             ("bus", bus.run()),
@@ -194,7 +202,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             ("devices", devices.run()),
             *entrance.tasks().items(),
             ("quotas", Exchange(quota, settings.redis, settings.redis_prefix).run()),
-            ("live-metrics", LiveMetrics(registry, connections, bus, feed, series, intake, engine).run()),
+            ("live-metrics", LiveMetrics(registry, seen).run()),
         ):
             tasks.start(name, work)
         app.state.machine = Machine(health, connections, writer)
@@ -202,11 +210,12 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             corridor=corridor,
             alerts=AlertsDesk(gate, rulebook, pool, Acknowledge(pool, now_us, feed.committed), silences, webhooks),
             previewer=Previewer(pool),
-            reading_room=await open_reading_room(stack, settings, registry, gate, pool, endings),
+            reading_room=reading_room,
             keys=KeyDesk(gate, keys),
             sessions=entrance.desk,
             audit=AuditDesk(gate, trail),
             health=health,
+            requests=RequestMetrics(registry, app.routes),
             live=make_endpoint(connections, feed, entrance.admit, version=VERSION, origins=settings.origins),
         )
         await devices.write()

@@ -1,6 +1,7 @@
 """The outermost layer of a request: an id that is in its answer and in every log line, and headers for browsers."""
 
 import secrets
+import time
 from urllib.parse import unquote_to_bytes
 
 import structlog
@@ -11,6 +12,7 @@ from ingest.foreign.credentials import without_key
 from ingest.foreign.table import dialect_of
 from schemas.errors import Defect, NotFound, SluiceError, TooLarge
 from server import problems
+from server.requests import RequestMetrics
 
 log = structlog.get_logger(__name__)
 
@@ -36,9 +38,18 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        began = time.perf_counter()
         request_id = _request_id(scope)
         structlog.contextvars.bind_contextvars(request_id=request_id.decode())
         answer = _Answer(scope, receive, send, request_id)
+        try:
+            await self._pass(scope, receive, answer)
+        finally:
+            if "requests" in scope["state"]:
+                requests: RequestMetrics = scope["state"]["requests"]
+                requests.note(scope, answer.status, time.perf_counter() - began)
+
+    async def _pass(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         if _names_nothing(scope):
             await answer.refuse(NotFound())
             return
@@ -59,6 +70,8 @@ class _Answer:
     def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: bytes) -> None:
         self._scope, self._receive, self._send, self._id = scope, receive, send, request_id
         self.begun = self._replaced = False
+        self.status = 0
+        """Of what was answered; 0 before."""
 
     async def __call__(self, message: Message) -> None:
         """Send it on."""
@@ -71,7 +84,7 @@ class _Answer:
                 await self.refuse(TooLarge("body_bytes", MAX_JSON_BYTES))
                 self._replaced = True
                 return
-            self.begun = True
+            self.begun, self.status = True, message["status"]
             headers = message["headers"]
             present = {name for name, _ in headers}
             headers.append((b"x-request-id", self._id))

@@ -122,6 +122,7 @@ def configure(settings: Settings) -> uvicorn.Config:
 async def serve(settings: Settings, listening: socket.socket, heartbeat: int | None) -> None:
     """Serve until SIGTERM or SIGINT."""
     server = WorkerServer(configure(settings), settings.farewell_s, settings.drain_s)
+    server.config.app.state.sockets = server.server_state.connections  # type: ignore[union-attr]
     asyncio.get_running_loop().set_exception_handler(forgive_release)
     gc.freeze()  # what was made until now stays for good
     gc.set_threshold(*CYCLES)

@@ -86,6 +86,11 @@ class Bus:
     def _silent(self) -> bool:
         return time.monotonic() - self._heard_at > self._times.stale_s
 
+    @property
+    def queued_bytes(self) -> int:
+        """What waits to be sent."""
+        return self._queued
+
     def listen(self, topic: str, handler: Handler) -> None:
         """Have `handler` called with every payload other nodes publish on the topic. It must not block or raise."""
         self._handlers[topic.encode()] = handler

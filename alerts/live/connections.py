@@ -48,6 +48,11 @@ class ConnectionManager:
         return sum(connection.channels for connection in self.connections)
 
     @property
+    def waiting_bytes(self) -> int:
+        """What was queued for all connections and not yet taken."""
+        return sum(connection.waiting_bytes for connection in self.connections)
+
+    @property
     def evictions(self) -> int:
         """Connections closed because they were slow."""
         return self.closed[protocol.SLOW.code]

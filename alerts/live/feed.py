@@ -7,6 +7,7 @@ is the truth. Redis only makes it fast.
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -69,6 +70,10 @@ class Feed:
         self._wake = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
         self._defect: Exception | None = None
+        self.made: Counter[str] = Counter()
+        """Events that this worker committed, by their type."""
+        self.delivered: Counter[str] = Counter()
+        """Events that it delivered, by the way they came: `own`, `bus`, or `table` for those read in PostgreSQL."""
         bus.listen(TOPIC, self._hear)
         bus.beat(TOPIC, self._beat)
 
@@ -97,17 +102,18 @@ class Feed:
 
         Call it right after COMMIT, before anything is awaited.
         """
+        self.made.update(event.data["event"] for event in events)
         if self._sequence is None:  # PostgreSQL came back a moment ago: whoever is ready reads them there
             self._wake.set()
             return
         for message in Message.split(self._epoch, self.position, events):
             self._bus.publish(message.encode(), TOPIC)
-        self.offer(events)
+        self.offer(events, "own")
 
-    def offer(self, events: list[Event]) -> None:
+    def offer(self, events: list[Event], way: str = "bus") -> None:
         """Deliver those that are next; have the gap filled before those that are not."""
         if self._sequence is not None:
-            self._deliver(self._sequence.offer(events))
+            self._deliver(self._sequence.offer(events), way)
             if self._sequence.behind:
                 self._wake.set()
 
@@ -157,7 +163,7 @@ class Feed:
             return
         while sequence.position < head.offset:
             page = await self._log.page(sequence.position, head.offset, FILL_EVENTS)
-            self._deliver(sequence.fill(page.events, page.end))
+            self._deliver(sequence.fill(page.events, page.end), "table")
         sequence.trust_table(known)
 
     def _start_over(self, head: Head) -> None:
@@ -188,9 +194,10 @@ class Feed:
     def _behind(self) -> bool:
         return self._sequence is not None and self._sequence.behind
 
-    def _deliver(self, events: list[Event]) -> None:
+    def _deliver(self, events: list[Event], way: str) -> None:
         if not events:
             return
+        self.delivered[way] += len(events)
         try:
             for listener in self._listeners:
                 listener(events)

@@ -71,6 +71,7 @@ async def test_a_batch_is_stored_whatever_its_size_and_encoding(client: Client) 
         status, headers, body = await client.ask("POST", "/v1/readings", json=batch(count))
         assert (status, json.loads(body)["accepted"] + json.loads(body)["duplicates"]) == (200, count)
         assert "max-age" in headers["Strict-Transport-Security"]
+    assert "Referrer-Policy" not in headers, "known series, but not by the express door"
     packed = gzip.compress(json.dumps(batch(5)).encode())
     headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
     status, _, body = await client.ask("POST", "/v1/readings", data=packed, headers=headers)

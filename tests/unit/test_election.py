@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+from typing import Any, cast
 
 from alerts import election
+from alerts.election import Election
 
 
 async def test_a_job_that_swallows_its_cancellation_ends_all_the_same() -> None:
@@ -15,7 +17,7 @@ async def test_a_job_that_swallows_its_cancellation_ends_all_the_same() -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(60)
 
-    task = asyncio.create_task(election._repeat("purge", job))
+    task = asyncio.create_task(Election(cast(Any, None), {})._repeat("purge", job))
     await began.wait()
     task.cancel()
     done, _ = await asyncio.wait([task], timeout=election.JOB_S + 2)
