@@ -6,6 +6,7 @@ series, so that every reading that has to be stepped is stepped, whichever worke
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 
 import asyncpg
 
@@ -15,6 +16,7 @@ from alerts.matching import RuleSet
 from alerts.screen import Screen
 from schemas.columns import LATE_AFTER_US, Int64s, Rows, SeriesKey
 from schemas.events import Event
+from schemas.tracing import Traces
 
 _CHUNK = 200  # series learned at a time: bounds the hold on the loop
 
@@ -22,8 +24,10 @@ _CHUNK = 200  # series learned at a time: bounds the hold on the loop
 class Engine:
     """Implements the write path's `Screening`."""
 
-    def __init__(self, publish: Callable[[list[Event]], None], bounds: Bounds | None = None) -> None:
-        self._publish = publish
+    def __init__(
+        self, publish: Callable[[list[Event]], None], bounds: Bounds | None = None, traces: Traces | None = None
+    ) -> None:
+        self._publish, self._traces = publish, traces
         self._bounds = bounds or Bounds()
         self.ready = False
         """Whether rules were ever loaded: before that, screening would let everything pass."""
@@ -69,12 +73,14 @@ class Engine:
         if not readings:
             return []
         self.stepped += sum(map(len, readings.values()))
-        return await stepping.step(connection, self._screen.series, readings, self._bounds)
+        with nullcontext() if self._traces is None else self._traces.span("alert", series=len(readings)):
+            return await stepping.step(connection, self._screen.series, readings, self._bounds)
 
     def committed(self, outcome: list[Event]) -> None:
         """The events are durable: tell every worker."""
         if outcome:
-            self._publish(outcome)
+            with nullcontext() if self._traces is None else self._traces.span("publish", events=len(outcome)):
+                self._publish(outcome)
 
 
 def _by_series(rows: Rows, places: Int64s) -> stepping.Readings:

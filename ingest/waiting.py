@@ -28,6 +28,8 @@ class Waiting:
     since: float
     """Of the loop's clock, seconds."""
     reply: Reply
+    span: object | None = None
+    """Of its request, where that is traced."""
     answered: bool = False
 
     def answer(self, outcome: Outcome) -> None:

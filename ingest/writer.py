@@ -6,7 +6,7 @@ reply; a waiter that goes away never cancels its neighbours. Every batch is answ
 
 import asyncio
 import time
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 
 import asyncpg
 import structlog
@@ -21,6 +21,7 @@ from ingest.waiting import Outcome, Queue, Reply, Waiting, answer_all
 from schemas.columns import Receipt
 from schemas.errors import Defect, Fault, Invalid, SluiceError, Unavailable, Unknown
 from schemas.hindrances import SeriesGone
+from schemas.tracing import Traces
 
 log = structlog.get_logger(__name__)
 
@@ -55,8 +56,9 @@ class Writer:
         screening: Screening,
         metrics: WriteMetrics,
         limits: WriterLimits,
+        traces: Traces | None = None,
     ) -> None:
-        self._screening, self._metrics, self._limits = screening, metrics, limits
+        self._screening, self._metrics, self._limits, self._traces = screening, metrics, limits, traces
         self._lanes = [Lane(pool, partitions, screening, metrics.flush_failed) for _ in range(limits.lanes)]
         self._queue = Queue(Admission(limits))
         self._go = asyncio.Event()
@@ -108,12 +110,12 @@ class Writer:
             else:
                 future.set_exception(outcome)
 
-        self.submit(batch, since, reply)
+        self.submit(batch, since, reply, None if self._traces is None else self._traces.current())
         return await future
 
-    def submit(self, batch: Batch, since: float, reply: Reply) -> None:
+    def submit(self, batch: Batch, since: float, reply: Reply, span: object | None = None) -> None:
         """Hand over a batch without waiting, admitted in this turn of the loop; `reply` hears what became of it."""
-        self._queue.put(Waiting(batch, since, reply))
+        self._queue.put(Waiting(batch, since, reply, span))
         self._nudge()
 
     async def run(self) -> None:
@@ -231,7 +233,14 @@ class Writer:
         arranged = arrange([waiting.batch for waiting in group])
         oldest = min(waiting.since for waiting in group)
         reclaims = lane.store.reclaims
-        receipts = await lane.flush(arranged, oldest + self._limits.deadline_s)
+        deadline = oldest + self._limits.deadline_s
+        if self._traces is not None and (spans := [each.span for each in group if each.span is not None]):
+            with self._traces.group(spans, len(arranged.rows)):
+                spent = asdict(lane.store.spent)
+                receipts = await lane.flush(arranged, deadline)
+                self._traces.stages({name: took - spent[name] for name, took in asdict(lane.store.spent).items()})
+        else:
+            receipts = await lane.flush(arranged, deadline)
         rows, took = len(arranged.rows), time.perf_counter() - started
         self._queue.admission.stored(rows, len(group), took, now + took)
         self._metrics.flushed(now - oldest, took, rows, receipts, lane.store.reclaims - reclaims)

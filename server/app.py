@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from typing import TypedDict
 
-import asyncpg
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
@@ -31,8 +30,6 @@ from alerts.routes import preview as preview_api
 from alerts.routes.api import AlertsDesk
 from alerts.rulebook import RuleBook, RuleLoader
 from alerts.silences import Silences
-from alerts.webhooks.courier import Courier, CourierSettings
-from alerts.webhooks.webhooks import WebhookMetrics, Webhooks
 from ingest import api as ingest_api
 from ingest.body import BodyLimits
 from ingest.corridor import Corridor
@@ -61,6 +58,7 @@ from server.keeping import keeping
 from server.keys_api import KeyDesk
 from server.machine import Machine
 from server.metrics import LiveMetrics, Observed
+from server.outbound import open_webhooks
 from server.reading import open_reading_room
 from server.requests import RequestMetrics
 from server.sealing import sealed
@@ -68,6 +66,7 @@ from server.sessions_api import SessionDesk
 from server.settings import Settings
 from server.system import Room, System
 from server.tasks import Tasks
+from server.traces import RequestTraces, tracing
 
 VERSION = version("sluice")
 QUEUE_SHARE = 0.4  # of a batch's deadline, for waiting: what is taken has to be stored by then
@@ -87,6 +86,7 @@ class State(TypedDict):
     audit: AuditDesk
     health: Health
     requests: RequestMetrics
+    traces: RequestTraces | None
     live: Callable[[WebSocket], Awaitable[None]]
 
 
@@ -109,13 +109,15 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
         entrance = Entrance(pool, asking_pool, registry, settings, now_us)
         keys, gate = entrance.keys, entrance.gate
 
+        traces = await stack.enter_async_context(tracing(settings, VERSION))
+
         # Events: from the engine to every dashboard of every node.
         bus = Bus(settings.redis, settings.redis_prefix)
         readings = Readings(bus, pool)
         connections = ConnectionManager(readings)
         feed = Feed(pool, bus, connections.broadcast, connections.reset)
         bounds = Bounds(settings.flap_high, settings.flap_low)
-        engine = Engine(feed.committed, bounds)
+        engine = Engine(feed.committed, bounds, traces)
 
         # Readings: from the doors to COMMIT, past the engine.
         series = SeriesTable(pool, max_cached=settings.max_cached_series, learn=engine.learn, unlearn=engine.unlearn)
@@ -129,7 +131,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
 
         rulebook = RuleBook(pool, now_us, feed.committed, ring, settings.max_rules)
         silences = Silences(pool, feed.committed)
-        webhooks = _webhooks(settings, pool, registry)
+        webhooks = open_webhooks(settings, pool, registry)
         stack.push_async_callback(webhooks.close)
         trail = AuditTrail(pool, settings.audit_days)
         endings = Endings(now_us, feed.committed)
@@ -156,12 +158,13 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             queue_s=settings.deadline_s * QUEUE_SHARE,
             deadline_s=settings.deadline_s,
         )
-        writer = Writer(pool, partitions, engine, metrics, limits)
+        writer = Writer(pool, partitions, engine, metrics, limits, traces)
         devices = Registry(pool)
         intake = Intake(settings.intake_bytes)
         tasks = Tasks()
-        quota_limits = QuotaLimits(settings.quota_requests_per_s, settings.quota_readings_per_s)
-        quota = Quota(quota_limits, time.monotonic, settings.workers)
+        quota = Quota(
+            QuotaLimits(settings.quota_requests_per_s, settings.quota_readings_per_s), time.monotonic, settings.workers
+        )
         corridor = Corridor(
             authenticate=gate,
             recognise=keys.recognise,
@@ -216,16 +219,11 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             audit=AuditDesk(gate, trail),
             health=health,
             requests=RequestMetrics(registry, app.routes),
+            traces=traces,
             live=make_endpoint(connections, feed, entrance.admit, version=VERSION, origins=settings.origins),
         )
         await devices.write()
         await entrance.close()
-
-
-def _webhooks(settings: Settings, pool: asyncpg.Pool, registry: CollectorRegistry) -> Webhooks:
-    key = settings.webhook_key.get_secret_value() if settings.webhook_key else None
-    courier = Courier(CourierSettings(settings.external_url.rstrip("/"), allow_private=settings.webhook_allow_private))
-    return Webhooks(pool, courier, WebhookMetrics(registry), key)
 
 
 async def live(websocket: WebSocket) -> None:

@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from contextlib import nullcontext
 from urllib.parse import unquote_to_bytes
 
 import structlog
@@ -13,6 +14,7 @@ from ingest.foreign.table import dialect_of
 from schemas.errors import Defect, NotFound, SluiceError, TooLarge
 from server import problems
 from server.requests import RequestMetrics
+from server.traces import RequestTraces
 
 log = structlog.get_logger(__name__)
 
@@ -42,12 +44,16 @@ class Edge:
         request_id = _request_id(scope)
         structlog.contextvars.bind_contextvars(request_id=request_id.decode())
         answer = _Answer(scope, receive, send, request_id)
-        try:
-            await self._pass(scope, receive, answer)
-        finally:
-            if "requests" in scope["state"]:
-                requests: RequestMetrics = scope["state"]["requests"]
-                requests.note(scope, answer.status, time.perf_counter() - began)
+        traces: RequestTraces | None = scope["state"].get("traces")
+        with nullcontext() if traces is None else traces.request(scope) as span:
+            try:
+                await self._pass(scope, receive, answer)
+            finally:
+                if "requests" in scope["state"]:  # else it has only begun
+                    requests: RequestMetrics = scope["state"]["requests"]
+                    route = requests.note(scope, answer.status, time.perf_counter() - began)
+                    if traces is not None:
+                        traces.answered(span, route, answer.status, request_id.decode())
 
     async def _pass(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         if _names_nothing(scope):

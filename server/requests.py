@@ -34,12 +34,13 @@ class RequestMetrics:
             registry=registry,
         )
 
-    def note(self, scope: Scope, status: int, seconds: float) -> None:
-        """One was answered, with this status."""
+    def note(self, scope: Scope, status: int, seconds: float) -> str:
+        """One was answered, with this status; returns its route."""
         route = self.route_of(scope)
         self._seconds.labels(route).observe(seconds)
         if status >= 400:
             self._errors.labels(route, status).inc()
+        return route
 
     def route_of(self, scope: Scope) -> str:
         """`GET /v1/devices/{device}`; `none` where no route was found."""

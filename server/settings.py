@@ -47,6 +47,8 @@ class Settings(MqttSettings):
     log_level: str = "info"
     log_format: str = Field(default="auto", pattern="^(auto|json|console)$", description="auto: console on a terminal.")
 
+    tracing: bool = Field(default=False, description="OpenTelemetry, with the extra `tracing`; OTEL_* say whither.")
+
     retention_days: Annotated[int, Field(ge=1, le=36_500)] = Field(default=365, description="Older ones are refused.")
     audit_days: Annotated[int, Field(ge=1, le=36_500)] = Field(default=365, description="Older acts are deleted.")
     pack_after_days: Annotated[int, Field(ge=0, le=36_500)] = Field(default=2, description="Older days are packed.")
