@@ -25,7 +25,17 @@ appear that counted something. Labels are bounded: routes, codes, forms and jobs
 never what a sender wrote.
 """
 STAGES = {
-    "Door": ("requests_", "http_", "decode", "intake", "values_skipped", "auth_", "sessions_", "readings_rejected", "names_"),
+    "Door": (
+        "requests_",
+        "http_",
+        "decode",
+        "intake",
+        "values_skipped",
+        "auth_",
+        "sessions_",
+        "readings_rejected",
+        "names_",
+    ),
     "Queue and group": ("queue_", "group_", "stored_seconds", "batches_", "series_cached"),
     "COPY and COMMIT": ("flush", "lanes", "reclaims", "pool_", "readings_accepted", "readings_duplicate"),
     "Alerts": ("readings_stepped", "alert_", "series_watched", "evaluator"),
