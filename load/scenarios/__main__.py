@@ -3,12 +3,12 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from load.audience import raise_file_limit
-from load.scenarios.catalogue import SCENARIOS, ScenarioError, compose
+from load.scenarios.catalogue import SCENARIOS, ScenarioError, compose, refuse
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 FOR_LOCUST = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -32,31 +32,28 @@ def main(
 
     Further options are locust's own: --processes 2, --master and --expect-workers 4.
     """
+    if key_file is not None:
+        key = key_file.read_text().strip()
     try:
-        compose(name) if name else _choose()
+        refuse(compose(name) if name else _choose(), url, key)
     except ScenarioError as error:
         fail(str(error))
-    if url is not None and not url.startswith(("http://", "https://")):
-        fail("--url begins with http:// or https://")
     raise_file_limit()
     words = ["--scenario", name, "--scale", str(scale), "--report", str(report)]
     given = {"--minutes": minutes, "--host": url, "--p99-ms": p99_ms, "--alert-p99-ms": alert_p99_ms}
     words += [word for option, value in given.items() if value is not None for word in (option, str(value))]
-    environment = dict(os.environ)
-    if key_file is not None:
-        key = key_file.read_text().strip()
-    if key:
-        environment["SLUICE_KEY"] = key  # not as an argument, which everybody on the machine may read
+    # The key not as an argument, which everybody on the machine may read.
+    environment = os.environ | ({"SLUICE_KEY": key} if key else {})
     command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"]
     os.execve(sys.executable, [*command, "--loglevel", "ERROR", *words, *context.args], environment)  # noqa: S606
 
 
-def _choose() -> None:
+def _choose() -> NoReturn:
     listed = "\n".join(f"  {scenario.name:10} {scenario.about}" for scenario in SCENARIOS.values())
     fail(f"name a scenario, for instance `sluice load steady --minutes 2`:\n{listed}")
 
 
-def fail(message: str) -> None:
+def fail(message: str) -> NoReturn:
     """Say what is wrong, and exit with 2."""
     print(f"load: {message}", file=sys.stderr)
     raise typer.Exit(2)

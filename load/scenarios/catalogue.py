@@ -109,6 +109,16 @@ _ALL = (
 SCENARIOS = {scenario.name: scenario for scenario in _ALL}
 
 
+def refuse(scenario: Scenario, url: str | None, key: str | None) -> None:
+    """Raise `ScenarioError` where the scenario cannot be run against this target, saying what to do."""
+    if url and not url.startswith(("http://", "https://")):
+        raise ScenarioError("the target's URL begins with http:// or https://")
+    if url and scenario.outage:
+        raise ScenarioError("an outage stops its target, which is done only to one that was started for it: no --url")
+    if url and not key:
+        raise ScenarioError("a key is needed, with the scope admin: SLUICE_KEY or --key-file hands it over")
+
+
 def compose(names: str) -> Scenario:
     """One scenario of several (`steady+storm`): everybody takes part, and of two bounds the looser one holds.
 

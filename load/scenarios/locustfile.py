@@ -16,21 +16,14 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 
 from load.own import OwnError
-from load.scenarios.catalogue import SCENARIOS, Scenario, ScenarioError, compose
+from load.scenarios.catalogue import SCENARIOS, Scenario, ScenarioError, compose, refuse
 from load.scenarios.conductor import Conductor, say
+from load.scenarios.crossers import CrossingUser, StormUser
+from load.scenarios.devices import BurstUser, ClimbingUser, DeviceUser, ForeignUser, GatewayUser
 from load.scenarios.listeners import CrowdUser, DashboardUser, ReturningUser
 from load.scenarios.part import Part
 from load.scenarios.recorder import Recorder
 from load.scenarios.report import summary, write
-from load.scenarios.senders import (
-    BurstUser,
-    ClimbingUser,
-    CrossingUser,
-    DeviceUser,
-    ForeignUser,
-    GatewayUser,
-    StormUser,
-)
 from load.scenarios.target import OwnTarget, Target
 
 __all__ = [
@@ -109,10 +102,7 @@ def join(environment: Environment, **_: object) -> None:
 
 def _scenario(options: Any) -> Scenario:
     scenario = compose(options.scenario).scaled(options.scale)
-    if scenario.outage and options.host:
-        raise ScenarioError("an outage stops its target, which is done only to one that was started for it: no --url")
-    if options.host and not options.key:
-        raise ScenarioError("a key is needed, with the scope admin: SLUICE_KEY or --key-file hands it over")
+    refuse(scenario, options.host, options.key)
     bounds = ("p99_ms", "alert_p99_ms", "error_share", "achieved_share")
     limits = scenario.limits.replaced(**{name: getattr(options, name) for name in bounds})
     return replace(scenario, limits=limits)

@@ -9,6 +9,7 @@ from schemas.conditions import Level, Severity, Threshold
 from schemas.rules import RuleRequest
 
 LIMIT = 50.0
+"""Of both rules."""
 SETTLES_S = 3.0
 """A new rule reaches every worker within so long; what crosses before may raise no alert."""
 RULE_NAMES = frozenset({"Load test: crossing", "Load test: storm"})

@@ -140,32 +140,6 @@ async def test_a_defect_makes_it_fail(
     assert "FAILED" in run.said
 
 
-@pytest.mark.parametrize(
-    ("words", "advice"),
-    [
-        (["stedy"], "steady"),
-        ([], "sluice load steady"),
-        (["knee+burst"], "one after the other"),
-        (["outage", "--url", "http://127.0.0.1:9"], "no --url"),
-        (["steady", "--url", "http://127.0.0.1:9"], "SLUICE_KEY"),
-        (["steady", "--url", "127.0.0.1:9"], "begins with http"),
-    ],
-)
-async def test_what_cannot_be_run_says_what_to_do(words: list[str], advice: str, tmp_path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("SLUICE_", "LOCUST_"))}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "load.scenarios", *words),
-        cwd=tmp_path,
-        env=environment | {"PYTHONPATH": str(Path(__file__).parents[2])},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    _, err = await asyncio.wait_for(process.communicate(), END_S)
-    assert process.returncode
-    assert advice in err.decode()
-    assert "Traceback" not in err.decode()
-
-
 @pytest.mark.long
 async def test_an_outage_of_a_server_of_its_own_loses_nothing(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(

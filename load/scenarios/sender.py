@@ -1,20 +1,17 @@
-"""Users that write: devices, gateways, devices of other protocols, and those that cross limits."""
+"""A user that writes: keeps to the status table, and enters what it was answered."""
 
 import gzip
 import random
 import time
 from collections.abc import Sequence
-from typing import Any
 
-from locust import FastHttpUser, constant_throughput, task
+from locust import FastHttpUser, task
 from locust.exception import StopUser
 
 from load.batch import Batch, Cell, halves
 from load.device import NOTHING, RECEIPT
-from load.scenarios.dialects import FOREIGN, NATIVE, Dialect
-from load.scenarios.rules import LIMIT
+from load.scenarios.dialects import NATIVE, Dialect
 from load.scenarios.share import share_of
-from load.scenarios.told import Crossing
 from load.verdict import Backoff, Verdict, retry_after_s, verdict
 from schemas.columns import Receipt
 
@@ -22,8 +19,6 @@ MS = 1_000
 """Microseconds."""
 MOST_PAUSE_S = 5.0
 """Between two attempts, besides what the server asks for."""
-AGAIN = 0.05
-"""So often a device sends its last batch once more with the next one, as one does that missed the answer."""
 
 
 class Sender(FastHttpUser):
@@ -147,142 +142,6 @@ class Sender(FastHttpUser):
     def _receipt(self, text: str, batches: Sequence[Batch]) -> Receipt:
         """What the server says it took; of protocols that do not say it, everything."""
         return RECEIPT.validate_json(text) if self.dialect.receipt else Receipt(sum(map(len, batches)), 0)
-
-
-class DeviceUser(Sender):
-    """A device: once a second what its four sensors sensed, five times each."""
-
-    role, samples, metrics = "device", 5, 4
-    readings = samples * metrics
-    wait_time = constant_throughput(Sender.per_s)
-    before: Batch | None = None
-
-    def send(self) -> None:
-        """Send the last second; now and then with the one before it."""
-        batch = self.sensed(self.device, self.due(self.samples), self.metrics)
-        again = [self.before] if self.before is not None and random.random() < AGAIN else []
-        self.deliver([*again, batch], known=sum(map(len, again)))
-        self.before = batch
-
-
-class BurstUser(DeviceUser):
-    """A device that was away, and has more to say."""
-
-    role, samples = "burst", 25
-    readings = samples * DeviceUser.metrics
-
-
-class ForeignUser(Sender):
-    """A device that speaks another protocol, each the next one."""
-
-    role, samples, metrics = "foreign", 5, 4
-    readings = samples * metrics
-    wait_time = constant_throughput(Sender.per_s)
-
-    def on_start(self) -> None:
-        """Choose the protocol."""
-        super().on_start()
-        self.dialect = FOREIGN[self.share.number() % len(FOREIGN)]
-
-    def send(self) -> None:
-        """Send the last second."""
-        self.deliver([self.sensed(self.device, self.due(self.samples), self.metrics)])
-
-
-class GatewayUser(Sender):
-    """A gateway: once a second a request with the readings of its fifty devices."""
-
-    role, devices, samples, metrics = "gateway", 50, 5, 4
-    readings = devices * samples * metrics
-    compress = True
-    wait_time = constant_throughput(Sender.per_s)
-
-    def send(self) -> None:
-        """Send the last second of all of them."""
-        moments = self.due(self.samples)
-        self.deliver([self.sensed(f"{self.device}-{n}", moments, self.metrics) for n in range(self.devices)])
-
-
-class ClimbingUser(Sender):
-    """One of those by whose number the knee is found."""
-
-    role, samples, metrics, per_s = "climb", 100, 5, 2.0
-    readings = samples * metrics
-    wait_time = constant_throughput(per_s)
-
-    def send(self) -> None:
-        """Send the last half second of a fast machine."""
-        self.deliver([self.sensed(self.device, self.due(self.samples), self.metrics)])
-
-
-class CrossingUser(Sender):
-    """A device that crosses a limit with each reading, above, below, above …, twice a second.
-
-    Its readings carry as `ts` the moment they were sent at, which is how a dashboard, in whatever process, knows it.
-    """
-
-    role, per_s, readings = "crossing", 2.0, 1
-    wait_time = constant_throughput(per_s)
-
-    def on_start(self) -> None:
-        """Begin below: that may end what an earlier run has left."""
-        super().on_start()
-        self.above = True
-        self._cross()
-
-    def send(self) -> None:
-        """Send one reading from the other side of the limit."""
-        self._cross()
-
-    def _cross(self) -> None:
-        first = not hasattr(self, "crossed")
-        self.above, self.crossed = not self.above, True
-        event = "firing" if self.above else "resolved"
-        crossing = Crossing(self.device, "level", now(), event)
-        stored = self.deliver(
-            [Batch(self.device, [crossing.ts], {"level": [LIMIT + 10 if self.above else LIMIT - 10]})]
-        )
-        (self.share.expected if stored and not first else self.share.allowed).append(crossing)
-
-
-class StormUser(Sender):
-    """A gateway all of whose series cross the limit at the same moment as everybody else's, and ten seconds later back.
-
-    The waves begin when the clock's seconds are a multiple of ten, in whatever process: nobody has to tell anybody.
-    """
-
-    role, devices, metrics, period_s = "storm", 10, 10, 10.0
-    readings, per_s = devices * metrics, 1 / period_s
-    wave = 0
-
-    def wait_time(self) -> float:
-        """Until the next wave, and a part of its first second."""
-        return self.period_s - time.time() % self.period_s + random.random()
-
-    def on_start(self) -> None:
-        """Begin below the limit."""
-        self.per_s = 1.0  # somewhere in the first second
-        super().on_start()
-        self.per_s = 1 / self.period_s
-        self.share.senders.discard(self)
-        self._send(above=False, known=False)
-        time.sleep(self.wait_time())
-        self.share.senders.add(self)
-
-    def send(self) -> None:
-        """Rise with the odd waves, fall with the even ones."""
-        self.wave += 1
-        self._send(above=self.wave % 2 == 1, known=True)
-
-    def _send(self, *, above: bool, known: bool) -> None:
-        at, event = now() // MS * MS, "firing" if above else "resolved"
-        names = [f"{self.device}-{n}" for n in range(self.devices)]
-        values: dict[str, list[Any]] = {
-            f"m{metric}": [LIMIT + 10 if above else LIMIT - 10] for metric in range(self.metrics)
-        }
-        stored = self.deliver([Batch(name, [at], values) for name in names], known=0 if known else self.readings)
-        crossings = [Crossing(name, metric, at, event) for name in names for metric in values]
-        (self.share.expected if stored and known else self.share.allowed).extend(crossings)
 
 
 def now() -> int:
