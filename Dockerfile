@@ -31,11 +31,15 @@ FROM base AS load
 COPY --from=build-load /opt/sluice /opt/sluice
 # Modes are set, lest a checkout under a strict umask be unreadable for the user of the image.
 COPY --chmod=755 load load
+# For reports: a volume that is mounted here is the user's, too.
+USER 0
+RUN install --directory --owner=10001 --group=10001 /reports
+USER 10001:10001
 LABEL org.opencontainers.image.title="Sluice load" \
       org.opencontainers.image.description="Simulated devices and dashboards that load a Sluice server, by locust." \
       org.opencontainers.image.licenses="Apache-2.0"
-EXPOSE 5557 8089
-ENTRYPOINT ["locust", "-f", "load/locustfile.py"]
+EXPOSE 5557
+ENTRYPOINT ["locust", "-f", "load/scenarios/locustfile.py"]
 
 # Last, so that a build that names no target makes it.
 FROM base AS serve

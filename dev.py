@@ -6,10 +6,11 @@ usage: python3 dev.py COMMAND [...]
   up [--demo] [--port N] …   start Sluice with its own PostgreSQL and Valkey
   test [--all] [pytest …]    every check, then every test; --all adds those that take minutes; -n 0: in one process
   faults [--minutes M] …     break a whole cluster in every way there is, and ask the database what is left
+  load NAME [--minutes M] …  load a server by a scenario, judge it, report
   check                      lint, formatting, types
   bench [--quick] …          what a reading costs, and where
   lock                       make requirements*.txt anew from pyproject.toml
-  anything else              goes to `sluice`: key, rules, storage, audit, mqtt, load, serve, migrate, doctor …
+  anything else              goes to `sluice`: key, rules, storage, audit, mqtt, simulate, serve, migrate, doctor …
 
 Commands run in the project's folder. Pip's own settings (PIP_INDEX_URL, PIP_CERT, …) are respected.
 """
