@@ -49,7 +49,7 @@ from server import audit_api, keys_api, manual, openapi, pages, problems, sessio
 from server import health as health_api
 from server.audit import AuditTrail
 from server.audit_api import AuditDesk
-from server.database import open_asking_pool, open_pool, open_session_pool
+from server.database import open_pools
 from server.edge import MAX_JSON_BYTES, Edge
 from server.entrance import Entrance
 from server.guard import guarded, scoped
@@ -99,12 +99,7 @@ def now_us() -> int:
 async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
     """Build every part once, and keep it running. PostgreSQL and Redis may be away, now or later."""
     async with AsyncExitStack() as stack:
-        pool = await open_pool(settings)
-        stack.callback(pool.terminate)
-        asking_pool = await open_asking_pool(settings)
-        stack.callback(asking_pool.terminate)
-        session_pool = pool if settings.direct_url is None else await open_session_pool(settings)
-        stack.callback(session_pool.terminate)
+        pool, asking_pool, session_pool = await open_pools(stack, settings)
         registry = CollectorRegistry()
         entrance = Entrance(pool, asking_pool, registry, settings, now_us)
         keys, gate = entrance.keys, entrance.gate

@@ -1,7 +1,8 @@
 """The pools of connections to PostgreSQL that a process has."""
 
 import asyncio
-from typing import Any
+from contextlib import AsyncExitStack
+from typing import Any, NamedTuple
 
 import asyncpg
 import structlog
@@ -44,19 +45,29 @@ READING = SESSION | {
 }
 
 
-async def open_pool(settings: Settings) -> asyncpg.Pool:
-    """A pool that connects when it is first needed, so that a start-up survives a database that is away."""
-    return await _open(settings, settings.pool_size, WRITING, COMMAND_S)
+class Pools(NamedTuple):
+    """A worker's, each of connections that are made when they are first needed: a database may be away at a start."""
+
+    writing: asyncpg.Pool
+    asking: asyncpg.Pool
+    """For looking at keys and sessions: whether one was revoked must not wait for others' connections."""
+    sessions: asyncpg.Pool
+    """For what is elected by a lock, and what works at length: of sessions that last, never by way of a pooler."""
+
+
+async def open_pools(stack: AsyncExitStack, settings: Settings) -> Pools:
+    """Open all three; they end with the stack."""
+    writing = await _open(settings, settings.pool_size, WRITING, COMMAND_S)
+    asking = await _open(settings, ASKING_CONNECTIONS, ASKING, ASK_COMMAND_S)
+    sessions = writing if settings.direct_url is None else await open_session_pool(settings)
+    for pool in (writing, asking, sessions):
+        stack.callback(pool.terminate)
+    return Pools(writing, asking, sessions)
 
 
 async def open_session_pool(settings: Settings) -> asyncpg.Pool:
-    """One of sessions that last, for what is elected by a lock and what works at length; never by way of a pooler."""
+    """One of sessions that last."""
     return await _open_directly(settings.direct, settings.pool_size, WRITING, COMMAND_S)
-
-
-async def open_asking_pool(settings: Settings) -> asyncpg.Pool:
-    """One for looking at keys and sessions: whether one was revoked must not wait for others' connections."""
-    return await _open(settings, ASKING_CONNECTIONS, ASKING, ASK_COMMAND_S)
 
 
 async def open_read_pool(settings: Settings) -> asyncpg.Pool:

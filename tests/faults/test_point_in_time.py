@@ -193,9 +193,9 @@ async def test_a_restore_to_a_moment_holds_what_was_acknowledged_before_it(
         assert not told["recovered"]
         assert told["epoch"] != epoch_before["epoch"] == last["epoch"]
         # Life goes on: senders that kept what was lost send it again, and alerts are numbered from where they stood.
-        again = {"device": "sender-1", "ts": [row[1] for row in after if row[0] == "sender-1"], "values": {"t": []}}
-        again["values"]["t"] = [row[2] for row in after if row[0] == "sender-1"]
-        status, answer = await server.write(again)
+        lost = [row for row in after if row[0] == "sender-1"]
+        again = {"ts": [row[1] for row in lost], "values": {"t": [row[2] for row in lost]}}
+        status, answer = await server.write({"device": "sender-1"} | again)
         assert (status, answer["duplicates"]) == (200, 0)
         assert answer["accepted"] == len(again["ts"]) > 0
         offsets = [record[0] for record in await server.fetch('SELECT "offset" FROM alert_events ORDER BY 1')]

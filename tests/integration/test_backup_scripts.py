@@ -10,7 +10,7 @@ SCRIPTS = Path(__file__).parents[2] / "server" / "deploy" / "postgresql"
 
 def archive(segment: Path, folder: Path) -> int:
     """As PostgreSQL asks; returns the exit code."""
-    command = [SCRIPTS / "sluice-archive", segment, segment.name, folder]
+    command: list[str | Path] = [SCRIPTS / "sluice-archive", segment, segment.name, folder]
     return subprocess.run(command, capture_output=True, timeout=20, check=False).returncode
 
 

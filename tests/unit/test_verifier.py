@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from load.batch import Batch, Layout, microseconds, rfc3339
-from load.ledger import Ledger, read_ledger
 from load.findings import EXAMPLES, Findings, chunks, compare
+from load.ledger import Ledger, read_ledger
 from schemas.columns import Columns, Receipt, SeriesKey
 
 T0 = 1_795_428_000_000_000
