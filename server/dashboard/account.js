@@ -3,7 +3,7 @@
 import { byId, notify } from "./dom.js";
 import { formatDuration, formatUtc, ZONE } from "./format.js";
 import { chooseTheme, chosenTheme } from "./theme.js";
-import { button, facts, h, render, shape } from "./tree.js";
+import { button, choices, facts, h, render, shape } from "./tree.js";
 
 const THEMES = { auto: "System", light: "Light", dark: "Dark" };
 
@@ -22,10 +22,7 @@ export function showAccount(session, clock, signal) {
         ["Session ends", [ends, h("span.muted", " without use")]],
         ["Times in", [ZONE, h("span.muted", "; hover for UTC")]],
       ]),
-      h("fieldset.choices", h("legend", "Appearance"), Object.entries(THEMES).map(([value, label]) =>
-        h("label",
-          h("input", { type: "radio", name: "theme", value, checked: value === chosenTheme(), onchange: () => chooseTheme(value) }),
-          h("span", label)))),
+      choices("Appearance", "theme", Object.entries(THEMES), chosenTheme(), chooseTheme),
       button("Log out", leave),
     ], menu);
   }

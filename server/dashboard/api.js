@@ -1,4 +1,4 @@
-/** Sluice's HTTP interface: the one place that fetches. The session's cookie says who asks; what changes something carries its CSRF token. */
+/** Sluice's HTTP interface: the one place that fetches. The session's cookie says who asks, its CSRF token goes with changes. */
 
 const REQUEST_TIMEOUT_MS = 10_000;
 

@@ -19,7 +19,7 @@ export function showConnection(live, clock, signal) {
     const { name, since, heard, reason } = live.state;
     const [title, mark, meaning] = STATES[name];
     const lasting = clock.now() - since;
-    const first = name === "reconnecting" && !live.known;
+    const first = name === "reconnecting" && heard === null;
     const said = reason && ` The server said: ${reason}.`;
     const why = navigator.onLine ? said : " This device has no network; the page goes on by itself once it has.";
     const at = (ms) => moment(new Date(ms).toISOString());

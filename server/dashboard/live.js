@@ -18,10 +18,8 @@ export class Live extends EventTarget {
   #clock;
   #client = null;
   #late = new Set(); // what is not caught up yet
-  #channels = new Map(); // channel → {subscription, listeners}
 
   state = { name: "reconnecting", since: 0, heard: null, reason: "" };
-  known = false;
 
   constructor(clock) {
     super();
@@ -75,27 +73,14 @@ export class Live extends EventTarget {
     return () => this.#late.delete(hold) && this.#show();
   }
 
-  /** A channel, until the signal. `onSubscribed(recovered)` comes first, with false where something may be missing for ever: load anew. */
-  subscribe(channel, handlers, signal) {
-    if (signal.aborted || !this.#client) return;
-    if (!this.#channels.has(channel)) this.#channels.set(channel, this.#open(channel, handlers.data));
-    const { subscription, listeners } = this.#channels.get(channel);
-    listeners.add(handlers);
-    if (subscription.state === "unsubscribed") subscription.subscribe();
-    else if (subscription.state === "subscribed") handlers.onSubscribed?.(false);
-    signal.addEventListener("abort", () => {
-      listeners.delete(handlers);
-      if (listeners.size) return;
-      this.#channels.delete(channel);
-      subscription.unsubscribe();
-      this.#client?.removeSubscription(subscription);
-    }, { once: true });
-  }
-
-  #open(channel, data) {
-    const subscription = this.#client.newSubscription(channel, data ? { data } : {});
-    const listeners = new Set();
-    const tell = (name, ...details) => listeners.forEach((handlers) => handlers[name]?.(...details));
+  /**
+   * A channel, until the signal. `onSubscribed(recovered)` comes first, with false where something may be missing for ever:
+   * load anew. `data` goes with the question.
+   */
+  subscribe(channel, { data, onData, onSubscribed, onRefused }, signal) {
+    const client = this.#client;
+    if (signal.aborted || !client) return;
+    const subscription = client.newSubscription(channel, data ? { data } : {});
     let release = null;
     const settled = () => {
       release?.();
@@ -104,14 +89,15 @@ export class Live extends EventTarget {
     subscription.on("subscribing", () => (release ??= this.hold()));
     subscription.on("subscribed", ({ recovered }) => {
       settled();
-      tell("onSubscribed", recovered);
+      onSubscribed?.(recovered);
     });
     subscription.on("unsubscribed", ({ code }) => {
       settled();
-      if (code > 0) tell("onRefused");
+      if (code > 0) onRefused?.();
     });
-    subscription.on("publication", ({ data: published }) => tell("onData", published));
-    return { subscription, listeners };
+    subscription.on("publication", ({ data: published }) => onData(published));
+    subscription.subscribe();
+    signal.addEventListener("abort", () => client.removeSubscription(subscription), { once: true }); // unsubscribes first
   }
 
   /** The browser's socket, which also tells when anything came: the client keeps the server's pings to itself. */
@@ -129,7 +115,6 @@ export class Live extends EventTarget {
     const connection = this.#client?.state;
     const tried = connection === "connecting" && navigator.onLine;
     const name = connection === "connected" ? (this.#late.size ? "behind" : "live") : tried ? "reconnecting" : "offline";
-    if (connection === "connected") this.known = true;
     if (name === this.state.name && reason === this.state.reason) return;
     const since = name === this.state.name ? this.state.since : this.#clock.now();
     this.state = { ...this.state, name, since, reason };

@@ -45,6 +45,13 @@ export const panel = (title, count, ...children) =>
   h("section.panel", { key: title, "aria-label": title },
     h("h2", title, " ", count !== null && h("span.count", count)), children);
 
+/** One of a few `[value, text]`, all of which are seen. */
+export const choices = (legend, name, options, chosen, choose) =>
+  h("fieldset.choices", h("legend", legend), options.map(([value, text]) =>
+    h("label",
+      h("input", { type: "radio", name, value, checked: value === chosen, onchange: () => choose(value) }),
+      h("span", text))));
+
 /** A <table>: its columns by name, "" for one that is `unseen` by this name. */
 export function table(columns, rows, unseen) {
   const heads = columns.map((column) => h("th", { scope: "col" }, column || h("span.unseen", unseen)));

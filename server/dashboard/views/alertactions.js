@@ -12,7 +12,7 @@ const comment = (hint) => textField("Comment", "comment", { maxlength: 1_000, hi
 export async function acknowledge(alert, { api, alerts, signal }) {
   const done = await askFor({
     title: "Acknowledge the alert",
-    lead: [`Says to everybody that you look at “${alert.rule.name}” on ${alert.device}. It goes on firing until its condition is gone.`],
+    lead: [`Says to everybody that you look at “${alert.rule.name}” on ${alert.device}. It fires until its condition is gone.`],
     fields: [comment("Optional: what you found, what you do.")],
     action: "Acknowledge",
     submit: (values) => api.post(`/v1/alerts/${alert.id}/ack`, { comment: values.get("comment") }),

@@ -46,20 +46,19 @@ export async function mount(root, desk) {
   function draw() {
     const all = alerts.firingInOrder();
     const firing = all.filter((alert) => matches(alert, chosen));
+    const more = firing.length - MOST_SHOWN;
     const ended = new Map((past.answer?.items ?? []).map((alert) => [alert.id, alert]));
     alerts.resolved.forEach((alert, id) => ended.set(id, alert));
     const over = [...ended.values()].filter((alert) => matches(alert, chosen) && !alerts.firing.has(alert.id))
       .sort((a, b) => Date.parse(b.resolved_at) - Date.parse(a.resolved_at));
-    const hidden = firing.length - MOST_SHOWN;
     render([
       viewHead(title, filters(chosen, choose)),
       notice(past.problem),
       panel("Firing", firing.length === all.length ? alerts.count : `${firing.length} of ${alerts.count}`,
         h("ul.alert-list", { id: "firing" }, alertRows(firing.slice(0, MOST_SHOWN), desk)),
-        hidden > 0 && h("p.empty.muted", `${hidden} more: choose a severity or a device.`),
+        more > 0 && h("p.empty.muted", `${more} more: choose a severity or a device.`),
         !alerts.sure && h("p.empty.muted", "Not connected: this is what was last heard."),
-        !firing.length && nothingFires(all.length ? "Nothing that you chose is firing." : alerts.sure ? "Nothing is firing." : "Nothing was firing.",
-          alerts.sure, ruled)),
+        !firing.length && nothingFires(all.length > 0, alerts.sure, ruled)),
       panel("Resolved", null,
         h("ul.alert-list", { id: "resolved" }, alertRows(over, desk)),
         !over.length && h("p.empty.muted", "What was resolved will be here, the newest first."),
@@ -75,16 +74,19 @@ export async function mount(root, desk) {
   draw();
 }
 
-const nothingFires = (text, sure, ruled) =>
-  h("div.empty",
-    h("p", h(sure ? "span.ok" : "span", shape("resolved")), h("b", text)),
+function nothingFires(others, sure, ruled) {
+  const text = others ? "Nothing that you chose is firing." : sure ? "Nothing is firing." : "Nothing was firing.";
+  return h("div.empty",
+    h("p", h("span", { class: sure && "ok" }, shape("resolved")), h("b", text)),
     h("p", ruled
       ? "An alert appears here the moment it fires."
       : ["There is no rule yet. ", h("a", { href: "#/rules/new" }, "Make the first one")]));
-
-function matches(alert, { severity, device, rule }) {
-  return (!severity || alert.severity === severity) && (!rule || String(alert.rule.id) === rule) && (!device || covers(device, alert.device));
 }
+
+const matches = (alert, { severity, device, rule }) =>
+  (!severity || alert.severity === severity)
+  && (!rule || String(alert.rule.id) === rule)
+  && (!device || covers(device, alert.device));
 
 const filters = ({ severity, device, rule }, choose) =>
   h("div.filters", { role: "search" },

@@ -1,7 +1,8 @@
 /** How a device is, in a line: its name, what fires, when it was last heard of; and what to do where it never was. */
 
 import { formatDuration } from "../format.js";
-import { command, h, shape } from "../tree.js";
+import { h, shape } from "../tree.js";
+import { firstReading } from "./firstreading.js";
 import { SILENT_MS } from "./fleetdata.js";
 
 /** `worst` is the severity that fires, undefined where none does; `heard` when anything came of it, in seconds. */
@@ -21,12 +22,9 @@ export function deviceHead(device, series, worst, heard, now) {
 }
 
 export function absentDevice(device) {
-  const name = JSON.stringify(device).replaceAll("'", "'\\''");
   return h("section.panel.empty",
     h("p", h("b", "This device has not sent anything.")),
     h("p.muted", "With an admin or ingest key in ", h("code", "$KEY"),
       ", this sends a first reading; its chart appears here at once. Or ", h("a", { href: "#/fleet" }, "look for another device"), "."),
-    command(`curl -X POST ${location.origin}/v1/readings \\\n  -H "Authorization: Bearer $KEY" \\\n`
-      + `  -H "Content-Type: application/json" \\\n  -d '{"device": ${name}, "readings": [\n`
-      + `    {"ts": '$(date +%s)000', "metric": "temperature", "value": 21.5}]}'`));
+    firstReading(device, "$KEY"));
 }

@@ -32,7 +32,8 @@ export class Figures {
     const taken = { ...sample, ms: Date.parse(sample.at) };
     const last = this.latest;
     if (last && taken.ms <= last.ms) return false;
-    const restarted = last && (last.node !== taken.node || ["batches", "bytes"].some((total) => last.written[total] > taken.written[total]));
+    const less = (total) => last.written[total] > taken.written[total];
+    const restarted = last && (last.node !== taken.node || less("batches") || less("bytes"));
     this.#samples = [...(restarted ? [] : this.#samples), taken].slice(-KEPT);
     return true;
   }

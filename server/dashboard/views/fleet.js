@@ -3,7 +3,8 @@
 import { withQuery } from "../api.js";
 import { formatCount, formatDuration } from "../format.js";
 import { reasonFor } from "../signin.js";
-import { button, command, h, render, search, select, shape } from "../tree.js";
+import { button, h, render, search, select, shape } from "../tree.js";
+import { firstReading } from "./firstreading.js";
 import { fleetOf } from "./fleetdata.js";
 import { rowsOf } from "./fleetrows.js";
 
@@ -96,14 +97,9 @@ function freshness({ readAt, error }, { state }, now) {
     !lost ? read : readAt ? `${why} What you see is ${age} old.` : why);
 }
 
-function emptyState() {
-  const post = `curl ${location.origin}/v1/readings \\
-  -H "Authorization: Bearer $(cat .sluice/admin.key)" \\
-  -H "Content-Type: application/json" \\
-  -d '{"device": "pump-7", "readings": [
-    {"ts": '$(date +%s)000', "metric": "temperature", "value": 21.5}]}'`;
-  return h("div.panel.empty",
+const emptyState = () =>
+  h("div.panel.empty",
     h("p", h("b", "No device has sent anything yet.")),
-    h("p.muted", "Post a first reading; any key with the scope “ingest” will do:"), command(post),
+    h("p.muted", "Post a first reading; any key with the scope “ingest” will do:"),
+    firstReading("pump-7", "$(cat .sluice/admin.key)"),
     h("p.muted.small", "Or have a simulated fleet: ", h("code", "python3 dev.py up --demo")));
-}

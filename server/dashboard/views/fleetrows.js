@@ -33,12 +33,14 @@ export function rowsOf(look, paint, signal) {
     return h("div.fleet-grid.panel",
       { hidden: !devices.length, role: "grid", "aria-label": "Devices; arrow keys move", "aria-rowcount": devices.length + 1 },
       h("div.heads", { role: "rowgroup" }, h("div", { role: "row" }, heads)),
-      h("div.devices", { role: "rowgroup", ref: hold, style: `height: ${devices.length * height}px`, onclick: open, onkeydown: move, onfocusin: take },
-        rows.map(({ device, place }) => deviceRow(device, place, place * height, device.device === held, now))));
-  }
-
-  function hold(node) {
-    body = node;
+      h("div.devices", {
+        role: "rowgroup",
+        style: `height: ${devices.length * height}px`,
+        ref: (node) => (body = node),
+        onclick: open,
+        onkeydown: move,
+        onfocusin: take,
+      }, rows.map(({ device, place }) => deviceRow(device, place, place * height, device.device === held, now))));
   }
 
   /** How tall a row is: the style decides. */
@@ -75,8 +77,14 @@ export function rowsOf(look, paint, signal) {
 
 function deviceRow({ device, metrics, state, latest, newest }, place, top, held, now) {
   const cell = (name, ...children) => h(name, { role: "gridcell" }, children);
-  return h("div.device",
-    { key: device, role: "row", "data-device": device, "data-kind": state, "aria-rowindex": place + 2, style: `transform: translateY(${top}px)` },
+  return h("div.device", {
+    key: device,
+    role: "row",
+    "aria-rowindex": place + 2,
+    "data-device": device,
+    "data-kind": state,
+    style: `transform: translateY(${top}px)`,
+  },
     cell("div.name",
       h("a", { href: `#/devices/${encodeURIComponent(device)}`, title: device, tabindex: held ? 0 : -1 }, device),
       h("span.muted.small", `${metrics} metric${metrics === 1 ? "" : "s"}`)),

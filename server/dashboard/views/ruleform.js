@@ -1,6 +1,6 @@
 /** The form of a rule: every kind of condition. It edits a draft, which is made of a rule and read back into one. */
 
-import { button, field, h, select, table, textField } from "../tree.js";
+import { button, choices, field, h, select, table, textField } from "../tree.js";
 import { SEVERITIES } from "./rulewords.js";
 
 const KINDS = {
@@ -29,8 +29,7 @@ export function ruleForm(draft, draw) {
         h("input", { type: "checkbox", checked: draft.enabled, onchange: ({ target }) => (draft.enabled = target.checked) }),
         "The rule is on")),
     h("section.panel.fields", h("h2", "When it fires"),
-      h("fieldset.choices", h("legend.unseen", "Kind of condition"), Object.entries(KINDS).map(([kind, [label]]) =>
-        h("label", h("input", { type: "radio", name: "kind", value: kind, checked: kind === draft.kind, onchange: choose }), h("span", label)))),
+      choices(h("span.unseen", "Kind of condition"), "kind", Object.entries(KINDS).map(([kind, [label]]) => [kind, label]), draft.kind, choose),
       h("p.muted.small", KINDS[draft.kind][1]),
       LEVELLED.includes(draft.kind) && h("div.fields",
         h("div.levels", table(["Severity", "Where", "Limit", "Clear", ""], draft.levels.map(levelRow), "Remove")),
@@ -61,8 +60,8 @@ export function ruleForm(draft, draw) {
     ].map((control) => h("td", control)));
   }
 
-  function choose({ target }) {
-    draft.kind = target.value;
+  function choose(kind) {
+    draft.kind = kind;
     draw();
   }
 

@@ -50,7 +50,8 @@ function services({ asked, redis, workers }, doubted) {
       shape(MARKS[doubted ? "unknown" : well]), h("b", name), h("span", doubted ? `not known; before: ${text}` : text));
   const whole = redis.hearing >= workers.length;
   return [
-    line("PostgreSQL", asked.ready, asked.ready ? `ready; answered worker ${asked.worker} in ${formatValue(asked.check_ms)} ms` : asked.reason),
+    line("PostgreSQL", asked.ready,
+      asked.ready ? `ready; answered worker ${asked.worker} in ${formatValue(asked.check_ms)} ms` : asked.reason),
     line("Redis", whole, `${redis.hearing} of ${workers.length} workers hear each other through it`
       + (whole ? "" : "; alerts and values go by PostgreSQL meanwhile, up to 2 s later")),
   ];
