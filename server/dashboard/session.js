@@ -15,13 +15,13 @@ export class Session extends EventTarget {
 
   /** Take up the session that the cookie stands for. False where there is none; throws where that is not known. */
   async restore() {
-    if (!hinted()) return false;
+    if (localStorage?.getItem(KEPT_AS) === null) return false;
     try {
       this.#take(await this.api.get("/v1/session", {}, { quiet: true }));
       return true;
     } catch (error) {
       if (error.status !== 401) throw error;
-      hint(false);
+      localStorage?.removeItem(KEPT_AS);
       return false;
     }
   }
@@ -63,33 +63,15 @@ export class Session extends EventTarget {
   #take({ csrf, expires_at: expiresAt, key }) {
     const changed = this.key?.id !== key.id;
     Object.assign(this, { csrf, expiresAt, key });
-    hint(true);
+    localStorage?.setItem(KEPT_AS, "yes");
     if (changed) this.dispatchEvent(new Event("change"));
   }
 
   #end(reason) {
-    hint(false);
+    localStorage?.removeItem(KEPT_AS);
     Object.assign(this, { csrf: "", expiresAt: null, key: null });
     this.dispatchEvent(Object.assign(new Event("end"), { reason }));
   }
 }
 
 const has = ({ scopes }, scope) => scopes.includes(scope) || scopes.includes("admin");
-
-// Where storage is closed to us, the server is asked.
-function hinted() {
-  try {
-    return localStorage.getItem(KEPT_AS) !== null;
-  } catch {
-    return true;
-  }
-}
-
-function hint(present) {
-  try {
-    if (present) localStorage.setItem(KEPT_AS, "yes");
-    else localStorage.removeItem(KEPT_AS);
-  } catch {
-    // then so be it
-  }
-}

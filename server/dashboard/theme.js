@@ -10,11 +10,7 @@ export const chosenTheme = () => document.documentElement.dataset.theme ?? "auto
 
 export function chooseTheme(theme) {
   document.documentElement.dataset.theme = theme;
-  try {
-    localStorage.setItem("sluice.theme", theme);
-  } catch {
-    // storage is closed to us: the choice lasts as long as the tab
-  }
+  localStorage?.setItem("sluice.theme", theme);
   tell();
 }
 
