@@ -1,15 +1,21 @@
-/** When charts are drawn: a few in each frame, so that every frame is in time; painting one costs more than drawing it. */
+/**
+ * When charts are drawn: a few in each frame. What painting costs is told to nobody, and is more than drawing; so after a
+ * frame that came late the next ones are left free for as long: on a slow machine values come later, frames do not.
+ */
 
 const A_FRAME = 4; // charts: 20 that change five times a second are 100 a second
+const LATE_MS = 25;
 
 /** Gives `want(draw)`: have it called in one of the next frames; again before that is the same. */
 export function frames(signal) {
   const waiting = new Set();
-  let asked = 0;
+  let [asked, before, rest] = [0, 0, 0];
   const ask = () => (asked ||= requestAnimationFrame(run));
-  const run = () => {
-    asked = 0;
-    for (const draw of [...waiting].slice(0, A_FRAME)) { // whoever waits longest is first: a set keeps their order
+  const run = (now) => {
+    const took = now - before; // long where nothing was drawn: then it says nothing
+    rest = took > LATE_MS && took < 1_000 ? took : rest - took;
+    [asked, before] = [0, now];
+    for (const draw of rest > 0 ? [] : [...waiting].slice(0, A_FRAME)) { // whoever waits longest is first
       waiting.delete(draw);
       draw();
     }

@@ -77,22 +77,11 @@ export function moveCursor(plot, count) {
 }
 
 /** The places of values that no line leads to, which would not be seen, and of the last one. */
-function dots({ data }, index, show, gaps) {
+function dots({ data }, index) {
   const values = data[index];
-  const places = [];
-  let [before, alone] = [-1, false]; // the value before, and whether it has none before itself
-  for (let place = 0; place < values.length; place++) {
-    const value = values[place];
-    if (value === undefined) continue; // of another line
-    if (value === null) {
-      if (alone) places.push(before);
-      before = -1;
-    } else {
-      alone = before < 0;
-      before = place;
-    }
-  }
-  return before < 0 ? places : [...places, before];
+  const places = [...values.keys()].filter((place) => values[place] !== undefined); // the others are of other lines
+  const none = (turn) => (values[places[turn]] ?? null) === null;
+  return places.filter((place, turn) => !none(turn) && none(turn + 1) && (none(turn - 1) || turn === places.length - 1));
 }
 
 /** The range of values: rounded, so that it rests while values move a little, and with the limits that are near. */
