@@ -64,6 +64,8 @@ async def test_a_bad_record_refuses_all_unless_partial_is_asked_for(shared_serve
     assert await stored(shared_server, "b") == []
     status, answer, _ = await send(shared_server, body, partial="true")
     assert (status, answer["accepted"], answer["rejected_count"]) == (200, 1, 2)
+    assert (await send(shared_server, body))[0] == 422, "also where its series is known"
+    assert await stored(shared_server, "b") == [("t", "{}", 1.0)]
     replaced = [{"n": "b/r", "t": time.time(), "v": 1}]
     assert (await send(shared_server, replaced))[1] == {"accepted": 1, "duplicates": 0}
     assert (await send(shared_server, [replaced[0] | {"v": 2}], on_conflict="replace"))[1]["duplicates"] == 1

@@ -41,6 +41,8 @@ async def test_telemetry_is_the_keys_own_devices_by_both_ways(shared_server: Ser
     assert await stored(shared_server, "a") == [("on", 1.0)] * 3 + [("s", 2.5)] * 3 + [
         ("t", float(n)) for n in range(3)
     ]
+    for bad in ([{"t": 99}, {"ts": 5, "values": {"t": 99}}], b'{"t": 99, "on": NaN}'):  # also where all is known
+        assert (await send(shared_server, key, bad))[0] == 400
     for _ in range(2):
         status, text, headers = await send(shared_server, key, {"t": 7, "name": "x", "list": [1]})
         assert (status, text, headers["X-Sluice-Skipped"]) == (200, "", "2")
