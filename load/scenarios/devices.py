@@ -1,10 +1,12 @@
 """Users that write and cross no limit: devices, gateways, devices of other protocols."""
 
 import random
+from contextlib import suppress
 
 from locust import constant_throughput
 
 from load.batch import Batch
+from load.scenarios.api import Api, ApiError
 from load.scenarios.dialects import FOREIGN
 from load.scenarios.sender import Sender
 
@@ -40,12 +42,24 @@ class ForeignUser(Sender):
 
     role, samples, metrics = "foreign", 5, 4
     readings = samples * metrics
+    key_id = ""
     wait_time = constant_throughput(Sender.per_s)
 
     def on_start(self) -> None:
         """Choose the protocol."""
         super().on_start()
-        self.dialect = FOREIGN[self.share.number() % len(FOREIGN)]
+        self.dialect = FOREIGN[int(self.device.rpartition("-")[2]) % len(FOREIGN)]
+        if "{key}" in self.dialect.path:
+            wanted = {"name": self.device, "scopes": ["ingest"], "device_glob": self.device}
+            made = Api(self.share.url, self.share.key).post("/v1/keys", wanted)
+            self.key, self.key_id = made["key"], made["id"]
+
+    def on_stop(self) -> None:
+        """Give back what was made."""
+        super().on_stop()
+        if self.key:
+            with suppress(ApiError):
+                Api(self.share.url, self.share.key, patience_s=5).delete(f"/v1/keys/{self.key_id}")
 
     def send(self) -> None:
         """Send the last second."""

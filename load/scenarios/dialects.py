@@ -1,5 +1,6 @@
 """The protocols in which the devices of a run write, and what each calls success."""
 
+import json
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ class Dialect:
 
     name: str
     path: str
+    """With `{key}` where the protocol has the key there, and in no header: one that is bound to the device."""
     headers: dict[str, str]
     encode: Callable[[Sequence[Batch]], bytes]
     success: int
@@ -51,6 +53,31 @@ def samples(batches: Sequence[Batch]) -> bytes:
     return bytes(snappy.compress_raw(b"".join(series)))
 
 
+def pack(batches: Sequence[Batch]) -> bytes:
+    """SenML: names whole, in seconds."""
+    records = [
+        {"n": f"{batch.device}/{metric}", "t": ts / 1e6, "v": float(cell)}
+        for batch in batches
+        for metric, cells in batch.values.items()
+        for ts, cell in zip(batch.ts, cells, strict=True)
+        if cell is not None
+    ]
+    return json.dumps(records, separators=(",", ":")).encode()
+
+
+def telemetry(batches: Sequence[Batch]) -> bytes:
+    """ThingsBoard's: an object for each time; in ms. The device is the one of the key."""
+    moments = [
+        {
+            "ts": ts // 1_000,
+            "values": {metric: cells[n] for metric, cells in batch.values.items() if cells[n] is not None},
+        }
+        for batch in batches
+        for n, ts in enumerate(batch.ts)
+    ]
+    return json.dumps(moments, separators=(",", ":")).encode()
+
+
 NATIVE = Dialect(
     "native",
     PATH,
@@ -73,5 +100,7 @@ PROMETHEUS = Dialect(
     samples,
     204,
 )
-FOREIGN = (INFLUX, PROMETHEUS)
+SENML = Dialect("senml", PATH, {"Content-Type": "application/senml+json"}, pack, 200, receipt=True)
+THINGSBOARD = Dialect("thingsboard", "/api/v1/{key}/telemetry", {"Content-Type": "application/json"}, telemetry, 200)
+FOREIGN = (INFLUX, PROMETHEUS, SENML, THINGSBOARD)
 """Taken in turn by the devices of `mixed`."""

@@ -29,6 +29,8 @@ class Sender(FastHttpUser):
     per_s = 1.0
     dialect: Dialect = NATIVE
     compress = False
+    key = ""
+    """Of its own, where the run's does not do."""
     readings = 0
     """In each request."""
     network_timeout = 30.0
@@ -115,12 +117,15 @@ class Sender(FastHttpUser):
 
     def _attempt(self, body: bytes, batches: Sequence[Batch]) -> tuple[Verdict, float, Receipt]:
         """Send once. Each attempt is an event of its own, so that no wait hides in a mean."""
-        headers = {"Authorization": f"Bearer {self.share.key}", **self.dialect.headers}
+        key = self.key or self.share.key
+        headers = dict(self.dialect.headers)
+        if (path := self.dialect.path.format(key=key)) == self.dialect.path:
+            headers["Authorization"] = f"Bearer {key}"
         if self.compress:
             headers["Content-Encoding"] = "gzip"
         began = time.perf_counter()
         with self.client.post(
-            self.dialect.path,
+            path,
             data=body,  # type: ignore[arg-type]  # it takes bytes, and says so in its documentation
             headers=headers,
             catch_response=True,
