@@ -24,7 +24,8 @@ from load.scenarios.settling import Settling
 from load.scenarios.target import Target
 from load.watcher import RefusedError, Watcher
 
-PROGRESS_S = 5.0
+PROGRESS_S, LINES = 5.0, 240
+"""Between two lines of progress at least, and about how many of them a long run has."""
 BACK_S = 5.0
 """Under load after an outage, at least."""
 OUTAGE_AT, OUTAGE_S = 0.4, 0.1
@@ -195,7 +196,11 @@ class Conductor:
             workers = [each.cpu_usage for each in runner.clients.values()] if isinstance(runner, MasterRunner) else []
             self.recorder.count("users", passed * runner.user_count)
             self.recorder.count("cpu", passed * max([runner.current_cpu_usage, *workers]))
-            if self._stage == "loading" and self._at_s - told >= PROGRESS_S and not isinstance(self._course, Climb):
+            if (
+                self._stage == "loading"
+                and self._at_s - told >= self._between_s
+                and not isinstance(self._course, Climb)
+            ):
                 told = self._at_s
                 say(self._progress())
             elif self._stage != "loading" and self._at_s - told >= PROGRESS_S:
@@ -203,10 +208,14 @@ class Conductor:
                 count = round(self.recorder.total("series looked up"))
                 say(f"{self._stage}{f', {count:,} series so far' if count else ''}")
 
+    @property
+    def _between_s(self) -> float:
+        return max(PROGRESS_S, self.seconds / LINES)
+
     def _progress(self) -> str:
-        window = self._window(PROGRESS_S)
+        window = self._window(self._between_s)
         recorder, until = self.recorder, self.recorder.slot()
-        since = max(0, until - round(PROGRESS_S / recorder.width_s) - 1)
+        since = max(0, until - round(self._between_s / recorder.width_s) - 1)
         alert = quantile_ms(recorder.histogram("alert", since), 0.99)
         sockets = recorder.total("sockets", since, until) / max(1, until - since) / recorder.width_s
         users = self.environment.runner.user_count if self.environment.runner else 0
