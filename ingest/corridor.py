@@ -206,7 +206,7 @@ class Corridor:
             return outcome
         self.metrics.skipped.labels(door.format).inc(columns.skipped)
         self.metrics.rejected.inc(len(columns.rejected))
-        return PartReceipt(outcome.accepted, outcome.duplicates, columns.skipped, columns.rejected)
+        return PartReceipt(outcome.accepted, outcome.duplicates, columns.skipped, columns.rejected, columns.notes)
 
     async def _store_again(self, columns: Columns, key_id: str, arrived_us: int, since: float, reply: Reply) -> None:
         """A series of a batch was deleted after it was looked up: make it anew, unseen by the sender."""

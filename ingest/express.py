@@ -219,6 +219,9 @@ class ExpressProtocol(BoundedProtocol):
         cycle = _Cycle(error, "", 0, keep_alive=not self._is_last)
         cycle.url = self.url
         cycle.request_id = request_id_of(self.headers)
+        if self.url != PATH:  # some foreign protocols are answered in the encoding of the request
+            kinds = (value for name, value in self.headers if name == b"content-type")
+            cycle.kind = next(kinds, b"").decode("latin-1")
         self.cycle, self._waiting = cycle, None  # type: ignore[assignment]
         self._tell(cycle, error)
 

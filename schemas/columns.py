@@ -58,6 +58,8 @@ class Columns:
     """Readings that were left out because the sender asked for ``partial``, or because its protocol is so."""
     skipped: int = 0
     """Values that came along and are no readings (text), left out with success."""
+    notes: list[str] = field(default_factory=list)
+    """Of these, what the sender should hear of, where its protocol can tell."""
 
     def __len__(self) -> int:
         return len(self.ts)
@@ -92,6 +94,8 @@ class PartReceipt(Receipt):
     skipped: int = 0
     """Values that are no readings."""
     rejected: Sequence[Fault] = ()
+    notes: Sequence[str] = ()
+    """What of the skipped values the sender should hear of."""
 
     def as_json(self) -> bytes:
         """The same, with what was skipped, if anything was."""

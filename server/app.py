@@ -34,7 +34,7 @@ from ingest import api as ingest_api
 from ingest.body import BodyLimits
 from ingest.corridor import Corridor
 from ingest.exchange import Exchange
-from ingest.foreign import influx_routes, prometheus_routes, thingsboard_routes, trial
+from ingest.foreign import influx_routes, otlp_routes, prometheus_routes, thingsboard_routes, trial
 from ingest.foreign.table import FORMATS
 from ingest.intake import Intake
 from ingest.metrics import WriteMetrics
@@ -236,7 +236,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPIOffline(None, None, title="Sluice", version=VERSION, lifespan=lifespan, description=__doc__)
     app.router.routes.insert(0, WebSocketRoute("/ws", live))  # first: a thousand come back at once
-    foreign = (trial, influx_routes, prometheus_routes, thingsboard_routes)
+    foreign = (trial, influx_routes, prometheus_routes, thingsboard_routes, otlp_routes)
     for router in (ingest_api.router, *(each.router for each in foreign)):
         app.include_router(router)  # which bound bodies themselves, by settings
         guarded(app.router.routes[-1])

@@ -1,6 +1,7 @@
 """Every setting, from the environment (`SLUICE_*`) or `.env`, read once."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -8,7 +9,14 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from ingest.formats.mapping import DEVICE_TAGS, PROMETHEUS_DEVICE_TAGS, SENML_NAME, Mapping
+from ingest.formats.mapping import (
+    DEVICE_TAGS,
+    OTLP_DEVICE_TAGS,
+    OTLP_DROPPED,
+    PROMETHEUS_DEVICE_TAGS,
+    SENML_NAME,
+    Mapping,
+)
 from schemas.names import name_fault
 from server.mqtt_settings import MqttSettings
 
@@ -25,6 +33,10 @@ def _is_url(url: str) -> bool:
         return False
     hosts = parts.netloc.rpartition("@")[2].split(",")
     return parts.scheme in _SCHEMES and "@" not in parts.path and all(map(_HOST.fullmatch, hosts))
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part for each in text.split(",") if (part := each.strip()))
 
 
 class Settings(MqttSettings):
@@ -103,6 +115,12 @@ class Settings(MqttSettings):
     mapping_influx_device_tags: str = Field(default="", description="The same of InfluxDB's alone; empty: as of all.")
     mapping_prometheus_device_tags: str = Field(
         default=",".join(PROMETHEUS_DEVICE_TAGS), description="The same of Prometheus's labels; empty: as of all."
+    )
+    mapping_otlp_device_tags: str = Field(
+        default=",".join(OTLP_DEVICE_TAGS), description="The same of OTLP's attributes; empty: as of all."
+    )
+    mapping_otlp_dropped: str = Field(
+        default=",".join(OTLP_DROPPED), description="Globs: attributes of a resource or a scope that are no labels."
     )
     mapping_default_device: str = Field(
         default="", description="Of readings without such a tag, sent with a key that is not bound to one device."
@@ -215,15 +233,15 @@ class Settings(MqttSettings):
     def mapping(self, protocol: str) -> Mapping:
         """How names of a foreign protocol are read: with the tags of its own setting, where there is one."""
         own: str = getattr(self, f"mapping_{protocol}_device_tags", "") or self.mapping_device_tags
-        tags = tuple(tag for part in own.split(",") if (tag := part.strip()))
-        return Mapping(
-            tags,
+        made = Mapping(
+            _listed(own),
             self.mapping_default_device,
             self.mapping_value_field,
             self.mapping_separator,
             self.mapping_senml_name,
             self.topics,
         )
+        return replace(made, dropped=_listed(self.mapping_otlp_dropped)) if protocol == "otlp" else made
 
     @property
     def origins(self) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from ingest.foreign import influx, mqtt, prometheus, senml, thingsboard
+from ingest.foreign import influx, mqtt, otlp, prometheus, senml, thingsboard
 from ingest.foreign.credentials import without_key
 from ingest.foreign.dialect import Dialect
 from ingest.foreign.door import Door, Head
@@ -15,6 +15,7 @@ DOORS: dict[str, Door] = {
     "/api/v1/write": prometheus.WRITE,
     thingsboard.TELEMETRY_PATH: thingsboard.TELEMETRY,
     thingsboard.ATTRIBUTES_PATH: thingsboard.ATTRIBUTES,
+    "/v1/metrics": otlp.WRITE,
 }
 """By path, `without_key`."""
 
@@ -28,6 +29,7 @@ FORMATS: dict[str, Door] = {door.format: door for door in (*DOORS.values(), senm
 _DIALECTS: dict[str, Dialect] = {
     **{path: door.dialect for path, door in DOORS.items()},
     "/query": influx.V1,
+    **dict.fromkeys(otlp.OTHER_PATHS, otlp.DIALECT),
     **dict.fromkeys(thingsboard.OTHER_PATHS, thingsboard.DIALECT),
 }
 

@@ -8,12 +8,17 @@ from functools import lru_cache
 
 from ingest.formats.topics import Topics
 from schemas.columns import SeriesKey, canonical_labels
-from schemas.names import MAX_NAME_CHARS, name_fault
+from schemas.names import MAX_NAME_CHARS, matches, name_fault
 from schemas.readings import MAX_LABEL_CHARS, MAX_LABELS
 
 DEVICE_TAGS = ("device", "device_id", "host", "instance", "service.instance.id")
 PROMETHEUS_DEVICE_TAGS = ("instance", "device", "device_id", "host", "service.instance.id")
 """Of Prometheus: what was scraped is the `instance`; its `device` is a part of that, a disk or a network card."""
+OTLP_DEVICE_TAGS = (*DEVICE_TAGS, "host.name")
+OTLP_DROPPED = ("telemetry.*", "process.*", "otel.scope.*", "service.instance.id")
+"""Attributes of a whole sender that say nothing of a place, or change whenever it starts."""
+_MADE_UP = {"service.instance.id"}
+"""An SDK makes one up at each start, where nobody gave it one: the device that a key is bound to goes before it."""
 
 SENML_NAME = (
     r"(?:(?P<device>urn:dev:[^:]+:[^:/_]+(?=[:/_]|$)|urn:(?!dev:)[^:]+:[^:/]+(?:.*(?=[:/])|(?=[:/]|$))|(?!urn:|/).+(?=[:/]))"
@@ -49,27 +54,38 @@ class Mapping:
     """A pattern that the whole of a SenML name fits, with the groups `device` and `metric`; each may be empty."""
     topics: Topics = field(default_factory=Topics, compare=False)
     """MQTT's. Nothing that is remembered of other protocols depends on them."""
+    dropped: tuple[str, ...] = ()
+    """Globs: tags that a sender puts on everything, and that become no label. (One of them may name the device.)"""
 
     def metric(self, measurement: str, field: str = "") -> str:
         """What a field of a measurement, or a metric that has but one name, is called. Raises UnmappableError."""
         joined = measurement if field in {"", self.value_field} else f"{measurement}{self.separator}{field}"
         return _named(joined, "the metric, which is made of the measurement and the field,")
 
-    def place(self, tags: Tags, own_device: str | None = None) -> tuple[str, str]:
+    def place(self, tags: Tags, own_device: str | None = None, common: Tags = ()) -> tuple[str, str]:
         """The device, and the labels as `canonical_labels` has them, of readings with these tags.
 
-        `own_device`: the one device that the sender's key is bound to. Raises UnmappableError.
+        `own_device`: the one device that the sender's key is bound to; `common`: tags of all that it sends, which those
+        of a reading go before. Raises UnmappableError.
         """
+        shared = dict(common)
         labels: dict[str, str] = {}
         for name, value in tags:
             if name in labels:
                 raise UnmappableError("tag_repeated", "a tag stands twice")
             labels[name] = value
-        named = next((name for name in self.device_tags if labels.get(name)), None)
-        device = labels.pop(named) if named else own_device or self.default_device
+        found = shared | labels if shared else labels
+        names = (name for name in self.device_tags if not (own_device and name in _MADE_UP))
+        named = next((name for name in names if found.get(name)), "")
+        device = found[named] if named else own_device or self.default_device
         if not device:
             raise UnmappableError("device_missing", self._without_device())
+        labels = {name: value for name, value in shared.items() if not self._drops(name)} | labels
+        labels.pop(named, None)
         return _named(device, "the device's name"), _labelled(labels)
+
+    def _drops(self, name: str) -> bool:
+        return any(matches(glob, name) for glob in self.dropped)
 
     def series(self, measurement: str, field: str, tags: Tags, own_device: str | None = None) -> SeriesKey:
         """The series of a field of a measurement with these tags. Raises UnmappableError."""
@@ -103,7 +119,8 @@ class Mapping:
         default = f", else '{self.default_device}'" if self.default_device else ""
         value = f" ('measurement' where the field is '{self.value_field}')" if self.value_field else ""
         senml = "" if self.senml_name == SENML_NAME else f"; a SenML name = {self.senml_name}"
-        return f"{protocols}: metric = {joined}{value}; device = {device}{default}; other tags = labels{senml}"
+        dropped = f" but {', '.join(self.dropped)} of a whole sender" if self.dropped else ""
+        return f"{protocols}: metric = {joined}{value}; device = {device}{default}; other tags{dropped} = labels{senml}"
 
 
 @lru_cache(maxsize=16)

@@ -30,6 +30,8 @@ class Format(StrEnum):
     """The same in CBOR."""
     THINGS = "things"
     """Telemetry of ThingsBoard. A key stands for one device there, so the plan's devices are put into the metrics."""
+    POINTS = "points"
+    """OTLP in Protocol Buffers: a gauge a metric, with its points; the device is the `service.instance.id`."""
 
 
 CONTENT_TYPE = {
@@ -40,6 +42,7 @@ CONTENT_TYPE = {
     Format.PACKS: "application/senml+json",
     Format.CBORPACKS: "application/senml+cbor",
     Format.THINGS: "application/json",
+    Format.POINTS: "application/x-protobuf",
 }
 
 
@@ -125,6 +128,22 @@ def _samples(plan: Plan, times: list[str], request: int) -> bytes:
     return bytes(snappy.compress_raw(b"".join([field(1, each) for each in series])))
 
 
+def _points(plan: Plan, times: list[str], request: int) -> bytes:
+    device, metrics, ticks = plan.of(request)
+    tags = (("service.instance.id", device_name(device)), ("service.name", "bench"))
+    resource = [field(1, field(1, name.encode()) + field(2, field(1, value.encode()))) for name, value in tags]
+    gauges = []
+    for m in metrics:
+        values = [(plan.base_ms + tick, VALUES[value_place(device, m, tick)]) for tick in ticks]
+        points = [
+            field(1, b"\x19%b\x21%b" % (struct.pack("<Q", ms * 1_000_000), struct.pack("<d", value)))
+            for ms, value in values
+        ]
+        gauges.append(field(2, field(1, METRICS[m].encode()) + field(5, b"".join(points))))
+    scope = field(2, field(1, field(1, b"bench")) + b"".join(gauges))
+    return field(1, field(1, b"".join(resource)) + scope)
+
+
 def _pack(plan: Plan, request: int) -> list[dict[str, Any]]:
     device, metrics, ticks = plan.of(request)
     records: list[dict[str, Any]] = [
@@ -166,4 +185,5 @@ _WRITERS: dict[Format, Callable[[Plan, list[str], int], bytes]] = {
     Format.PACKS: _packs,
     Format.CBORPACKS: _cborpacks,
     Format.THINGS: _things,
+    Format.POINTS: _points,
 }

@@ -61,6 +61,7 @@ QUICK = [
     Case(1_000, Format.PACKS),
     Case(1_000, Format.CBORPACKS),
     Case(1_000, Format.THINGS),
+    Case(1_000, Format.POINTS),
     Case(100, duplicates=10),
 ]
 

@@ -27,6 +27,7 @@ PATHS = {
     Format.LINES: "/api/v2/write?org=bench&bucket=bench&precision=ms",
     Format.SAMPLES: "/api/v1/write",
     Format.THINGS: "/api/v1/{key}/telemetry",
+    Format.POINTS: "/v1/metrics",
 }
 """Of formats that are not our own."""
 RULES = 1_000

@@ -13,6 +13,9 @@ SCOPES = {
     ("post", "/api/v1/write"): INGEST,
     **dict.fromkeys(itertools.product(("get", "post"), (ATTRIBUTES_PATH, *OTHER_PATHS)), INGEST),
     ("post", TELEMETRY_PATH): INGEST,
+    ("post", "/v1/metrics"): INGEST,
+    ("post", "/v1/logs"): INGEST,
+    ("post", "/v1/traces"): INGEST,
     ("get", "/query"): INGEST,
     ("post", "/query"): INGEST,
     ("get", "/metrics"): READ,
@@ -51,4 +54,5 @@ KEYS_ONLY = {route for route, scope in SCOPES.items() if scope == INGEST}
 """Where the cookie of a session does not count: devices have none."""
 UNDESCRIBED = {"/v1/dry-run", "/api/v2/write", "/write", "/api/v1/write", "/query", "/ping", "/health"}
 UNDESCRIBED |= {TELEMETRY_PATH, ATTRIBUTES_PATH, *OTHER_PATHS}
+UNDESCRIBED |= {"/v1/metrics", "/v1/logs", "/v1/traces"}
 """In the OpenAPI document: others have described those protocols."""

@@ -10,9 +10,11 @@ from cramjam import snappy
 
 from tests.acceptance.catalogue.case import JSON, batch, head, reading
 from tests.acceptance.catalogue.websocket import BINARY, CLOSE, CONTINUED, PING, TEXT, command, frame, subscribe
+from tests.unit.otlp import as_json, request
 from tests.unit.prometheus import body as remote_write
 
 TYPE = JSON.removesuffix(b"\r\n")
+PROTOBUF = b"Content-Type: application/x-protobuf"
 TOKENS = [
     *(b"\r\n", b"\n", b"\r", b"\0", b" ", b"\t", b":", b",", b'"', b"{", b"}", b"[", b"]", b"%00", b"%ff", b"\xff\xfe"),
     *(b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b"Expect: 100-continue\r\n", b"Host: b\r\n"),
@@ -64,6 +66,8 @@ def foreign_requests() -> list[bytes]:
         remote_write(([("__name__", "up"), ("instance", "a:1"), ("job", "x")], [(1.5, at)]), ([], [(0.0, at)])),
         remote_write(([("__name__", "up"), ("instance", "a:1")], [(1.0, at), (2.0, at + 1)])),
     ]
+    gauge = request(1.5, 2, time=at * 1_000_000, site="A")
+    points = {PROTOBUF: [gauge.SerializeToString()], TYPE: [json.dumps(as_json(gauge)).encode()]}
     found = []
     for turn in range(2_000):
         wrong = turn >= 10
@@ -71,8 +75,11 @@ def foreign_requests() -> list[bytes]:
         v1, v2, query = b"POST /write?db=d&precision=ms", b"POST /api/v2/write?precision=ms", b"POST /query"
         found.append(head(b"Content-Length: %d" % len(line), target=chance.choice((v1, v2, query))) + line)
         packed = bytes(snappy.compress_raw(mutated(chance, samples) if wrong else chance.choice(samples)))
-        kind = b"Content-Type: application/x-protobuf", b"Content-Encoding: snappy"
+        kind = PROTOBUF, b"Content-Encoding: snappy"
         found.append(head(*kind, b"Content-Length: %d" % len(packed), target=b"POST /api/v1/write") + packed)
+        encoding = chance.choice((PROTOBUF, TYPE))
+        otlp = mutated(chance, points[encoding]) if wrong else points[encoding][0]
+        found.append(head(encoding, b"Content-Length: %d" % len(otlp), target=b"POST /v1/metrics") + otlp)
     return found
 
 

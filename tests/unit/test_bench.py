@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from ingest.formats import native, prometheus, senml, thingsboard
+from ingest.formats import native, otlp, prometheus, senml, thingsboard
 from ingest.formats.terms import Terms
 from ingest.formats.times import Bounds
 from ingest.inflate import unsnappy
@@ -22,9 +22,11 @@ from load.bench.plan import METRICS, VALUES, Plan, device_name, value_place
 from load.bench.runner import Ticks
 from load.bench.stats import median, percentile, ratio, spread_ms
 from load.bench.subject import parse_figures
+from schemas.columns import Columns
 
 BASE_MS = 1_795_428_000_123
 EVERYTHING = slice(None)
+TERMS = Terms(Bounds(0, 2 * BASE_MS * 1_000), BASE_MS * 1_000)
 
 
 def door(form: Format, *, compress: bool = False) -> Door:
@@ -78,13 +80,22 @@ def test_line_protocol_says_the_same(batch: int) -> None:
 @pytest.mark.parametrize("batch", [1, 100])
 def test_remote_write_says_the_same(batch: int) -> None:
     plan = Plan(batch, 5, BASE_MS, devices=2)
-    terms = Terms(Bounds(0, 2 * BASE_MS * 1_000), BASE_MS * 1_000)
     for request, data in enumerate(render(plan, door(Format.SAMPLES), EVERYTHING)):
-        columns = prometheus.decode(unsnappy(body_of(data), 1 << 20), terms)
-        names = [columns.series[code] for code in columns.codes]
-        times, values = (columns.ts // 1_000).tolist(), columns.value.tolist()
-        said = {(key.device, key.metric, *rest) for key, *rest in zip(names, times, values, strict=True)}
-        assert said == expected(plan, request)
+        assert said_by(prometheus.decode(unsnappy(body_of(data), 1 << 20), TERMS)) == expected(plan, request)
+
+
+@pytest.mark.parametrize("batch", [1, 100])
+def test_otlp_says_the_same(batch: int) -> None:
+    plan = Plan(batch, 5, BASE_MS, devices=2)
+    for request, data in enumerate(render(plan, door(Format.POINTS), EVERYTHING)):
+        assert said_by(otlp.decode(body_of(data), TERMS)) == expected(plan, request)
+
+
+def said_by(columns: Columns) -> set[tuple[str, str, int, float]]:
+    """Columns as `expected` has them."""
+    names = [columns.series[code] for code in columns.codes]
+    times, values = (columns.ts // 1_000).tolist(), columns.value.tolist()
+    return {(key.device, key.metric, *rest) for key, *rest in zip(names, times, values, strict=True)}
 
 
 @pytest.mark.parametrize("form", [Format.PACKS, Format.CBORPACKS, Format.THINGS])
@@ -151,7 +162,7 @@ def test_ticks_are_given_once() -> None:
 def test_cases() -> None:
     assert Case(1_000, Format.COLUMNS, True, 2, 10).name == "1000-columns-gzip-2w-dup10"
     names = [case.name for case in full()]
-    assert len(names) == len(set(names)) == 104
+    assert len(names) == len(set(names)) == 112
     assert {case.name for case in QUICK} <= set(names)
     assert [case.name for case in select(full(), ["100-*s-2w"])] == [f"100-{form}-2w" for form in Format]
     assert select(QUICK, []) == QUICK
