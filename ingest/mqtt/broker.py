@@ -115,9 +115,12 @@ async def connected(
         on_connect(client, userdata, flags, reason, properties)
 
     paho.on_connect = noting_session
-    async with client:
-        await _subscribe(client, settings)
-        yield broker
+    try:
+        async with client:
+            await _subscribe(client, settings)
+            yield broker
+    finally:
+        paho.on_message = None  # what is in its buffers would be taken for the next connection's
 
 
 def _version(settings: BrokerSettings) -> dict[str, Any]:

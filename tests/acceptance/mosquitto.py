@@ -39,7 +39,7 @@ class Mosquitto:
         await self._run("mosquitto_passwd", "-b", "-c", "users", USER, PASSWORD)
         lines = [f"listener {self.port} {HOST}", f"listener {self.tls_port} {HOST}", "certfile cert.pem"]
         lines += ["keyfile key.pem", "allow_anonymous false", "password_file users", "user root", "persistence true"]
-        lines += [f"persistence_location {self.folder}/", "autosave_on_changes true", "autosave_interval 1"]
+        lines += [f"persistence_location {self.folder}/"]
         (self.folder / "conf").write_text("\n".join([*lines, "max_queued_messages 0", ""]))
         await self.start()
         return self

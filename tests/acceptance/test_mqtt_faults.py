@@ -142,6 +142,9 @@ async def hold(server: Server, proxy: Proxy, broker: Mosquitto, database: str, o
                 return refused and time.monotonic() > began + outage_s
 
             await until(held_back, outage_s + PATIENCE_S)
+            # The broker reads a packet of each client in turn: after so many of ours no acknowledgement waits unread,
+            # which would be lost with its connection.
+            await more(sender, 300)
             broker.stop()
             await broker.start()
 
