@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,6 +55,15 @@ def test_what_comes_in_thousands_is_told_seldom(capsys: pytest.CaptureFixture[st
 
 def test_reasons_are_a_closed_set() -> None:
     assert {reason(each) for each in (*REASONS, "x", "")} == {*REASONS, "other"}
+
+
+def test_every_metric_is_on_the_page() -> None:
+    page = (Path(__file__).parents[2] / "docs/clients/mosquitto.md").read_text()
+    registry = CollectorRegistry()
+    BridgeMetrics(registry)
+    for metric in registry.collect():
+        name = metric.name + ("_total" if metric.type == "counter" else "")
+        assert f"| `{name}` | {metric.documentation} |" in page
 
 
 class Server:
