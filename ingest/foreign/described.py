@@ -3,37 +3,46 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fastapi import Response
+
 TAG = "other protocols"
+Told = Mapping[str, tuple[str, str]]
+"""Parameters: what each is for, and an example."""
 
 
 def described(
     summary: str,
-    body: Mapping[str, str | None] | None = None,
+    body: Mapping[str, Any] | None = None,
     *,
     status: int = 204,
-    parameters: Mapping[str, tuple[str, str]] | None = None,
+    query: Told | None = None,
+    path: Told | None = None,
+    answers: bool = True,
 ) -> dict[str, Any]:
     """Keywords for the route's decorator.
 
-    `body`: an example by kind of content, None where that is binary. `status`: of success. `parameters`: of the query,
-    what each is for, and an example; none of them is required.
+    `body`: an example by kind of content: a text, a document of JSON, or None where it is binary. `status`: of success.
+    `query`: parameters of which none is required. `path`: those that the function does not take. `answers`: whether a
+    success says anything.
     """
     extra: dict[str, Any] = {
         "parameters": [
-            {"name": name, "in": "query", "description": text, "required": False, "schema": _text(example)}
-            for name, (text, example) in (parameters or {}).items()
+            *(_parameter(name, "path", *told) for name, told in (path or {}).items()),
+            *(_parameter(name, "query", *told) for name, told in (query or {}).items()),
         ]
     }
     if body:
         extra["requestBody"] = {"required": True, "content": {kind: _media(example) for kind, example in body.items()}}
-    return {"tags": [TAG], "summary": summary, "status_code": status, "openapi_extra": extra}
+    route = {"tags": [TAG], "summary": summary, "status_code": status, "openapi_extra": extra}
+    return route if answers else route | {"response_class": Response}
 
 
-def _media(example: str | None) -> dict[str, Any]:
+def _parameter(name: str, place: str, text: str, example: str) -> dict[str, Any]:
+    schema = {"type": "string", "examples": [example]}
+    return {"name": name, "in": place, "description": text, "required": place == "path", "schema": schema}
+
+
+def _media(example: Any) -> dict[str, Any]:
     if example is None:
         return {"schema": {"type": "string", "format": "binary"}}
-    return {"schema": {"type": "string"}, "example": example}
-
-
-def _text(example: str) -> dict[str, Any]:
-    return {"type": "string", "examples": [example]}
+    return {"schema": {"type": "string"} if isinstance(example, str) else {}, "example": example}

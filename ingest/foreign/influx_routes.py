@@ -38,7 +38,7 @@ _STATEMENT = {"q": ("CREATE DATABASE or SHOW DATABASES.", "SHOW DATABASES")}
     **described(
         "InfluxDB 2: write line protocol",
         _LINES,
-        parameters={"precision": _PRECISION, "org": _ANY, "bucket": _ANY},
+        query={"precision": _PRECISION, "org": _ANY, "bucket": _ANY},
     ),
 )
 async def write_v2(request: Request, principal: Writer) -> Response:
@@ -52,7 +52,7 @@ async def write_v2(request: Request, principal: Writer) -> Response:
     **described(
         "InfluxDB 1: write line protocol",
         _LINES,
-        parameters={
+        query={
             "precision": _PRECISION,
             "db": _ANY,
             "u": _ANY,
@@ -65,8 +65,8 @@ async def write_v1(request: Request, principal: Writer) -> Response:
     return await write_foreign(request, principal, influx.WRITE_V1)
 
 
-@router.get("/query", **described("InfluxDB 1: what databases there are", status=200, parameters=_STATEMENT))
-@router.post("/query", **described("InfluxDB 1: make a database", status=200, parameters=_STATEMENT))
+@router.get("/query", **described("InfluxDB 1: what databases there are", status=200, query=_STATEMENT))
+@router.post("/query", **described("InfluxDB 1: make a database", status=200, query=_STATEMENT))
 async def query(request: Request, principal: Writer) -> Response:
     """The two statements that clients send before they write. Raises Malformed at any other."""
     corridor: Corridor = request.state.corridor
@@ -86,7 +86,7 @@ async def query(request: Request, principal: Writer) -> Response:
 @probes.head("/ping", include_in_schema=False)
 @probes.get(
     "/ping",
-    **described("InfluxDB: alive", parameters={"verbose": ("Whether to answer the version: 200.", "false")}),
+    **described("InfluxDB: alive", query={"verbose": ("Whether to answer the version: 200.", "false")}),
 )
 async def ping(request: Request) -> Response:
     """Alive, and which version."""
