@@ -15,15 +15,15 @@ export class Alerts extends EventTarget {
   #api;
   #live;
   #device;
-  #since = []; // events since the last question: its answer may not contain them yet
+  #since = []; // events since the last question, whose answer may not contain them
   #telling;
-  #release; // what makes the page say that it is behind, until this list is known to be so
-  #more = false; // there were more than that are firing
+  #release; // of what makes the page say that it is behind
+  #more = false; // are firing than were read
 
   /** Id → alert, as the contract shows it. */
   firing = new Map();
   resolved = new Map();
-  /** Whether this was read from the server at least once, and the last attempt to did not fail. */
+  /** Whether the last attempt to read them did not fail. */
   sure = false;
 
   /** Of the whole fleet, or of one device. */
@@ -43,7 +43,7 @@ export class Alerts extends EventTarget {
     this.#live.subscribe(this.#device ? `alerts:${this.#device}` : "alerts", {
       onData: (event) => this.#apply(event),
       onSubscribed: (recovered) => recovered || this.load(),
-      onRefused: () => this.load(), // the key is bound to some devices: what it may see is read now and then
+      onRefused: () => this.load(), // by a key that is bound to some devices: it reads now and then
     }, signal);
     this.load();
   }
@@ -100,7 +100,6 @@ export class Alerts extends EventTarget {
     return Promise.all([readFiring(), ask({ state: "resolved", limit: MOST_RESOLVED })]);
   }
 
-  /** Replace everything by what the server says now. Events that came meanwhile are applied again on top. */
   #take({ answer, problem }) {
     this.sure = !problem;
     if (problem) this.#release ??= this.#live.hold();

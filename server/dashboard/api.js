@@ -2,10 +2,7 @@
 
 const REQUEST_TIMEOUT_MS = 10_000;
 
-/**
- * An answer that is not a success: its `status`, 0 where there was none; what was wrong where in the body, `errors`:
- * `[{loc: ["condition", "levels", 0], code, message}]`; and for how long the server asks to be left alone, `retryAfterMs`.
- */
+/** `status` is 0 where there was no answer; `errors` say what was wrong where: `[{loc: ["levels", 0], code, message}]`. */
 export class ApiError extends Error {
   constructor(status, message, errors = [], retryAfterMs = 0) {
     super(message);
@@ -51,10 +48,7 @@ export class Api {
     return this.request("DELETE", path, options);
   }
 
-  /**
-   * Gives the parsed JSON, or null. `key` asks with a key instead of the session; `quiet` keeps a 401 from ending that;
-   * `known` keeps the answer, which then is not sent again while it is the same.
-   */
+  /** `key` asks with a key instead of the session; `quiet` keeps a 401 from ending that; `known` keeps answer and ETag. */
   async request(method, path, options = {}) {
     try {
       return await this.#ask(method, path, options);

@@ -13,7 +13,7 @@ export class Clock {
     document.addEventListener("visibilitychange", tick);
   }
 
-  /** What time it is on the server, in milliseconds: ages must not depend on a viewer's wrong clock. */
+  /** On the server, in milliseconds: ages must not depend on a viewer's wrong clock. */
   now() {
     return Date.now() + this.#skewMs;
   }
@@ -22,7 +22,7 @@ export class Clock {
     this.#ticking.addEventListener("tick", () => callback(this.now()), { signal });
   }
 
-  /** Learn from an answer's Date header; `asked` is when the request was sent, in milliseconds. */
+  /** Learn from an answer's Date header; `asked` is when it was asked for. */
   learn(date, asked) {
     const took = Date.now() - asked;
     if (!date || took > SKEW_NOTICED_MS) return; // when in that time it was written, nobody knows

@@ -1,4 +1,4 @@
-/** What the header says of the connection: how it is, since when, and what the page knew last. */
+/** What the header says of the connection. */
 
 import { announce, byId } from "./dom.js";
 import { formatDuration } from "./format.js";

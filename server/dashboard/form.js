@@ -1,8 +1,8 @@
-/** Dialogs over the page, and the forms in them: ask for what is needed, do it, and say what went wrong. */
+/** Dialogs over the page, and the forms in them. */
 
 import { button, h, render } from "./tree.js";
 
-/** Show a dialog until it is closed, as by Escape; `content(dialog)` is drawn then, and whenever what this gives is called. */
+/** Show a dialog until it is closed, as by Escape. `draw()` draws its `content(dialog)` anew. */
 export function openDialog(title, content) {
   const dialog = document.createElement("dialog");
   dialog.className = "dialog";
@@ -15,8 +15,8 @@ export function openDialog(title, content) {
 }
 
 /**
- * Ask, and do. Gives what `submit(FormData)` gave, or null where nothing was done; what it throws is shown. What was begun
- * is awaited, even where the dialog is gone before it is over: what it made must not be lost.
+ * Gives what `submit(FormData)` gave, or null where nothing was done; what it throws is shown. What was begun is awaited even
+ * where the dialog is gone: what it made must not be lost.
  */
 export function askFor({ title, lead, fields = [], action, danger = false, submit }, signal) {
   let doing = false;

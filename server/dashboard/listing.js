@@ -1,14 +1,11 @@
-/** What others change too: read now and again, for as long as it is looked at. What cannot be read is said, and tried again. */
+/** What others change too: read again and again. What cannot be read is said. */
 
 import { reasonFor } from "./signin.js";
 
 const AGAIN_MS = 10_000;
 const RETRY_MS = 5_000;
 
-/**
- * Gives `{answer, problem, load}`: what `read()` gave last, null before; why it failed since then, "" where it did not; and
- * a way to read at once. `draw()` follows every attempt.
- */
+/** Gives `{answer, problem, load}`: what `read()` gave last, why it failed since then, and a way to read at once. */
 export function follow({ clock, signal }, read, draw, againMs = AGAIN_MS) {
   const followed = { answer: null, problem: "", load };
   let asked = 0; // counts the questions, so that an answer to an older one is dropped

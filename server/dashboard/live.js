@@ -73,10 +73,7 @@ export class Live extends EventTarget {
     return () => this.#late.delete(hold) && this.#show();
   }
 
-  /**
-   * A channel, until the signal. `onSubscribed(recovered)` comes first, with false where something may be missing for ever:
-   * load anew. `data` goes with the question.
-   */
+  /** A channel, until the signal. `onSubscribed(false)` says that something may be missing for ever: load anew. */
   subscribe(channel, { data, onData, onSubscribed, onRefused }, signal) {
     const client = this.#client;
     if (signal.aborted || !client) return;

@@ -1,4 +1,4 @@
-/** The page: who is signed in, the connection, and one view at a time, until the session ends. */
+/** The page, from who is signed in until the session ends. */
 
 import { showAccount } from "./account.js";
 import { Alerts } from "./alerts.js";

@@ -1,4 +1,4 @@
-/** The header's links: the views that this key may see, which of them is shown, and how many alerts are firing. */
+/** The header's links: the views that this key may see. */
 
 import { byId } from "./dom.js";
 import { refusalOf } from "./router.js";

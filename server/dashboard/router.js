@@ -4,7 +4,7 @@ import { announce } from "./dom.js";
 import { button, h, render } from "./tree.js";
 import { VIEWS } from "./views/index.js";
 
-/** The view of an address, with what it says: `{view, params, query}`; view is undefined where there is none. */
+/** What an address says; `view` is undefined where it leads nowhere. */
 function routeOf(hash) {
   const [path] = hash.slice(1).split("?");
   const query = new URLSearchParams(hash.slice(path.length + 2));
@@ -15,13 +15,13 @@ function routeOf(hash) {
   return { params: {}, query };
 }
 
-/** What a path says in the places of a pattern such as "/rules/:id"; null where it is not like that. */
+/** What stands in the places of a pattern such as "/rules/:id"; null where a path is not like that. */
 function matched(pattern, path) {
   const found = new RegExp(`^${pattern.replace(/:(\w+)/, "(?<$1>[^/]+)")}$`).exec(path);
   try {
     return found && Object.fromEntries(Object.entries(found.groups ?? {}).map(([name, text]) => [name, decodeURIComponent(text)]));
   } catch {
-    return null; // not percent-encoded: no name was ever written like that
+    return null; // not percent-encoded
   }
 }
 
@@ -50,7 +50,7 @@ export class Router extends EventTarget {
     history.scrollRestoration = "manual";
   }
 
-  /** Show what the address says, and follow it until the signal. `focus`: the first view takes it too. */
+  /** Follow the address until the signal. `focus`: the first view takes it too. */
   start(signal, focus) {
     this.#moved = focus;
     addEventListener("popstate", ({ state }) => this.#follow(state?.y ?? 0), { signal });
@@ -58,7 +58,7 @@ export class Router extends EventTarget {
     this.#follow(history.state?.y ?? 0);
   }
 
-  /** Go to an address such as "/alerts?severity=critical". `stay`: the view shows it already, only the address changes. */
+  /** Go to an address such as "/alerts?severity=critical". `stay`: the view shows it already. */
   navigate = (to, { replace = false, stay = false } = {}) => {
     history.replaceState({ y: scrollY }, ""); // where to scroll to when they come back
     history[replace ? "replaceState" : "pushState"](null, "", `#${to}`);
@@ -130,7 +130,7 @@ export class Router extends EventTarget {
 
 const styles = new Map();
 
-/** A style sheet of the views. Without it a view is plain, but there; one that did not come is asked for again. */
+/** Without its style sheet a view is plain, but there; one that did not come is asked for again. */
 function style(name) {
   if (!styles.has(name)) {
     styles.set(name, new Promise((resolve) => {
@@ -144,8 +144,8 @@ function style(name) {
 
 const load = (view) => Promise.all([import(`./views/${view.name}.js`), ...(view.styles ?? []).map(style)]);
 
-/** Load every view that the key may see, while nobody waits: then they open at once, and without the server too. */
+/** Load every view that the key may see, while nobody waits: then they open without the server, too. */
 export function prefetch(session) {
   const idle = window.requestIdleCallback ?? ((callback) => setTimeout(callback, 500));
-  idle(() => VIEWS.forEach((view) => refusalOf(view, session) || load(view).catch(() => {}))); // asked for again when wanted
+  idle(() => VIEWS.forEach((view) => refusalOf(view, session) || load(view).catch(() => {})));
 }

@@ -1,19 +1,16 @@
-/**
- * Who is signed in. The browser holds an HttpOnly cookie that no script can read; all this knows is whose it is, and the
- * CSRF token. The key itself is sent once and kept nowhere.
- */
+/** Who is signed in: by an HttpOnly cookie that no script can read. The key itself is sent once and kept nowhere. */
 
 const KEPT_AS = "sluice.session"; // whether there may be one: without it nobody is asked, and no 401 looks like an attack
 
 export class Session extends EventTarget {
-  /** The interface: it needs the session too, so it is set once that is there. */
+  /** Set once it is there: it needs the session, too. */
   api = null;
-  /** `{id, name, scopes, device_glob}` of the key behind the session; null when nobody is signed in. */
+  /** `{id, name, scopes, device_glob}`; null when nobody is signed in. */
   key = null;
   csrf = "";
   expiresAt = null;
 
-  /** Take up the session that the cookie stands for. False where there is none; throws where that is not known. */
+  /** Take up the session of the cookie. False where there is none; throws where that is not known. */
   async restore() {
     if (localStorage?.getItem(KEPT_AS) === null) return false;
     try {
@@ -26,7 +23,7 @@ export class Session extends EventTarget {
     }
   }
 
-  /** Exchange a key for a session. Throws what the server refuses it with, and 403 for a key that may not read. */
+  /** Throws what the server refuses a key with, and 403 for one that may not read. */
   async logIn(key) {
     const begun = await this.api.request("POST", "/v1/session", { key, quiet: true });
     if (has(begun.key, "read")) return this.#take(begun);

@@ -8,7 +8,7 @@ const REASONS = {
   503: "Sluice is running, but its database does not answer.",
 };
 
-/** What was wrong with a key, and what to do about it, by the status of the answer. */
+/** What to do about a key, by the status of the answer. */
 const ADVICE = {
   0: () => `${REASONS[0]} Is it still running? Try again in a moment.`,
   401: () => "This key is not accepted: it is wrong, expired or revoked. Copy the whole line from the file below, "

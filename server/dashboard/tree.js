@@ -1,7 +1,4 @@
-/**
- * What the page is made of: trees of `h(…)` say what there is to see, and Preact changes in the document what differs from
- * before. Text goes in as text: nothing here parses HTML.
- */
+/** Trees of `h(…)` say what there is to see; Preact changes in the document what differs. Text goes in as text, never as HTML. */
 
 import { announce } from "./dom.js";
 import { formatMoment, formatUtc } from "./format.js";
@@ -17,7 +14,7 @@ export function h(name, ...children) {
   return node(tag, { ...attributes, class: classes.join(" ") || null }, ...children);
 }
 
-/** One of the shapes that index.html defines; hidden from those who listen unless it has a label. */
+/** One of the shapes in index.html; hidden from those who listen unless it has a label. */
 export function shape(name, label) {
   const spoken = label ? { role: "img", "aria-label": label } : { "aria-hidden": "true" };
   return h("svg.shape", { viewBox: "0 0 16 16", ...spoken }, h("use", { href: `#shape-${name}` }));
@@ -45,7 +42,7 @@ export const panel = (title, count, ...children) =>
   h("section.panel", { key: title, "aria-label": title },
     h("h2", title, " ", count !== null && h("span.count", count)), children);
 
-/** One of a few `[value, text]`, all of which are seen. */
+/** One of a few `[value, text]`. */
 export const choices = (legend, name, options, chosen, choose) =>
   h("fieldset.choices", h("legend", legend), options.map(([value, text]) =>
     h("label",
@@ -76,7 +73,7 @@ export function field(label, control, hint) {
 export const textField = (label, name, { hint, ...attributes }) =>
   field(label, h("input", { name, autocomplete: "off", ...attributes }), hint);
 
-/** A button that copies `text`; where the clipboard is closed to us, it selects the <code> within `around` instead. */
+/** Copies `text`; where the clipboard is closed to us, it selects the <code> within `around` instead. */
 export const copyButton = (text, around) =>
   button("Copy", async ({ target }) => {
     try {

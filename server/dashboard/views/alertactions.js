@@ -1,4 +1,4 @@
-/** What can be done about an alert: say that somebody looks at it, and have it page nobody for a while. */
+/** What can be done about an alert. */
 
 import { announce } from "../dom.js";
 import { askFor } from "../form.js";
@@ -33,7 +33,7 @@ export function silence(alert, desk) {
   return askSilence(desk, "Silence", lead, [what], (values) => covers[values.get("covers")][1]);
 }
 
-/** Ask for a silence, and begin it: `covered(values)` says of what. Gives whether one was begun. */
+/** `covered(values)` says what is silenced. Gives whether it was. */
 export async function askSilence({ api, clock, alerts, signal }, title, lead, fields, covered) {
   const done = await askFor({
     title,

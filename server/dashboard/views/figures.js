@@ -12,7 +12,7 @@ export const mean = (read) => (from, to) => {
   return count > 0 ? (read(to).sum_s - read(from).sum_s) / count : null;
 };
 
-/** Under what a share `q` of what was observed stayed, seconds, as if evenly spread in each bucket; null: nothing was. */
+/** Under what a share `q` stayed, seconds, as if evenly spread in each bucket; null where nothing was observed. */
 export const quantile = (read, q) => (from, to) => {
   const { le, counts: totals } = read(to);
   const counts = totals.map((count, place) => count - (read(from).counts[place] ?? 0));
@@ -27,7 +27,7 @@ export const quantile = (read, q) => (from, to) => {
 export class Figures {
   #samples = [];
 
-  /** Learn another sample. False where it is no later than the last: another worker may answer from a while ago. */
+  /** False where a sample is no later than the last: another worker may answer from a while ago. */
   add(sample) {
     const taken = { ...sample, ms: Date.parse(sample.at) };
     const last = this.latest;

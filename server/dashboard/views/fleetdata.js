@@ -11,10 +11,10 @@ const MOST_NAMED = 16_000; // characters of an address
 export const SILENT_MS = 60_000;
 const BY_NAME = new Intl.Collator(undefined, { numeric: true });
 
-/** `devices`: name → device as `/v1/fleet` has it, with its `newest` reading, `silent`, and its `place` by name. */
+/** `devices`: name → device of `/v1/fleet`, with `newest`, `silent`, and its `place` by name. */
 export function fleetOf(api, clock, signal) {
   const fleet = { devices: new Map(), readAt: null, error: null, whole: false, run, look };
-  const near = {}; // what the server said last, which it need not say again
+  const near = {};
   let pages = [];
   let [places, endPause, settling] = [new Map(), () => {}];
   document.addEventListener("visibilitychange", () => document.hidden || endPause(), { signal });
@@ -55,7 +55,7 @@ export function fleetOf(api, clock, signal) {
 
   async function readAll() {
     const found = new Map();
-    const read = []; // pages begin elsewhere when devices come and go: only those of this time are kept
+    const read = []; // only pages of this time are kept: they begin elsewhere when devices come and go
     let cursor;
     do {
       const known = pages.find((page) => page.cursor === cursor) ?? { cursor };

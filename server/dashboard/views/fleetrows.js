@@ -1,14 +1,14 @@
-/** The devices as rows, of which only those near the screen exist. A row is a card where the screen is narrow. */
+/** The devices as rows, of which only those near the screen exist. */
 
 import { formatDuration, formatLabels, formatUtc, formatValue } from "../format.js";
 import { h, shape } from "../tree.js";
 
 const SPARE = 8; // rows beyond each edge of the screen, so that scrolling meets no hole
 const UNKNOWN = [];
-const courses = new WeakMap(); // by their means: most rows are painted again with the same
+const courses = new WeakMap(); // by their means
 const SHAPES = { silent: "stale", fine: "live" };
 
-/** `{tree(devices, now), near()}`. `paint()` draws the tree anew; `look()` follows when others come into sight. */
+/** `paint()` draws the tree anew; `look()` follows when others come into sight. */
 export function rowsOf(look, paint, signal) {
   let devices = [];
   let near = []; // names of the rows that exist

@@ -33,22 +33,22 @@ export async function mount(root, desk) {
 
   function row(key) {
     const { id, name, scopes, device_glob: devices, created_at: made, last_used_at: used, expires_at: expires, revoked_at: revoked } = key;
+    const at = (iso, text) => h("span", { title: formatUtc(iso) }, text);
     const ago = (iso) => `${since(iso, clock)} ago`;
     const last = revoked ?? expires;
     const left = last ? Date.parse(last) - clock.now() : Infinity;
     const over = revoked || left <= 0;
-    const ends = over ? `${revoked ? "revoked" : "expired"} ${ago(last)}` : last ? `in ${formatDuration(left)}` : "never";
     const cells = [
-      [scopes.join(", ")],
-      [devices ?? "all"],
-      [ago(made), made],
-      [used ? ago(used) : "never", used],
-      [ends, last],
-    ].map(([text, iso], place) => h("td", { "data-label": COLUMNS[place + 1] },
-      h("span", { title: iso && formatUtc(iso) }, over && place === 4 && [shape("refused"), " "], text)));
+      scopes.join(", "),
+      devices ?? "all",
+      at(made, ago(made)),
+      used ? at(used, ago(used)) : "never",
+      over ? [shape("refused"), " ", at(last, `${revoked ? "revoked" : "expired"} ${ago(last)}`)]
+        : last ? at(last, `in ${formatDuration(left)}`) : "never",
+    ];
     return h("tr", { key: id, "data-key": id },
       h("th", { scope: "row" }, id === session.key.id ? `${name} (yours)` : name, h("code.muted", id)),
-      cells,
+      cells.map((cell, place) => h("td", { "data-label": COLUMNS[place + 1] }, h("span", cell))),
       h("td", !over && button("Revoke", () => revoke(key), { class: "quiet danger", "aria-label": `Revoke ${name}` })));
   }
 

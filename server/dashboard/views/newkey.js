@@ -11,7 +11,7 @@ const SCOPES = {
 };
 const ENDS = [["", "Never"], [30, "In 30 days"], [90, "In 90 days"], [365, "In a year"]]; // days
 
-/** Ask what the key shall be, make it, and show it once. Gives whether one was made. */
+/** Gives whether one was made. */
 export async function makeKey({ clock, session, signal }) {
   const ticks = Object.entries(SCOPES).map(([scope, meaning]) =>
     h("label.tick",
@@ -45,7 +45,7 @@ export async function makeKey({ clock, session, signal }) {
   return made !== null;
 }
 
-/** Show the key itself, over whatever view. It is nowhere else, so it goes only when they say that they have it. */
+/** Over whatever view: the key is nowhere else, so it goes only when they say that they have it. */
 function showOnce({ key, name }, session) {
   let unsaved = "";
   const kept = new AbortController();

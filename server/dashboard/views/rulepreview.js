@@ -1,4 +1,4 @@
-/** A rule tried on what is stored: the alerts it would have raised, by the very machine that judges what comes. */
+/** A rule tried on what is stored, by the very machine that judges what comes. */
 
 import { saidBy } from "../form.js";
 import { formatValue } from "../format.js";

@@ -1,4 +1,4 @@
-/** A rule in words, and as text that can be edited: pairs as lines, durations with their unit. */
+/** A rule in words: conditions, pairs as lines, durations with their unit. */
 
 import { formatValue } from "../format.js";
 
@@ -28,7 +28,7 @@ export function durationText(seconds) {
   return `${seconds / size} ${unit}`;
 }
 
-/** What was written back to seconds; a bare number is seconds. Throws where it is neither. */
+/** A bare number is seconds. */
 export function secondsOf(text, name) {
   const [, digits, unit = "s"] = /^\s*([\d.]+)\s*(s|min|h|d)?\s*$/u.exec(text || "0") ?? [];
   const seconds = Number(digits) * UNITS[unit];

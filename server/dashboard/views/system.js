@@ -1,4 +1,4 @@
-/** How the node is: what comes in, what waits, how long it takes, what is refused, and whether its services answer. */
+/** How the node is. */
 
 import { formatDuration, formatValue } from "../format.js";
 import { follow } from "../listing.js";
