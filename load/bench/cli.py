@@ -26,7 +26,7 @@ def bench(
     *,
     grows: Annotated[bool, typer.Option("--growth", help=f"How the cost grows along {', '.join(Axis)}.")] = False,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Eleven cases, in a minute; of --growth the smaller points.")
+        bool, typer.Option("--quick", help="A case of each kind, in two minutes; of --growth the smaller points.")
     ] = False,
     only: Annotated[list[str] | None, typer.Option(help="Cases by name: 1000-rows, '*-columns*'.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where the JSON lines go instead of stdout.")] = None,

@@ -1,13 +1,17 @@
 """SenML at the native path, request by request: by both ways, in JSON and CBOR, whole or in part."""
 
+import asyncio
 import json
+import random
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from tests.conftest import Server
+from tests.unit import test_senml_packs, test_thingsboard
 from tests.unit.senml import as_cbor
 
 JSON, CBOR = "application/senml+json", "application/senml+cbor"
@@ -115,3 +119,23 @@ async def test_devices_of_others_quotas_and_a_dry_run(shared_server: Server) -> 
             assert shown["labels"] == {"unit": "Cel"}
     async with shared_server.http.get(f"{shared_server.url}/metrics", headers=shared_server.headers()) as response:
         assert 'sluice_values_skipped_total{format="senml"}' in await response.text()
+
+
+async def test_thousands_of_mutated_bodies_are_never_a_5xx(shared_server: Server) -> None:
+    chance, key = random.Random(10), await shared_server.key("ingest", device_glob="f")
+    seeds = [(JSON, json.dumps(test_senml_packs.SEED).encode()), (CBOR, as_cbor(test_senml_packs.SEED))]
+    seeds.append(("", test_thingsboard.SEED))
+    met: Counter[int] = Counter()
+
+    async def one(kind: str, seed: bytes) -> None:
+        url = "/v1/readings" if kind else f"/api/v1/{key}/telemetry"
+        headers = shared_server.headers(key) | {"Content-Type": kind} if kind else {}
+        raw = test_thingsboard.mutated(chance, seed)
+        async with shared_server.http.post(shared_server.url + url, data=raw, headers=headers) as response:
+            assert len(await response.read()) <= 4_096
+            met[response.status] += 1
+
+    for _ in range(60):
+        await asyncio.gather(*(one(*chance.choice(seeds)) for _ in range(50)))
+    assert set(met) <= {200, 400, 403, 413, 422}, met
+    assert (await send(shared_server, [{"n": "t", "v": 1}], key=key))[0] == 200
