@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import asyncpg
@@ -45,11 +45,11 @@ def _masked(value: Any) -> str:
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
     """Look at PostgreSQL, Redis and MQTT's broker."""
     masks = Masks.of(settings)
-    alike: dict[Mapping, list[str]] = {}
-    for name in FORMATS:
-        alike.setdefault(settings.mapping(name), []).append(name)
-    for mapping, names in alike.items():
-        yield Finding(True, mapping.describe(", ".join(names)))
+    alike: dict[tuple[Mapping, Callable[[Mapping, str], str]], list[str]] = {}
+    for name, door in FORMATS.items():
+        alike.setdefault((settings.mapping(name), door.describe), []).append(name)
+    for (mapping, describe), names in alike.items():
+        yield Finding(True, describe(mapping, ", ".join(names)))
     async for finding in _findings(settings):
         yield Finding(finding.good, masks(finding.text))
 

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 
 from ingest.body import INFLATERS, Inflaters
 from ingest.foreign.dialect import Dialect
+from ingest.formats.mapping import Mapping
 from ingest.formats.names import Names
 from ingest.formats.terms import Decode
 from schemas.errors import Malformed
@@ -46,3 +47,5 @@ class Door:
     """Whether what is good of a request is stored where something else of it is not."""
     names: Names[Any] | None = None
     """What the decoder remembers of names, for the metrics."""
+    describe: Callable[[Mapping, str], str] = Mapping.describe
+    """One line that says how a mapping reads the names of formats with these names."""

@@ -4,6 +4,7 @@ as our own JSON is, with the number of values that are no readings (`skipped`) w
 from ingest.foreign.dialect import Answer, Dialect
 from ingest.foreign.door import Door, Head
 from ingest.formats import senml
+from ingest.formats.mapping import Mapping
 from ingest.formats.terms import Decode
 from schemas.columns import Receipt
 from schemas.errors import SluiceError
@@ -25,4 +26,4 @@ def _decoder(head: Head) -> Decode:
 
 
 DIALECT = Dialect(_encode, invalid_status=422)
-WRITE = Door("senml", _decoder, DIALECT, partial=False, names=senml.NAMES)
+WRITE = Door("senml", _decoder, DIALECT, partial=False, names=senml.NAMES, describe=Mapping.describe_senml)

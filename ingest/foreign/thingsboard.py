@@ -9,6 +9,7 @@ from functools import partial
 from ingest.foreign.dialect import Answer, Dialect
 from ingest.foreign.door import Door, Head
 from ingest.formats import thingsboard
+from ingest.formats.mapping import Mapping
 from ingest.formats.terms import Decode
 from schemas.columns import Receipt
 from schemas.errors import Invalid, Malformed, SluiceError
@@ -47,5 +48,7 @@ def _attributes(_: Head) -> Decode:
 
 
 DIALECT = Dialect(_encode)
-TELEMETRY = Door("thingsboard", _telemetry, DIALECT, partial=False, names=thingsboard.NAMES)
-ATTRIBUTES = Door("thingsboard-attributes", _attributes, DIALECT, partial=False, names=thingsboard.NAMES)
+TELEMETRY, ATTRIBUTES = (
+    Door(name, decoder, DIALECT, partial=False, names=thingsboard.NAMES, describe=Mapping.describe_paths)
+    for name, decoder in (("thingsboard", _telemetry), ("thingsboard-attributes", _attributes))
+)

@@ -42,7 +42,7 @@ async def try_out(
     corridor: Corridor = request.state.corridor
     document: dict[str, Any] = {
         "format": door.format,
-        "mapping": corridor.mappings[door.format].describe(door.format),
+        "mapping": door.describe(corridor.mappings[door.format], door.format),
         "readings": _shown(columns),
         "count": len(columns),
         "skipped": columns.skipped,

@@ -116,11 +116,23 @@ class Mapping:
         """One line that says how names of these protocols are read."""
         joined = f"measurement{self.separator}field"
         device = f"the first tag of {', '.join(self.device_tags) or '(none)'}, else the key's own device"
-        default = f", else '{self.default_device}'" if self.default_device else ""
+        default = self._default()
         value = f" ('measurement' where the field is '{self.value_field}')" if self.value_field else ""
-        senml = "" if self.senml_name == SENML_NAME else f"; a SenML name = {self.senml_name}"
         dropped = f" but {', '.join(self.dropped)} of a whole sender" if self.dropped else ""
-        return f"{protocols}: metric = {joined}{value}; device = {device}{default}; other tags{dropped} = labels{senml}"
+        return f"{protocols}: metric = {joined}{value}; device = {device}{default}; other tags{dropped} = labels"
+
+    def describe_paths(self, protocols: str) -> str:
+        """The same of protocols whose values have paths, and whose key is the device."""
+        path = f"the value's name, with its path: 'a{self.separator}b'"
+        return f"{protocols}: metric = {path}; device = the key's own device{self._default()}"
+
+    def describe_senml(self, protocols: str) -> str:
+        """The same of SenML."""
+        device = f"without a device the key's own{self._default()}"
+        return f"{protocols}: a name = {self.senml_name}; {device}; the unit = a label"
+
+    def _default(self) -> str:
+        return f", else '{self.default_device}'" if self.default_device else ""
 
 
 @lru_cache(maxsize=16)

@@ -43,7 +43,7 @@ def test_a_pattern_of_the_operators_reads_names_that_real_devices_have() -> None
     mapping = Mapping(senml_name=r"(?P<device>.+)-(?P<metric>[^-]+)")
     assert rows(read([{"n": "00:24:be-temp", "v": 1}], mapping=mapping))[0][:2] == ("00:24:be", "temp")
     assert codes(read([{"n": "temp", "v": 1}], mapping=mapping)) == [((0, "n"), "name_invalid")]
-    assert "SenML" in mapping.describe()
+    assert mapping.senml_name in mapping.describe_senml("senml")
     for wrong in ("(?P<device>.+)", "("):
         with pytest.raises(ValueError, match=r"expression|groups"):
             Settings(mapping_senml_name=wrong)
