@@ -1,7 +1,7 @@
 /** How values, ages and moments read. Moments are in the viewer's zone, with UTC in the title. */
 
-const numbers = (options) => new Intl.NumberFormat(undefined, options).format;
-const times = (options) => new Intl.DateTimeFormat(undefined, { hourCycle: "h23", ...options });
+export const numbers = (options) => new Intl.NumberFormat(undefined, options).format;
+export const times = (options) => new Intl.DateTimeFormat(undefined, { hourCycle: "h23", ...options });
 
 const TIME = times({ timeStyle: "medium" });
 const DAY_AND_TIME = times({ day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" });

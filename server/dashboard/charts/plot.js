@@ -1,12 +1,13 @@
 /** How a chart is drawn, as uPlot takes it. A chart is `{lines, limits, alerts, window, now}`; moments are in seconds. */
 
+import { numbers, times } from "../format.js";
 import uPlot from "../vendor/uplot/uPlot.esm.js";
 import { drawAlerts, drawLimits } from "./overlay.js";
 
-const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
-const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "short", hourCycle: "h23" });
-const SECONDS = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
-const COMPACT = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 2 });
+const DAY = times({ day: "numeric", month: "short" });
+const CLOCK = times({ timeStyle: "short" });
+const SECONDS = times({ timeStyle: "medium" });
+const compact = numbers({ notation: "compact", maximumFractionDigits: 2 });
 const REACH = 0.6; // a limit within so much of what is seen is seen too
 const NEAR_PX = 24; // a point further from the cursor is not meant
 const PARTS = 3; // columns of a line: its value, smallest, largest
@@ -108,5 +109,5 @@ function timeTexts(plot, moments, axis, space, step) {
 function valueTexts(plot, values, axis, space, step) {
   const [, fraction = ""] = String(step).split(".");
   const text = (value) => (step < 1e-5 ? value.toExponential(1) : value.toFixed(fraction.length));
-  return values.map((value) => (Math.abs(value) >= 1e5 ? COMPACT.format(value) : text(value)));
+  return values.map((value) => (Math.abs(value) >= 1e5 ? compact(value) : text(value)));
 }

@@ -1,5 +1,7 @@
 /** Which time is seen: a length that ends now and moves along with it, or a fixed part. Seconds since 1970, everywhere. */
 
+import { times } from "../format.js";
+
 const FIRST_S = 900;
 const SHORTEST_S = 2;
 const LONGEST_S = 800 * 86_400;
@@ -65,7 +67,7 @@ export function bucketFor(length, pixels) {
 }
 
 /** How a moment of any day reads. */
-export const MOMENT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
+export const MOMENT = times({ dateStyle: "medium", timeStyle: "medium" });
 
 export const iso = (seconds) => new Date(Math.round(seconds * 1_000)).toISOString();
 
