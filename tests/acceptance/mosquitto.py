@@ -20,7 +20,7 @@ from tests.acceptance.sluice import environment
 from tests.conftest import HOST, Server
 
 BINARY = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/sbin")
-PATIENCE_S = 60
+PATIENCE_S = 120
 USER, PASSWORD = "line-3", "a-long-password"
 _NAMED = ["-subj", "/CN=localhost", "-addext", f"subjectAltName=IP:{HOST},DNS:localhost"]
 

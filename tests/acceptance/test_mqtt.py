@@ -105,13 +105,20 @@ async def _is(figure: Any, wanted: float) -> bool:
     return bool(await figure == wanted)
 
 
-async def test_version_3_ignores_what_was_retained(broker: Mosquitto, server: Server) -> None:
+async def test_version_3_ignores_what_was_retained_and_waits_for_its_quota(broker: Mosquitto, server: Server) -> None:
     await broker.publish("old/pump-1/level", "1", "-r")
-    async with bridging(broker, server, "old", VERSION="3.1.1", TOPICS="old/{device}/{metric}") as bridge:
-        await broker.publish("old/pump-1/level", "2")
-        await until(lambda: _is(bridge.told("messages_acknowledged_total"), 2))
+    more = {
+        "VERSION": "3.1.1",
+        "TOPICS": "old/{device}/{metric}",
+        "KEY": await server.key("ingest", quota_readings_per_s=1),
+    }
+    async with bridging(broker, server, "old", **more) as bridge:
+        for value in ("2", "3", "4"):
+            await broker.publish("old/pump-1/level", value)
+        await until(lambda: _is(bridge.told("messages_acknowledged_total"), 4))
+        assert await bridge.told("posts_total", verdict="again") > 0
         assert await bridge.told("messages_refused_total", reason="retained") == 1
-        assert await stored(server, "pump-1") == {("level", "{}"): [2.0]}
+        assert await stored(server, "pump-1") == {("level", "{}"): [2.0, 3.0, 4.0]}
 
 
 async def test_a_key_that_may_not_write_acknowledges_nothing_and_loses_nothing(
