@@ -180,6 +180,10 @@ class Corridor:
             log.exception("the short way broke")
             return False
 
+        if foreign and not len(columns):
+            reply(self.with_left_out(Receipt(0, 0), columns, foreign[0]))
+            return True
+
         def stored(outcome: Outcome) -> None:
             if isinstance(outcome, SeriesGone) and ids is not None:
                 self.series.forget(columns.series, ids)
@@ -189,20 +193,17 @@ class Corridor:
 
         def answered(outcome: Outcome) -> None:
             reply(self.with_left_out(outcome, columns, foreign[0]) if foreign else outcome)
-            if isinstance(outcome, Receipt) and len(columns):
+            if isinstance(outcome, Receipt):
                 self._hear(columns, devices, arrived_us)
                 self._tell(columns, devices, outcome)
 
-        if len(columns):
-            batch = Batch(ids[columns.codes], columns.ts, columns.value, arrived_us, held=columns.held_bytes())
-            self.writer.submit(batch, since, stored)
-        else:
-            answered(Receipt(0, 0))
+        batch = Batch(ids[columns.codes], columns.ts, columns.value, arrived_us, held=columns.held_bytes())
+        self.writer.submit(batch, since, stored)
         return True
 
     def with_left_out(self, outcome: Outcome, columns: Columns, door: Door) -> Outcome:
         """The outcome of columns that were stored, with what else the request brought, which is counted."""
-        if not isinstance(outcome, Receipt) or not (columns.skipped or columns.rejected):
+        if not isinstance(outcome, Receipt) or not (columns.skipped or columns.rejected or columns.notes):
             return outcome
         self.metrics.skipped.labels(door.format).inc(columns.skipped)
         self.metrics.rejected.inc(len(columns.rejected))

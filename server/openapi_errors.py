@@ -86,7 +86,7 @@ ANY = {"description": "Any other error.", "content": {MEDIA_TYPE: {"schema": {"$
 
 
 def told_by(dialect: Dialect) -> dict[str, Any]:
-    """The errors of a foreign protocol's route, in its own words: of reasons with one status, the first."""
+    """The errors of a foreign protocol's route, in its own words; where several have one status, its own."""
     told: dict[str, Any] = {}
     for status in _WRITING:
         error, meaning = MEANINGS[status]
@@ -94,14 +94,13 @@ def told_by(dialect: Dialect) -> dict[str, Any]:
         headers = {name: value for name, value in answer.headers.items() if name in error.headers()}
         kind = answer.headers["Content-Type"].partition(";")[0]
         example = json.loads(answer.body) if kind.endswith("json") else answer.body.decode("utf-8", "replace")
-        told.setdefault(
-            str(answer.status),
-            {
-                "description": meaning,
-                "content": {kind: {"schema": {}, "example": example}},
-                "headers": {name: {"schema": {"type": "string"}, "example": value} for name, value in headers.items()},
-            },
-        )
+        response = {
+            "description": meaning,
+            "content": {kind: {"schema": {}, "example": example}},
+            "headers": {name: {"schema": {"type": "string"}, "example": value} for name, value in headers.items()},
+        }
+        if answer.status == status or str(answer.status) not in told:
+            told[str(answer.status)] = response
     return dict(sorted(told.items()))
 
 

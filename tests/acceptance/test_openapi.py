@@ -209,6 +209,7 @@ async def test_a_server_answers_what_the_examples_show(server: Server, document:
         "get /v1/webhooks/key", "get /v1/devices", "get /v1/devices/{device}", "get /v1/devices/{device}/latest",
         "get /v1/readings", "get /v1/series", "get /v1/fleet", "get /v1/keys", "get /v1/audit", "get /v1/system",
         "get /healthz", "get /readyz", "get /metrics", "post /v1/tokens", "post /v1/session", "post /v1/dry-run",
+        "post /v1/metrics",
         "get /ping", "get /health",
     ):  # fmt: skip
         await ask(name)
