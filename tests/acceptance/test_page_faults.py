@@ -22,7 +22,11 @@ async def test_a_key_that_is_being_made_is_shown_whatever_is_pressed(desk: Desk)
     await tab.get_by_role("button", name="New key").click()
     await tab.locator("input[name=name]").fill(f"hasty {uuid4().hex[:6]}")
     held: list[Route] = []
-    await tab.route("**/v1/keys", held.append)
+
+    async def hold(route: Route) -> None:
+        held.append(route)
+
+    await tab.route("**/v1/keys", hold)
     await tab.get_by_role("button", name="Make key").click()
     await expect(tab.get_by_role("button", name="Make key")).to_be_disabled()
     await expect(tab.get_by_role("button", name="Cancel")).to_be_disabled()
