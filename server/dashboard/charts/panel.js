@@ -43,6 +43,7 @@ export function makePanel(metric, page) {
 
   function add(series) {
     all.push(series);
+    all.sort((a, b) => nameOf(a).localeCompare(nameOf(b), undefined, { numeric: true })); // whichever came first: colours stay
     choose(first);
   }
 
