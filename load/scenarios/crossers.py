@@ -77,6 +77,6 @@ class StormUser(Sender):
         values: dict[str, list[Any]] = {
             f"m{metric}": [LIMIT + 10 if above else LIMIT - 10] for metric in range(self.metrics)
         }
-        stored = self.deliver([Batch(name, [at], values) for name in names], known=0 if known else self.readings)
+        stored = self.deliver([Batch(name, [at], values) for name in names], counted=known)
         crossings = [Crossing(name, metric, at, event) for name in names for metric in values]
         (self.share.expected if stored and known else self.share.allowed).extend(crossings)

@@ -26,8 +26,8 @@ class DeviceUser(Sender):
         """Send the last second; now and then with the one before it."""
         batch = self.sensed(self.device, self.due(self.samples), self.metrics)
         again = [self.before] if self.before is not None and random.random() < AGAIN else []
-        self.deliver([*again, batch], known=sum(map(len, again)))
-        self.before = batch
+        stored = self.deliver([*again, batch], known=sum(map(len, again)))
+        self.before = batch if stored else None
 
 
 class BurstUser(DeviceUser):

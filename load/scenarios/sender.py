@@ -81,34 +81,38 @@ class Sender(FastHttpUser):
         self.done = moments[-1]
         return moments
 
-    def deliver(self, batches: Sequence[Batch], known: int = 0) -> bool:
+    def deliver(self, batches: Sequence[Batch], known: int = 0, *, counted: bool = True) -> bool:
         """Send until the answer is final; whether all of it is stored. What is cut off meanwhile stays unknown.
 
-        `known` readings were sent before, and so are none of those that are meant to be sent.
+        `known` readings are stored already: they have to come back as duplicates, and are none of those that are meant to
+        be sent. Nor are those that are not `counted`.
         """
         readings = sum(map(len, batches))
         self.share.busy += 1
         self.share.unknown += readings
         try:
-            stored = self._deliver(batches)
+            stored = self._deliver(batches, known)
         finally:
             self.share.busy -= 1
         self.share.unknown -= readings
-        self.share.recorder.count("readings", readings - known if stored else 0)
+        self.share.recorder.count("readings", readings - known if stored and counted else 0)
         return stored
 
-    def _deliver(self, batches: Sequence[Batch]) -> bool:
+    def _deliver(self, batches: Sequence[Batch], known: int | None) -> bool:
         body = self.dialect.encode(batches)
         backoff = Backoff(most_s=MOST_PAUSE_S)
         while True:
             act, asked_s, receipt = self._attempt(gzip.compress(body, 1) if self.compress else body, batches)
             if act is Verdict.DONE:
                 self.share.ledger.note(batches, receipt)
+                if self.dialect.receipt and backoff.attempts == 0 and known is not None:
+                    # Nobody but us sends these: what is a duplicate is known, unless an attempt went unanswered.
+                    self.share.ledger.miscounted += receipt.duplicates != known
                 return True
             if act is Verdict.STOP:
                 raise StopUser
             if act is Verdict.SPLIT and len(parts := halves(batches)) > 1:
-                stored = [self._deliver(part) for part in parts]  # each of them, whatever became of another
+                stored = [self._deliver(part, None) for part in parts]  # each of them, whatever became of another
                 return all(stored)
             if act is not Verdict.RETRY:
                 self.share.trouble(f"a batch of {self.device} was refused for good; see the errors")
