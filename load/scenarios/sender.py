@@ -84,8 +84,8 @@ class Sender(FastHttpUser):
     def deliver(self, batches: Sequence[Batch], known: int = 0, *, counted: bool = True) -> bool:
         """Send until the answer is final; whether all of it is stored. What is cut off meanwhile stays unknown.
 
-        `known` readings are stored already: they have to come back as duplicates, and are none of those that are meant to
-        be sent. Nor are those that are not `counted`.
+        `known` readings are stored already: they have to come back as duplicates, and are none of those that are meant
+        to be sent. Nor are those that are not `counted`.
         """
         readings = sum(map(len, batches))
         self.share.busy += 1
