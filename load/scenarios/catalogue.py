@@ -94,9 +94,7 @@ _ALL = (
         {"GatewayUser": 10},
         limits=Limits(p99_ms=1_000, error_share=0.001, alert_p99_ms=1_000, achieved_share=0.95),
     ),
-    Scenario(
-        "mixed", "100 devices, a fifth of which speak each protocol there is", {"DeviceUser": 20, "ForeignUser": 80}
-    ),
+    Scenario("mixed", "20 devices of each protocol there is", {"DeviceUser": 20, "ForeignUser": 100}),
     Scenario(
         "outage",
         "50 devices, and in the middle the target is stopped and started again",

@@ -78,6 +78,28 @@ def telemetry(batches: Sequence[Batch]) -> bytes:
     return json.dumps(moments, separators=(",", ":")).encode()
 
 
+def metrics(batches: Sequence[Batch]) -> bytes:
+    """OTLP's, in JSON: a resource for each device, gauges."""
+    resources = []
+    for batch in batches:
+        gauges = [
+            {
+                "name": metric,
+                "gauge": {
+                    "dataPoints": [
+                        {"timeUnixNano": str(ts * 1_000), "asDouble": float(cell)}
+                        for ts, cell in zip(batch.ts, cells, strict=True)
+                        if cell is not None
+                    ]
+                },
+            }
+            for metric, cells in batch.values.items()
+        ]
+        device = {"key": "device", "value": {"stringValue": batch.device}}
+        resources.append({"resource": {"attributes": [device]}, "scopeMetrics": [{"metrics": gauges}]})
+    return json.dumps({"resourceMetrics": resources}, separators=(",", ":")).encode()
+
+
 NATIVE = Dialect(
     "native",
     PATH,
@@ -102,5 +124,6 @@ PROMETHEUS = Dialect(
 )
 SENML = Dialect("senml", PATH, {"Content-Type": "application/senml+json"}, pack, 200, receipt=True)
 THINGSBOARD = Dialect("thingsboard", "/api/v1/{key}/telemetry", {"Content-Type": "application/json"}, telemetry, 200)
-FOREIGN = (INFLUX, PROMETHEUS, SENML, THINGSBOARD)
+OTLP = Dialect("otlp", "/v1/metrics", {"Content-Type": "application/json"}, metrics, 200)
+FOREIGN = (INFLUX, PROMETHEUS, OTLP, SENML, THINGSBOARD)
 """Taken in turn by the devices of `mixed`."""

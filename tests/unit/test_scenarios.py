@@ -7,7 +7,7 @@ import pytest
 from cramjam import snappy
 from typer.testing import CliRunner
 
-from ingest.formats import prometheus, senml, thingsboard
+from ingest.formats import otlp, prometheus, senml, thingsboard
 from ingest.formats.mapping import Mapping
 from ingest.formats.terms import Terms
 from load.batch import Batch
@@ -15,7 +15,7 @@ from load.findings import Findings
 from load.scenarios.__main__ import app
 from load.scenarios.catalogue import SCENARIOS, ScenarioError, compose
 from load.scenarios.courses import Bursts, Climb, Even, Stairs, Window
-from load.scenarios.dialects import INFLUX, PROMETHEUS, SENML, THINGSBOARD
+from load.scenarios.dialects import INFLUX, OTLP, PROMETHEUS, SENML, THINGSBOARD
 from load.scenarios.limits import OPEN, Figures, Limits, Losses, checks
 from load.scenarios.outcome import Books, Outcome
 from load.scenarios.plot import Line, plot
@@ -25,6 +25,7 @@ from load.scenarios.told import Crossing, compare
 from schemas.columns import Columns
 from tests.unit import influx
 from tests.unit.influx import BOUNDS, MS, NOW_US
+from tests.unit.otlp import MAPPING as OTLP_MAPPING
 
 BATCH = Batch("pump-7", [MS * 1_000, (MS + 1) * 1_000], {"level": [1.5, -0.1], "m1": [None, True]})
 GOOD = Window(intended=1_000, achieved=1_000, p99_ms=20)
@@ -178,6 +179,7 @@ def test_other_protocols_say_the_same() -> None:
     assert rows(influx.read(INFLUX.encode([BATCH]), "us")) == sent
     body = bytes(snappy.decompress_raw(PROMETHEUS.encode([BATCH])))
     assert rows(prometheus.decode(body, Terms(BOUNDS, NOW_US, Mapping(), None))) == sent
+    assert rows(otlp.decode_json(OTLP.encode([BATCH]), Terms(BOUNDS, NOW_US, OTLP_MAPPING))) == sent
     assert rows(senml.decode_json(SENML.encode([BATCH]), Terms(BOUNDS, NOW_US, Mapping(), None))) == sent
     assert rows(thingsboard.decode(THINGSBOARD.encode([BATCH]), Terms(BOUNDS, NOW_US, Mapping(), "pump-7"))) == sent
 
