@@ -14,6 +14,8 @@ log = structlog.get_logger(__name__)
 
 TELL_WHERE = signal.SIGUSR2  # asks a worker for the stacks of its threads (faulthandler)
 START_S = 30.0  # for a worker's first sign of life
+START_CPU_S = 8.0  # a start takes two or three: one that had less, after all that time, is hardly let run
+START_STARVED_S = 150.0  # for such a one: another in its place would be let run no sooner
 SILENT_S = 4.0  # without one: the worker is frozen, or its loop blocked
 TELL_S = 0.3  # for its stacks; one that is frozen tells nothing
 STARVED_S = 8.0  # the same, where it would run but is hardly let: to kill it would only add to the load
@@ -46,6 +48,11 @@ def is_over(silent_s: float, then: Running, now: Running) -> bool:
     return silent_s > (STARVED_S if starved else SILENT_S)
 
 
+def is_stillborn(silent_s: float, now: Running) -> bool:
+    """Whether a worker that has given no sign of life yet is to be given up. Pure."""
+    return silent_s > (START_STARVED_S if now.cpu_s < START_CPU_S else START_S)
+
+
 async def wait_for_silence(descriptor: int, pid: int) -> None:
     """Return when nothing came for too long through a pipe to which a worker, `pid`, writes signs of life."""
     os.set_blocking(descriptor, False)
@@ -56,7 +63,8 @@ async def wait_for_silence(descriptor: int, pid: int) -> None:
             last, then = time.monotonic(), Running.of(pid)
             continue
         silent_s = time.monotonic() - last
-        if silent_s > START_S if then is None else is_over(silent_s, then, Running.of(pid)):
+        now = Running.of(pid)
+        if is_stillborn(silent_s, now) if then is None else is_over(silent_s, then, now):
             return
 
 

@@ -19,6 +19,7 @@ import aiohttp
 import asyncpg
 import pytest
 import pytest_asyncio
+from hypothesis import settings as hypothesis_settings
 
 from schemas.keys import KeyRequest, Scope
 from server.keys import KeyRing
@@ -26,6 +27,10 @@ from server.local import LocalServices, local_services
 from server.migrations import migrate
 from server.supervisor import Supervisor
 from tests.turns import turn
+
+# How long an example takes is the machine's affair: tests that measure times say so themselves.
+hypothesis_settings.register_profile("house", deadline=None)
+hypothesis_settings.load_profile("house")
 
 TEMPLATE = "sluice_template"
 HOST = "127.0.0.1"

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from server import watchdog
-from server.watchdog import SILENT_S, STARVED_S, Running, is_over, wait_for_silence
+from server.watchdog import SILENT_S, START_S, STARVED_S, Running, is_over, is_stillborn, wait_for_silence
 
 SIGN = "import os, signal, sys, time; os.write(int(sys.argv[1]), b'.'); "
 SLEEPS, STOPS = SIGN + "time.sleep(60)", SIGN + "os.kill(os.getpid(), signal.SIGSTOP)"
@@ -61,3 +61,10 @@ def test_one_that_computes_for_itself_is_given_up_at_once() -> None:
     assert is_over(SILENT_S + 0.1, Running("R", 5.0), Running("R", 5.0 + watchdog.STARVED_CPU_S))
     assert not is_over(SILENT_S - 0.1, Running("R", 5.0), Running("R", 6.0))
     assert is_over(SILENT_S + 0.1, Running("", 0.0), Running("", 0.0)), "where the kernel does not say"
+
+
+def test_one_that_starts_on_a_machine_that_hardly_lets_it_has_more_time() -> None:
+    assert not is_stillborn(START_S - 0.1, Running("S", 60.0))
+    assert is_stillborn(START_S + 0.1, Running("S", 60.0)), "it had its time, and did something else with it"
+    assert not is_stillborn(START_S + 0.1, Running("R", 1.0))
+    assert is_stillborn(watchdog.START_STARVED_S + 0.1, Running("R", 1.0)), "for ever is too long"
