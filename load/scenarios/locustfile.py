@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from locust import LoadTestShape, User, events
+from locust import LoadTestShape, User, events, runners
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
@@ -39,6 +39,8 @@ __all__ = [
     "StormUser",
 ]
 
+runners.HEARTBEAT_LIVENESS = 30
+"""Seconds of silence after which locust gives a worker up: with its three, a busy machine ended the whole run."""
 STOP_S = 10
 """For a user that a ramp takes away to finish its request."""
 
@@ -135,7 +137,7 @@ def tell(environment: Environment, **_: object) -> None:
         return
     environment.process_exit_code = 1
     if conductor.outcome is None:
-        say("not judged: the run did not come to its end")
+        say("not judged: the run was stopped, or lost its workers; --loglevel INFO has locust say more")
         return
     outcome, options = conductor.outcome, vars(environment)["parsed_options"]
     print(summary(outcome))
