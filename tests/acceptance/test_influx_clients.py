@@ -131,17 +131,19 @@ def stage(fragile: Fragile, node_folder: Path) -> Stage:
     return Stage(fragile, node_folder)
 
 
-async def test_clients_store_are_refused_throttled_and_survive(stage: Stage) -> None:
-    async def throttled(name: str) -> None:
-        server = stage.fragile.server
-        key = await server.key("ingest", quota_readings_per_s=15)
-        async with run(name, stage.folder, server, key, f"slow-{len(name)}") as client:
-            await until(partial(client.is_told, 429), f"{name} was throttled")
+async def throttled(stage: Stage, name: str) -> None:
+    """Stream with a small quota until that is said; nothing is lost."""
+    server = stage.fragile.server
+    key = await server.key("ingest", quota_readings_per_s=15)
+    async with run(name, stage.folder, server, key, f"slow-{len(name)}") as client:
+        await until(partial(client.is_told, 429), f"{name} was throttled")
 
+
+async def test_clients_store_are_refused_throttled_and_survive(stage: Stage) -> None:
     async with asyncio.TaskGroup() as tasks:
         playing = tasks.create_task(stage.play(0.5))
-        for name in ARGUMENTS:
-            tasks.create_task(throttled(name))
+        for name in list(ARGUMENTS)[:2]:  # the one of npm waits for half a minute
+            tasks.create_task(throttled(stage, name))
     for client in playing.result():
         assert client.of("refused") == [400, 401]
         assert "line 2: a value must be finite" in client.of("message")[0]
@@ -152,3 +154,4 @@ async def test_clients_store_are_refused_throttled_and_survive(stage: Stage) -> 
 @pytest.mark.long
 async def test_clients_survive_thirty_seconds(stage: Stage) -> None:
     await stage.play(30)
+    await throttled(stage, list(ARGUMENTS)[2])
