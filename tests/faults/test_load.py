@@ -73,10 +73,6 @@ async def judged(near: Cluster, folder: Path, strike: Strike, *words: str) -> Ju
     return Judged(process.returncode or 0, json.loads(path.read_text()), path.with_suffix(".html").read_text(), said)
 
 
-async def nothing(near: Cluster) -> None:
-    """Nothing is broken but the server."""
-
-
 async def connections_break(near: Cluster) -> None:
     """Transactions are rolled back in the middle of it, again and again."""
     for _ in range(12):
@@ -119,7 +115,6 @@ async def test_a_good_server_passes_whatever_breaks_around_it(ground: Cluster, t
     ("defect", "workers", "strike", "finding"),
     [
         ("acknowledge-early", 1, postgres_dies, "readings lost"),
-        pytest.param("ignore-conflicts", 1, nothing, "readings doubled", marks=pytest.mark.long),
         pytest.param("ignore-gaps", 2, redis_dies, "publications missed", marks=pytest.mark.long),
         pytest.param("publish-early", 1, connections_break, "publications missed", marks=pytest.mark.long),
     ],
