@@ -47,7 +47,7 @@ class Bridge:
     def __init__(self, settings: BridgeSettings, metrics: BridgeMetrics, clock_us: Callable[[], int]) -> None:
         self._settings, self._metrics, self._clock_us = settings, metrics, clock_us
         # Twice what the broker may have in flight at quality 1: while the server is away, pings are still answered.
-        self._window = Window(2 * settings.broker.receive_maximum, settings.queue_bytes)
+        self._window = Window(2 * settings.broker.receive_maximum, settings.queue_bytes, settings.broker.client_id)
         self._notes = Notes(time.monotonic)
         self._broker: Broker | None = None
         self._arrived = asyncio.Event()

@@ -3,7 +3,10 @@
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from zlib import crc32
 
+SHARES = 64
+"""Of all microseconds: bridges that share a subscription take the times of their messages from a share each."""
 HELD_BYTES = 600  # that a message takes besides its topic and payload
 
 
@@ -17,7 +20,7 @@ class Held:
     topic: str
     payload: bytes
     arrived_us: int
-    """When it came first, microseconds since the Unix epoch; no two have the same."""
+    """When it came first, microseconds since the Unix epoch, up to SHARES later; no two have the same."""
     since: float
     """The same by a clock that is never set, seconds."""
     connection: int
@@ -31,9 +34,14 @@ class Held:
 
 
 class Window:
-    """Messages between their delivery and their acknowledgement."""
+    """Messages between their delivery and their acknowledgement.
 
-    def __init__(self, most: int, most_bytes: int) -> None:
+    `name` is this client's. Two messages of one topic that two bridges get in the same microsecond would else be one
+    reading to the server, and the second a duplicate.
+    """
+
+    def __init__(self, most: int, most_bytes: int, name: str = "") -> None:
+        self._share = crc32(name.encode()) % SHARES
         self._most, self._most_bytes = most, most_bytes
         self._waiting: deque[Held] = deque()
         self._unacknowledged: dict[int, Held] = {}
@@ -73,7 +81,8 @@ class Window:
         if known is not None and (known.topic, known.payload) == (topic, payload):
             known.connection = self._connection
             return known if known.settled else None
-        self._last_us = max(now_us, self._last_us + 1)
+        earliest_us = max(now_us, self._last_us + 1)
+        self._last_us = earliest_us + (self._share - earliest_us) % SHARES
         held = Held(mid, qos, topic, payload, self._last_us, now, self._connection)
         if qos:
             self._unacknowledged[mid] = held
