@@ -7,6 +7,8 @@ from urllib.parse import parse_qs
 
 _IN_QUERY = {"/write", "/query"}  # InfluxDB 1: `u` and `p`
 _IN_PATH = re.compile(r"/api/v1/([^/]+)(/.+)", re.DOTALL)  # ThingsBoard
+_NEARLY = re.compile(r"/api/v1/+[^/]*(/.*)?", re.DOTALL)  # the same, or what somebody meant by it
+_WRITE = "/api/v1/write"  # Prometheus
 MAX_FIELDS = 50  # of a query string
 
 
@@ -41,6 +43,6 @@ def key_in_url(path: str, query: bytes) -> str | None:
 
 def without_key(path: str) -> str:
     """The path with a place in it of the key that some protocols have there: what logs show, and tables know."""
-    if path.startswith("/api/v1/") and (found := _IN_PATH.fullmatch(path)) is not None:
-        return f"/api/v1/{{key}}{found[2]}"
+    if path.startswith("/api/v1/") and path != _WRITE and (found := _NEARLY.fullmatch(path)) is not None:
+        return f"/api/v1/{{key}}{found[1] or ''}"
     return path

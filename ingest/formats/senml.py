@@ -27,6 +27,8 @@ VERSIONS = frozenset({*range(1, 11), 26})
 
 _RELATIVE = float(1 << 28)  # seconds: a time below is one from now
 _FAR_S = 1e12  # outside any bound
+MAX_CHARS = 1_024
+"""Of a name with its base: longer ones name no device and metric, whatever pattern splits them."""
 _PLAIN = {"n", "u", "v", "t"}
 _FIELDS = {*_PLAIN, "vs", "vb", "vd", "s", "ut"}
 _BASES = {"bn", "bt", "bu", "bv", "bs", "bver"}
@@ -111,12 +113,23 @@ class _Found:
         head = self._heads.get((name, unit)) or self._head(name, unit, place)
         seconds = base.time + (_number(record["t"], (place, "t")) if "t" in record else 0.0)
         value = self._value(record, place)
+        readings = []
         if "s" in record:
-            self._put(head._replace(is_sum=True), seconds, base.sum + _number(record["s"], (place, "s")), place)
+            readings.append((head._replace(is_sum=True), base.sum + _number(record["s"], (place, "s"))))
         if value is not None:
-            self._put(head, seconds, value, place)
+            readings.append((head, value))
+        for each, number in readings:  # before any is kept: a record is good, or it is not
+            if not math.isfinite(number):
+                raise _WrongError((place, "s" if each.is_sum else "v"), "not_finite", "a value must be finite")
+        for each, number in readings:
+            self.heads.append(each)
+            self.seconds.append(seconds)
+            self.values.append(number)
+            self.places.append(place)
 
     def _head(self, name: str, unit: str, place: int) -> _Head:
+        if len(name) > MAX_CHARS:
+            raise _WrongError((place, "n"), "name_invalid", f"a name has at most {MAX_CHARS:,} characters")
         if _NAME.fullmatch(name) is None:
             message = "a name begins with a letter or a digit; in it there may also be '-', ':', '.', '/' and '_'"
             raise _WrongError((place, "n"), "name_invalid", message if name else "a record needs a name: 'n', or 'bn'")
@@ -141,14 +154,6 @@ class _Found:
         self.skipped += 1
         return None
 
-    def _put(self, head: _Head, seconds: float, value: float, place: int) -> None:
-        if not math.isfinite(value):
-            raise _WrongError((place, "s" if head.is_sum else "v"), "not_finite", "a value must be finite")
-        self.heads.append(head)
-        self.seconds.append(seconds)
-        self.values.append(value)
-        self.places.append(place)
-
     def _rebase(self, record: dict[Any, Any], place: int) -> None:
         """Note what a record says of those after it. Raises Invalid."""
         base = self._base
@@ -168,6 +173,8 @@ class _Found:
             base.sum = _number(record["bs"], (place, "bs")) if "bs" in record else base.sum
         except _WrongError as error:
             raise Invalid([error.fault]) from None
+        if len(base.name) > MAX_CHARS:  # every record after it would have a copy
+            raise Invalid([Fault((place, "bn"), "name_invalid", f"a name has at most {MAX_CHARS:,} characters")])
 
 
 def _text(record: dict[Any, Any], key: str, place: int) -> str:

@@ -18,6 +18,7 @@ from ingest.formats.times import read_times
 from ingest.formats.tree import parsed_within
 from schemas.columns import Columns, SeriesKey
 from schemas.errors import Fault, Invalid, Loc, TooLarge
+from schemas.names import MAX_NAME_CHARS
 
 ATTRIBUTES = "attributes"
 """What the metrics of attributes begin with: ThingsBoard keeps them apart from telemetry."""
@@ -67,6 +68,7 @@ class _Found:
         ts, before = self._terms.arrived_us // 1_000, len(self.names)
         dated = not self._attributes and "ts" in item and "values" in item
         if dated:
+            self.skipped += len(item) - 2
             ts, item = _milliseconds(item["ts"], loc), item["values"]
             if not isinstance(item, dict):
                 raise Invalid([Fault((*loc, "values"), "layout", "'values' is an object: keys and their values")])
@@ -131,7 +133,8 @@ def _leaves(path: str, value: Any, separator: str) -> Iterator[tuple[str, Any]]:
         yield path, value
         return
     for name, inner in value.items():
-        yield from _leaves(f"{path}{separator}{name}", inner, separator)
+        # No longer than it takes to be refused: each leaf has a copy of all that is above it.
+        yield from _leaves(f"{path}{separator}{name}"[: MAX_NAME_CHARS + 1], inner, separator)
 
 
 def _is_number(value: Any) -> bool:

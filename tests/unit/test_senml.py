@@ -1,6 +1,7 @@
 """SenML: what each record becomes, what is left out and why, and which packs are refused whole."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -171,3 +172,23 @@ def test_the_door_reads_by_kind_and_answers_as_our_own_does() -> None:
     answer = door.DIALECT.answer(PartReceipt(2, 1, skipped=3))
     assert (answer.body, answer.headers["X-Sluice-Skipped"]) == (b'{"accepted":2,"duplicates":1,"skipped":3}', "3")
     assert door.DIALECT.answer(Overloaded(retry_after=2)).headers["Retry-After"] == "2"
+
+
+def test_a_long_base_name_is_not_copied_for_every_record() -> None:
+    pack = [{"bn": "A" * 2_000_000}, *({"n": str(number), "v": 1} for number in range(45))]
+    tracemalloc.start()
+    try:
+        with pytest.raises(Invalid) as refused:
+            read(pack)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert [(fault.loc, fault.code) for fault in refused.value.faults] == [((0, "bn"), "name_invalid")]
+    assert peak < 20 << 20
+    assert codes(read([{"n": "A" * 2_000, "v": 1}, {"n": "b", "v": 2}])) == [((0, "n"), "name_invalid")]
+
+
+def test_a_record_is_kept_whole_or_not_at_all() -> None:
+    columns = read(b'[{"n": "a/b", "s": 1, "v": 1e999}, {"n": "a/c", "v": 2}]')
+    assert [row[1] for row in rows(columns)] == ["c"]
+    assert codes(columns) == [((0, "v"), "not_finite")]

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.foreign import thingsboard as door
+from ingest.foreign.credentials import without_key
 from ingest.formats import thingsboard
 from ingest.formats.mapping import Mapping, cleaned
 from ingest.formats.terms import Terms
@@ -216,3 +218,36 @@ def test_mutations_are_refused_or_read() -> None:
 def test_a_million_mutations() -> None:
     chance = random.Random(9)
     assert sum(survive(mutated(chance, SEED)) for _ in range(LONG_RUN)) > LONG_RUN // 50
+
+
+def test_a_long_name_is_not_copied_for_all_that_is_below_it() -> None:
+    body = json.dumps({"k" * 2_000_000: {f"a{number}": 1 for number in range(45)}}).encode()
+    tracemalloc.start()
+    try:
+        columns = read(body)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(columns) == 0
+    assert {code for _, code in codes(columns)} == {"name_invalid"}
+    assert peak < 20 << 20
+
+
+def test_what_stands_beside_time_and_values_is_counted_as_skipped() -> None:
+    columns = read({"ts": MS, "values": {"a": 1}, "b": 2, "c": 3})
+    assert ([metric for metric, *_ in rows(columns)], columns.skipped) == (["a"], 2)
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/api/v1/slk_abc_SECRET/telemetry", "/api/v1/{key}/telemetry"),
+        ("/api/v1/slk_abc_SECRET", "/api/v1/{key}"),
+        ("/api/v1/slk_abc_SECRET/", "/api/v1/{key}/"),
+        ("/api/v1//slk_abc_SECRET/telemetry", "/api/v1/{key}/telemetry"),
+        ("/api/v1/write", "/api/v1/write"),
+        ("/v1/readings", "/v1/readings"),
+    ],
+)
+def test_no_key_is_shown_wherever_its_sender_took_the_path_to_end(path: str, shown: str) -> None:
+    assert without_key(path) == shown
