@@ -17,7 +17,7 @@ const bound = (draft, name) => ({ name, value: draft[name], oninput: ({ target }
 export function ruleForm(draft, draw) {
   const text = (label, name, hint) => textField(label, name, { ...bound(draft, name), hint });
   const lines = (label, name, hint) => field(label, h("textarea", { ...bound(draft, name), rows: 2, spellcheck: "false" }), hint);
-  const row = (kinds, ...children) => kinds.includes(draft.kind) && h("div.row", { key: kinds }, children);
+  const row = (kinds, ...children) => kinds.includes(draft.kind) && h("div.row", { key: kinds.join() }, children);
 
   const tree = () => [
     h("section.panel.fields", h("h2", "What it watches"),
