@@ -161,3 +161,12 @@ async def test_pages_of_the_fleet_that_begin_elsewhere_are_forgotten(desk: Desk)
         }"""
     )
     assert (same, gone) == (True, True)
+
+
+async def test_a_chart_on_a_very_wide_screen_is_loaded(desk: Desk) -> None:
+    device = f"wall-{uuid4().hex[:8]}"
+    await desk.send(device, 21.5)
+    tab = await desk.enter(viewport={"width": 3_000, "height": 700}, path=f"#/devices/{device}")
+    series = "document.querySelector('.chart')?.series[0]"
+    await tab.wait_for_function(f"() => {series}?.pixels > 2500 && {series}.level === 0")
+    assert await tab.evaluate(f"[{series}.problem, {series}.size]") == ["", 1]

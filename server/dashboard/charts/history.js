@@ -7,6 +7,7 @@ import { bucketFor, iso, moment } from "./span.js";
 
 const AT_ONCE = 4; // requests: a worker reads as many for all of its viewers
 const A_PIXEL = { asked: 4, kept: 6 }; // readings, of what is seen and what lies beside it: more are buckets
+const MOST_ASKED = 10_000; // readings: the API gives no more at a time
 const READINGS_UP_TO_S = 21_600; // of a longer span the first question is for buckets
 const KEPT_S = [60, 3_600, 86_400]; // buckets that outlive the readings: asked for where nothing finer is left
 const DAY_S = 86_400;
@@ -16,6 +17,7 @@ const FILL_S = { least: 5, most: 60 }; // how often live values are confirmed, t
 const RETRY_S = 15; // at most, after ever more failures
 
 const seconds = () => performance.now() / 1_000;
+const askedOf = ({ pixels }) => Math.min(MOST_ASKED, A_PIXEL.asked * pixels);
 
 /** Keeps `page.series` loaded; `tell(series)` follows what becomes of one: it is `busy`, has a `problem`, or was loaded. */
 export function makeHistory(page, tell) {
@@ -106,7 +108,7 @@ export function makeHistory(page, tell) {
       const points = await read(series, api, level, from, to);
       if (!points?.length && level !== levels.at(-1) && (old || !points)) continue;
       const readings = points.reduce((sum, { count = 1 }) => sum + count, 0);
-      series.readable = (A_PIXEL.asked * series.pixels * (Math.min(to, page.now()) - from)) / readings;
+      series.readable = (askedOf(series) * (Math.min(to, page.now()) - from)) / readings;
       return [level, points];
     }
   }
@@ -119,7 +121,7 @@ export function makeHistory(page, tell) {
       const { buckets } = await api.get("/v1/series", { ...question, bucket_s: level });
       return buckets.map((bucket) => ({ ...bucket, ts: moment(bucket.ts) }));
     }
-    const { items, next } = await api.get("/v1/readings", { ...question, limit: A_PIXEL.asked * series.pixels });
+    const { items, next } = await api.get("/v1/readings", { ...question, limit: askedOf(series) });
     return next ? null : items.map(({ ts, value }) => ({ ts: moment(ts), avg: value }));
   }
 
