@@ -135,7 +135,7 @@ def checks(limits: Limits, figures: Figures, losses: Losses) -> list[Check]:
     judged = [
         Check(name, round(found, 3), limit, unit, at_least)
         for name, found, limit, unit, at_least in bounds
-        if limit is not None and limit not in (OPEN, OPEN_SHARE)
+        if limit is not None and limit != (OPEN_SHARE if at_least else OPEN)
     ]
     return judged + [Check(NAMES[each.name], getattr(losses, each.name), 0) for each in fields(losses)]
 

@@ -143,6 +143,12 @@ def test_checks_hold_figures_against_bounds() -> None:
     assert [name for name, passed in found.items() if not passed] == ["p99 of writing", "readings lost"]
 
 
+def test_no_error_at_all_is_the_strictest_bound_and_not_none() -> None:
+    strict = Limits(error_share=0.0, achieved_share=0.0)
+    shares = [check for check in checks(strict, Figures(error_share=0.5, achieved_share=0.1), Losses()) if check.unit]
+    assert [(check.name, check.passed) for check in shares] == [("requests with an error", False)]
+
+
 def test_what_was_not_measured_does_not_pass() -> None:
     assert not checks(Limits(p99_ms=500), Figures(), Losses())[0].passed
 
