@@ -96,8 +96,8 @@ class Losses:
     """Readings that were acknowledged and are not stored, or are stored otherwise."""
     doubled: int = 0
     """Readings that are stored twice, and answers that count other readings than were sent."""
-    invented: int = 0
-    """Stored, though nobody sent them or they were refused."""
+    invented: int | None = 0
+    """Stored, though nobody sent them or they were refused; None: not judged."""
     alerts_missing: int = 0
     """Transitions that are not in the record of events."""
     alerts_doubled: int = 0
@@ -137,7 +137,8 @@ def checks(limits: Limits, figures: Figures, losses: Losses) -> list[Check]:
         for name, found, limit, unit, at_least in bounds
         if limit is not None and limit != (OPEN_SHARE if at_least else OPEN)
     ]
-    return judged + [Check(NAMES[each.name], getattr(losses, each.name), 0) for each in fields(losses)]
+    counted = [(NAMES[each.name], getattr(losses, each.name)) for each in fields(losses)]
+    return judged + [Check(name, count, 0) for name, count in counted if count is not None]
 
 
 def _percent(share: float | None) -> float | None:

@@ -37,6 +37,8 @@ class Books:
     repeated: int = 0
     troubles: list[str] = field(default_factory=list)
     processes: int = 0
+    rolled: bool = False
+    """Readings were looked up as the run went: who sent the others of the same time was not judged."""
 
 
 @dataclass(slots=True)
@@ -100,7 +102,7 @@ class Outcome:
     def losses(self) -> Losses:
         """What may not be."""
         books, found = self.books, self.books.findings
-        invented = max(0, found.extra - books.unknown)
+        invented = None if books.rolled else max(0, found.extra - books.unknown)
         return Losses(
             found.missing + found.different,
             found.doubled,
@@ -135,6 +137,8 @@ class Outcome:
                 f"a process that makes load used {cpu:.0f} % of its core: what it says of latency includes itself; "
                 "use more of them (--processes, or --master and --worker)"
             )
+        if self.books.rolled:
+            found.append("not judged: readings that nobody sent, since this run looked its own up as it went")
         return [*found, *self.knee]
 
     @property

@@ -7,10 +7,7 @@ from typing import Any, cast
 import gevent
 from locust.env import Environment
 
-from load.findings import Findings
-from load.ledger import Ledger
-from load.scenarios.api import ApiError
-from load.scenarios.audit import audit
+from load.scenarios.lookup import LONG_S, Lookup
 from load.scenarios.recorder import Recorder
 from load.scenarios.share import Share, share_of
 
@@ -19,11 +16,6 @@ SILENT_S = 55.0
 HEARD_S = 15.0
 """For dashboards to hear the last event."""
 LOOK_S = 0.1
-ROLL_S = 60.0
-"""A run that is longer than `LONG_S` looks its readings up as it goes: nobody can keep those of days."""
-LONG_S = 1_200.0
-ANSWERED_S = 10.0
-"""After so long a batch that is in an older ledger is settled."""
 
 
 class Part:
@@ -32,7 +24,7 @@ class Part:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._runner = cast(Any, environment.runner)
-        self._found = Findings()
+        self._lookup: Lookup | None = None
         self._greenlets: list[gevent.Greenlet] = []
         self._runner.register_message("calm", self._calm)
         self._runner.register_message("audit", self._audit)
@@ -42,9 +34,10 @@ class Part:
         options: Any = self._environment.parsed_options
         share = Share(str(self._environment.host), options.key, options.prefix, recorder)
         vars(self._environment)["share"] = share
+        self._lookup = Lookup(share)
         self._greenlets = [gevent.spawn(share.sample)]
         if seconds > LONG_S:
-            self._greenlets.append(gevent.spawn(self._roll, share))
+            self._greenlets.append(gevent.spawn(self._lookup.roll))
 
     def take(self) -> list[list[Any]]:
         """What was recorded since the last time."""
@@ -66,6 +59,7 @@ class Part:
         gevent.spawn(self._look_up, share_of(environment), int(msg.data["head"]))
 
     def _look_up(self, share: Share, head: int) -> None:
+        lookup = self._lookup or Lookup(share)
         deadline = time.monotonic() + HEARD_S
         while any(each.offset < head for each in share.listeners) and time.monotonic() < deadline:
             gevent.sleep(LOOK_S)
@@ -76,34 +70,12 @@ class Part:
         for each in list(share.listeners):
             each.settle()
         gevent.killall(self._greenlets)
-        self._check(share.ledger, share)
+        lookup.finish()
         answer = {
-            "findings": asdict(self._found),
+            "findings": asdict(lookup.found),
+            "rolled": lookup.rolled,
             "missed": share.missed,
             "repeated": share.repeated,
             "troubles": share.troubles,
         }
         self._runner.send_message("audited", answer)
-
-    def _roll(self, share: Share) -> None:
-        """Look up what is settled, and forget it; other readings of the same time are then none that nobody sent."""
-        while True:
-            gevent.sleep(ROLL_S)
-            settled, share.ledger = share.ledger, Ledger()
-            gevent.sleep(ANSWERED_S)
-            self._check(settled, share, alone=False)
-
-    def _check(self, ledger: Ledger, share: Share, *, alone: bool = True) -> None:
-        try:
-            found = audit(ledger, share.url, share.key, lambda: share.recorder.count("series looked up"))
-        except ApiError as error:
-            share.trouble(f"what was acknowledged cannot be looked up: {error}")
-            return
-        for name in ("acknowledged", "stored", "missing", "different", "doubled"):
-            setattr(self._found, name, getattr(self._found, name) + getattr(found, name))
-        self._found.extra += found.extra if alone and not self._rolled else 0
-        self._found.examples += [text for text in found.examples if alone or not text.startswith("extra")]
-
-    @property
-    def _rolled(self) -> bool:
-        return len(self._greenlets) > 1

@@ -88,6 +88,7 @@ class Settling:
             for name in ("acknowledged", "stored", "missing", "different", "doubled", "extra"):
                 setattr(total, name, getattr(total, name) + getattr(found, name))
             total.examples += found.examples
+            self.books.rolled |= answer["rolled"]
             self.books.missed += answer["missed"]
             self.books.repeated += answer["repeated"]
             self.books.troubles += answer["troubles"]

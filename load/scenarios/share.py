@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 import gevent
-from locust.env import Environment
 
 from load.ledger import Ledger
 from load.scenarios.recorder import Recorder
@@ -85,6 +84,6 @@ class Share:
             self.recorder.count("sockets", passed * sum(each.sockets for each in self.listeners))
 
 
-def share_of(environment: Environment) -> Share:
-    """The share of the process that this is."""
+def share_of(environment: object) -> Share:
+    """The share of the process whose environment of locust this is."""
     return cast(Share, vars(environment)["share"])
