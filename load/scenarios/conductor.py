@@ -85,6 +85,7 @@ class Conductor:
         self._stage = "loading"
         say(f"{self.scenario.name}: {clock(self.seconds)} under load begin")
         while (users := self._users()) is not None:
+            self.settling.note_processes()
             yield users, max(10.0, users / 3), classes
         loaded_s, last = self._at_s, (self._fixed, 10.0, classes)
         self._stage = "falling silent"

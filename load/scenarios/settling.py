@@ -30,6 +30,7 @@ class Settling:
         self._runner = runner
         self._linger_s = min(LINGER_S, max(LEAST_LINGER_S, loaded_s * LINGER_SHARE))
         self._clock = clock
+        self._known: set[str] = set()
         self._answers: dict[str, list[dict[str, Any]]] = {"calmed": [], "audited": []}
         self._head = 0
         for kind in self._answers:
@@ -38,9 +39,16 @@ class Settling:
     def _take(self, environment: Any, msg: Any) -> None:
         self._answers[msg.type].append(msg.data)
 
+    def note_processes(self) -> None:
+        """Remember who makes load now: who quits in mid-run takes along what was acknowledged to it."""
+        self._known |= self._present()
+
     def calm(self, tick: T) -> Iterator[T]:
         """Have everybody send no more; over when all have brought home what they held."""
-        self.books.processes = self._processes()
+        present = self._present()
+        for gone in sorted(self._known - present):
+            self.books.troubles.append(f"the process {gone} quit in mid-run: what it was acknowledged is not looked up")
+        self.books.processes = len(present)
         self._runner.send_message("calm", {})
         yield from self._wait("calmed", CALM_S, tick)
         for answer in self._answers["calmed"]:
@@ -102,5 +110,6 @@ class Settling:
                 return
             yield tick
 
-    def _processes(self) -> int:
-        return len(self._runner.clients) if hasattr(self._runner, "clients") else 1  # as a leader's
+    def _present(self) -> set[str]:
+        """Ids of the processes that make load."""
+        return set(self._runner.clients) if hasattr(self._runner, "clients") else {"this"}  # as a leader of others has

@@ -71,3 +71,13 @@ def test_a_quick_run_lingers_less() -> None:
     record = Record((0, event()))
     settled(record, loaded_s=7)
     assert record.now < 5
+
+
+def test_a_process_that_quits_in_mid_run_is_missed() -> None:
+    runner = Runner("a", "b")
+    settling = Settling(runner)
+    settling.note_processes()
+    del runner.clients["b"]
+    settling.note_processes()
+    assert list(settling.calm(None)) == []
+    assert [text[:13] for text in settling.books.troubles] == ["the process b"]
