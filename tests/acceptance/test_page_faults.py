@@ -1,12 +1,13 @@
 """What the page once did wrong, in a real browser: answers that do not come, others' changes, odd names."""
 
+import json
 import re
 import time
 from uuid import uuid4
 
-from playwright.async_api import Route, expect
+from playwright.async_api import Route, WebSocketRoute, expect
 
-from tests.acceptance.browsing import Desk, browser, desk, needs_chromium
+from tests.acceptance.browsing import Desk, browser, desk, needs_chromium, paste
 
 __all__ = ("browser", "desk")
 
@@ -170,3 +171,33 @@ async def test_a_chart_on_a_very_wide_screen_is_loaded(desk: Desk) -> None:
     series = "document.querySelector('.chart')?.series[0]"
     await tab.wait_for_function(f"() => {series}?.pixels > 2500 && {series}.level === 0")
     assert await tab.evaluate(f"[{series}.problem, {series}.size]") == ["", 1]
+
+
+async def test_a_device_whose_live_values_do_not_come_is_read_now_and_then(desk: Desk) -> None:
+    """As while Redis is away; here because the subscription is refused, which is told."""
+    device = f"mute-{uuid4().hex[:8]}"
+    await desk.send(device, 1)
+    tab = await desk.open(path=f"#/devices/{device}")
+
+    def refuse(socket: WebSocketRoute) -> None:
+        there = socket.connect_to_server()
+
+        def pass_on(message: str | bytes) -> None:
+            for line in str(message).splitlines():
+                command = json.loads(line)
+                if command.get("subscribe", {}).get("channel", "").startswith("readings:"):
+                    socket.send(json.dumps({"id": command["id"], "error": {"code": 103, "message": "permission denied"}}))
+                else:
+                    there.send(line)
+
+        socket.on_message(pass_on)
+
+    await tab.route_web_socket(re.compile("/ws"), refuse)
+    await paste(tab, desk.server.admin_key)
+    values = "() => document.querySelector('.chart')?.series[0].points().map(({avg}) => avg).join()"
+    await tab.wait_for_function(f"() => ({values})() === '1'")
+    await expect(tab.locator(".notice").filter(has_text="Live values were refused")).to_be_visible()
+    await desk.send(device, 2)
+    await tab.evaluate("const now = performance.now.bind(performance); performance.now = () => now() + 11e3")
+    await expect(tab.locator(".chart .newest")).to_have_text("2")
+    await tab.wait_for_function(f"() => ({values})() === '1,2'")

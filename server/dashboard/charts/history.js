@@ -13,7 +13,7 @@ const KEPT_S = [60, 3_600, 86_400]; // buckets that outlive the readings: asked 
 const DAY_S = 86_400;
 const AHEAD_S = 660; // readings may be so far ahead of the server's clock
 const OVERLAP_S = 10; // asked for twice, for readings that were stored out of order
-const FILL_S = { least: 5, most: 60 }; // how often live values are confirmed, the less in long buckets
+const FILL_S = { least: 5, most: 60 }; // how often new values are asked for: less in long buckets, least where none is known of
 const RETRY_S = 15; // at most, after ever more failures
 
 const seconds = () => performance.now() / 1_000;
@@ -34,10 +34,11 @@ export function makeHistory(page, tell) {
   }
 
   function isDue(series) {
-    const { level, loaded, pixels, ending, retryAt, unsure } = series;
+    const { level, loaded, pixels, ending, retryAt, unsure, newest, known } = series;
     if (page.signal.aborted || !pixels || ending || seconds() < retryAt) return false;
-    const patience = Math.min(FILL_S.most, Math.max(FILL_S.least, level / 6));
-    return !fits(series) || (loaded.open && (loaded.asked < lostAt || (unsure && seconds() - loaded.asked >= patience)));
+    const more = unsure || newest?.ts > known + level;
+    const patience = more ? Math.min(FILL_S.most, Math.max(FILL_S.least, level / 6)) : FILL_S.most;
+    return !fits(series) || (loaded.open && (loaded.asked < lostAt || seconds() - loaded.asked >= patience));
   }
 
   /** Whether what is loaded covers what is seen, as finely as it should. */

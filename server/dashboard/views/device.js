@@ -8,7 +8,7 @@ import { makePanel } from "../charts/panel.js";
 import { keyOf, Series } from "../charts/series.js";
 import { moment, Span } from "../charts/span.js";
 import { follow } from "../listing.js";
-import { h, render } from "../tree.js";
+import { h, notice, render } from "../tree.js";
 import { deviceAlerts } from "./devicealerts.js";
 import { absentDevice, deviceHead } from "./devicehead.js";
 import { closePicker, metricPicker } from "./metricpicker.js";
@@ -18,6 +18,7 @@ export const title = ({ name }) => name;
 
 const MOST_PANELS = 24; // that are shown unasked
 const MAX_RATE = 5; // live values a second
+const UNHEARD_MS = 10_000; // then it is asked for: live values may not come for as long as Redis is away
 const SETTLE_MS = 200; // a wheel turns on: only where it stops is worth a request, and Safari throws at too many addresses
 
 export async function mount(root, desk) {
@@ -28,6 +29,8 @@ export async function mount(root, desk) {
   let chosen = query.getAll("metric"); // none: the first ones
   let calm = new Span(); // the live span to go back to
   let heard = -Infinity; // when anything came of it, by the server's clock: its own may be wrong
+  let looked = 0; // when it was heard live, or asked about
+  let refused = "";
   let asked = false; // whether it is known what there is
   let settling;
 
@@ -66,6 +69,7 @@ export async function mount(root, desk) {
     const [worst] = alerts.firingInOrder();
     render([
       deviceHead(device, [...page.series.values()], worst?.severity, heard, now),
+      notice(refused),
       h("div.device-bar", timeBar(page), metricPicker(metrics, shown, choose)),
       asked && !metrics.length && absentDevice(device),
       h("div.charts", shown.map((metric) =>
@@ -120,6 +124,7 @@ export async function mount(root, desk) {
   }
 
   async function loadNewest() {
+    looked = performance.now();
     if (!page.series.size) return;
     try {
       const [{ metrics }, { items: [known] }] = await Promise.all([
@@ -144,6 +149,7 @@ export async function mount(root, desk) {
   function hear({ readings }) {
     const before = page.series.size;
     heard = page.now();
+    looked = performance.now();
     for (const { metric, labels, ts, value } of readings) {
       seriesOf(metric, labels).hear(ts, value);
       panels.get(metric).want();
@@ -151,8 +157,13 @@ export async function mount(root, desk) {
     if (page.series.size > before) judge();
   }
 
+  function onRefused() {
+    refused = "Live values were refused: what is new is read every few seconds.";
+    draw();
+  }
+
   // First of all: what comes while history is loaded is then in the one or in the other.
-  live.subscribe(`readings:${device}`, { data: { max_rate: MAX_RATE }, onData: hear, onSubscribed: catchUp }, signal);
+  live.subscribe(`readings:${device}`, { data: { max_rate: MAX_RATE }, onData: hear, onSubscribed: catchUp, onRefused }, signal);
   draw();
   width.observe(root);
   signal.addEventListener("abort", () => {
@@ -161,7 +172,10 @@ export async function mount(root, desk) {
   }, { once: true });
   timeKeys(page.on, signal);
   closePicker(root, signal);
-  clock.tick(draw, signal);
+  clock.tick(() => {
+    draw();
+    if (performance.now() - looked >= UNHEARD_MS) loadNewest();
+  }, signal);
   alerts.addEventListener("change", judge, { signal });
   alerts.start(clock, signal);
   rules.load();
