@@ -19,7 +19,7 @@ from load.scenarios.courses import Climb, Course, Even, Window
 from load.scenarios.outcome import Outcome
 from load.scenarios.plot import clock
 from load.scenarios.recorder import Recorder, quantile_ms
-from load.scenarios.rules import RULE_NAMES, make_rules
+from load.scenarios.rules import make_rules
 from load.scenarios.settling import Settling
 from load.scenarios.target import Target
 from load.watcher import RefusedError, Watcher
@@ -92,7 +92,7 @@ class Conductor:
         yield from self.settling.calm(last)
         gevent.sleep(REPORT_LAG_S if self._distributed else 0)
         self._stage = "looking up what was acknowledged"
-        yield from self.settling.settle(last, api, start, RULE_NAMES, str(self._options.prefix))
+        yield from self.settling.settle(last, api, start, rules, str(self._options.prefix))
         yield from self.settling.audit(last)
         watch.kill()
         for rule in rules:

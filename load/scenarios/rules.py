@@ -26,10 +26,15 @@ def rules(prefix: str) -> list[RuleRequest]:
 
 
 def make_rules(api: Api, prefix: str) -> list[str]:
-    """Make them, in place of what a run that was killed has left; returns their ids once every worker knows them."""
+    """Make them, in place of what a run that was killed has left; returns their ids once every worker knows them.
+
+    Those of a run with another prefix stay: it may be under way.
+    """
+    wanted = rules(prefix)
+    devices = {rule.device for rule in wanted}
     for rule in api.get("/v1/rules")["items"]:
-        if rule["name"] in RULE_NAMES:
+        if rule["name"] in RULE_NAMES and rule["device"] in devices:
             api.delete(f"/v1/rules/{quote(str(rule['id']))}")
-    made = [api.post("/v1/rules", rule.model_dump(mode="json", exclude_none=True)) for rule in rules(prefix)]
+    made = [api.post("/v1/rules", rule.model_dump(mode="json", exclude_none=True)) for rule in wanted]
     gevent.sleep(SETTLES_S)
     return [str(rule["id"]) for rule in made]

@@ -59,6 +59,7 @@ class Settling:
     def settle(self, tick: T, api: Api, start: int, rules: Collection[str], prefix: str) -> Iterator[T]:
         """Hold the transitions that were acknowledged against the record, until nothing is missing, and once more then.
 
+        `rules` are the ids of this run's own: another run may have some for devices that are called much the same.
         What is there twice or without cause may be recorded after all that was expected.
         """
         expected = [Crossing(*each) for answer in self._answers["calmed"] for each in answer["expected"]]
@@ -70,7 +71,7 @@ class Settling:
         while True:
             last = self._clock() > (deadline if rests is None else rests)
             for event in self._events(api):
-                mine = event["alert"]["rule"]["name"] in rules and event["alert"]["device"].startswith(f"{prefix}-")
+                mine = str(event["alert"]["rule"]["id"]) in rules and event["alert"]["device"].startswith(f"{prefix}-")
                 if mine and (crossing := crossing_of(event)) is not None:
                     recorded.append(crossing)
             told = compare(expected, allowed, recorded)

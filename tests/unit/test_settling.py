@@ -4,6 +4,9 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
+from load.scenarios import rules
 from load.scenarios.api import Api
 from load.scenarios.settling import LINGER_S, REST_S, Settling
 
@@ -39,6 +42,25 @@ class Record:
         return {"items": items[:limit]}
 
 
+class RuleBook:
+    """The target's rules: which devices each is for, by id."""
+
+    def __init__(self, devices: dict[str, str]) -> None:
+        self.devices = devices
+
+    def get(self, path: str) -> dict[str, Any]:
+        items = [{"id": int(n), "name": "Load test: storm", "device": glob} for n, glob in self.devices.items()]
+        return {"items": items}
+
+    def post(self, path: str, document: dict[str, Any]) -> dict[str, Any]:
+        number = len(self.devices) + 2
+        self.devices[str(number)] = document["device"]
+        return {"id": number}
+
+    def delete(self, path: str) -> None:
+        del self.devices[path.rpartition("/")[2]]
+
+
 def event(second: int = 1, rule: int = RULE, device: str = "load-crossing-0-1") -> dict[str, Any]:
     moment = f"1970-01-01T00:00:{second:02}Z"
     alert = {"rule": {"id": rule, "name": "Load test: crossing"}, "device": device, "metric": "level"}
@@ -49,7 +71,7 @@ def settled(record: Record, runner: Runner | None = None, loaded_s: float = 600.
     settling = Settling(runner or Runner("a"), loaded_s, lambda: record.now)
     for _ in settling.calm(None):
         record.now += 1.0
-    for _ in settling.settle(None, cast(Api, record), 0, {"Load test: crossing"}, "load"):
+    for _ in settling.settle(None, cast(Api, record), 0, {str(RULE)}, "load"):
         record.now += 1.0
     return settling
 
@@ -65,6 +87,20 @@ def test_what_is_missing_is_waited_for_and_no_longer_than_it_may_take() -> None:
     assert settled(record).books.told.missing == 0
     assert settled(never := Record()).books.told.missing == 1
     assert never.now < REST_S + 3
+
+
+def test_what_another_run_raises_is_not_of_this_one() -> None:
+    """Though its devices are called `load-b-…`."""
+    other = event(rule=RULE + 1, device="load-b-crossing-0-1")
+    assert settled(Record((0, event()), (0, other))).books.told.doubled == 0
+
+
+def test_another_run_keeps_its_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "SETTLES_S", 0.0)
+    api = RuleBook({"1": "load-storm-*", "2": "load-b-storm-*"})
+    made = rules.make_rules(cast(Api, api), "load")
+    assert api.devices == {"2": "load-b-storm-*", "3": "load-crossing-*", "4": "load-storm-*"}
+    assert made == ["3", "4"]
 
 
 def test_a_quick_run_lingers_less() -> None:
