@@ -41,9 +41,9 @@ def _batch(item: dict[str, Any], number: int, named: Named, terms: Terms) -> dic
     if "metric" in item:
         more = {name: value for name, value in item.items() if name not in _READING}
         item = more | {"readings": [{name: value for name, value in item.items() if name in _READING}]}
-    if "readings" in item:
+    if isinstance(rows := item.get("readings"), list):  # anything else the strict reader refuses
         received = {"ts": to_text(to_datetime(terms.arrived_us))}
-        item = item | {"readings": [received | row if isinstance(row, dict) else row for row in item["readings"]]}
+        item = item | {"readings": [received | row if isinstance(row, dict) else row for row in rows]}
     said = item.get("device", "")
     if named.device and said not in {"", named.device}:
         message = "the payload names another device than the topic, which is what its sender may write to"

@@ -13,7 +13,7 @@ from ingest.formats.terms import Terms
 from ingest.formats.times import FIRST_MS, LAST_MS, Bounds
 from ingest.mqtt.window import Held
 from schemas.columns import Columns
-from schemas.errors import Fault, Invalid, SluiceError
+from schemas.errors import Fault, Invalid, Malformed, SluiceError
 from schemas.times import to_datetime, to_text
 
 MAX_READINGS = 5_000  # of one body, but for a single larger message
@@ -31,6 +31,8 @@ class Message:
     skipped: int = 0
     faults: Sequence[Fault] = ()
     """Of what was left out."""
+    defect: Exception | None = None
+    """What the decoder broke by: a fault of ours, to be told."""
 
 
 def read(held: Held, mapping: Mapping, max_readings: int) -> Message:
@@ -41,11 +43,13 @@ def read(held: Held, mapping: Mapping, max_readings: int) -> Message:
     bounds = Bounds(FIRST_MS * 1_000, LAST_MS * 1_000, max_readings)
     try:
         columns = mqtt.decode(held.payload, Terms(bounds, held.arrived_us, mapping), held.topic)
+        return Message(held, _parts(columns), len(columns), columns.skipped, columns.rejected)
     except Invalid as error:
         return Message(held, faults=error.faults)
     except SluiceError as error:
         return Message(held, faults=[Fault((), error.code, error.detail or error.title)])
-    return Message(held, _parts(columns), len(columns), columns.skipped, columns.rejected)
+    except Exception as defect:  # noqa: BLE001 - raised, it would end the bridge now and after each start, as it comes again
+        return Message(held, faults=[Fault((), Malformed.code, "it cannot be read")], defect=defect)
 
 
 def _parts(columns: Columns) -> list[bytes]:

@@ -152,6 +152,8 @@ class Bridge:
             message = read(held, self._settings.mapping, self._settings.max_readings)
             self._metrics.decoding.inc(time.perf_counter() - began)
             self._metrics.skipped.inc(message.skipped)
+            if message.defect is not None:
+                self._notes.note("a message met a defect of Sluice", "defect", message.defect, topic=held.topic)
             for fault in message.faults if message.readings else ():
                 self._left_out(held, fault)
             if not message.readings:

@@ -18,12 +18,12 @@ class Notes:
         self._told: dict[str, float] = {}
         self._unsaid: dict[str, int] = {}
 
-    def note(self, event: str, kind: str, **said: str) -> None:
-        """Something of this kind (of a closed set) happened."""
+    def note(self, event: str, kind: str, defect: Exception | None = None, **said: str) -> None:
+        """Something of this kind (of a closed set) happened; of a defect of ours the traceback is shown."""
         now = self._clock()
         if now - self._told.get(kind, -self._every_s) < self._every_s:
             self._unsaid[kind] = self._unsaid.get(kind, 0) + 1
             return
         self._told[kind] = now
         shown = {name: text[:MAX_SHOWN_CHARS] for name, text in said.items()}
-        log.warning(event, reason=kind, **shown, more_since_last=self._unsaid.pop(kind, 0))
+        log.warning(event, reason=kind, **shown, more_since_last=self._unsaid.pop(kind, 0), exc_info=defect)

@@ -131,6 +131,14 @@ def test_our_own_readings_keep_their_names_and_the_topics_device_holds() -> None
         assert code in {refused.value.faults[0].code, "unknown_field"}
 
 
+@pytest.mark.parametrize("readings", [5, None, True, "x", {}])
+def test_readings_that_are_no_list_are_refused(readings: Any) -> None:
+    batch = {"ts": [MS], "values": {"a": [1]}, "readings": readings}
+    for payload in (batch, [batch]):
+        with pytest.raises(Invalid):
+            decode(payload)
+
+
 def test_what_is_refused_as_a_whole() -> None:
     with pytest.raises(Malformed):
         decode("{not JSON")

@@ -10,6 +10,7 @@ from aiohttp import ClientSession, web
 from paho.mqtt.client import MQTTMessage
 from prometheus_client import CollectorRegistry
 
+from ingest.formats import mqtt
 from ingest.formats.mapping import Mapping
 from ingest.mqtt.batch import Message, Verdict, judge, message_of
 from ingest.mqtt.bridge import Bridge, BridgeSettings
@@ -211,6 +212,22 @@ async def test_what_is_refused_at_its_delivery_is_counted_and_not_held() -> None
     assert (count(metrics.refused, reason="topic"), count(metrics.refused, reason="retained")) == (1, 1)
     assert len(one._window) == 0
     assert one._batch() == []
+
+
+async def test_a_defect_of_the_decoder_costs_its_message_and_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, metrics = bridge(2)
+
+    def broken(payload: bytes, *_: object) -> None:
+        raise TypeError(f"a defect, met by {payload!r}")
+
+    monkeypatch.setattr(mqtt, "decode", broken)
+    one._take(message(b"sensors/p/t"))
+    assert one._batch() == []
+    assert (len(one._window), count(metrics.refused, reason="malformed")) == (0, 1)
+    assert "Traceback" in (told := capsys.readouterr().out)
+    assert "a defect, met by b'1'" in told
 
 
 async def test_quality_0_is_dropped_where_there_is_no_room_and_counted() -> None:
