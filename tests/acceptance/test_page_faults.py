@@ -201,3 +201,32 @@ async def test_a_device_whose_live_values_do_not_come_is_read_now_and_then(desk:
     await tab.evaluate("const now = performance.now.bind(performance); performance.now = () => now() + 11e3")
     await expect(tab.locator(".chart .newest")).to_have_text("2")
     await tab.wait_for_function(f"() => ({values})() === '1,2'")
+
+
+async def test_only_frames_that_came_late_are_followed_by_rest_and_none_by_the_end(desk: Desk) -> None:
+    tab = await desk.open()
+    drawn = await tab.evaluate(
+        """async () => {
+            const {frames} = await import('/dashboard/charts/frames.js');
+            let [now, run, drawn] = [5e3, null, 0];
+            globalThis.requestAnimationFrame = (next) => (run = next, 1);
+            performance.now = () => now;
+            const ending = new AbortController();
+            const want = frames(ending.signal);
+            const after = (ms) => {
+                const due = run;
+                [run, now] = [null, now + ms];
+                due?.(now);
+                return drawn;
+            };
+            const wanted = (ms) => (want(() => drawn++), after(ms));
+            const first = wanted(16);
+            now += 200; // nothing to draw
+            const seen = [first, wanted(16), wanted(100), after(16)];
+            for (let frame = 0; frame < 8; frame++) after(16);
+            seen.push(drawn);
+            ending.abort();
+            return [...seen, wanted(16)];
+        }"""
+    )
+    assert drawn == [1, 2, 2, 2, 3, 3]

@@ -11,8 +11,9 @@ export function frames(signal) {
   const waiting = new Set();
   let [asked, before, rest] = [0, 0, 0];
   const ask = () => (asked ||= requestAnimationFrame(run));
-  const run = (now) => {
-    const took = now - before; // long where nothing was drawn: then it says nothing
+  const run = () => {
+    const now = performance.now();
+    const took = now - before; // long where the page was hidden: then it says nothing
     rest = took > LATE_MS && took < 1_000 ? took : rest - took;
     [asked, before] = [0, now];
     for (const draw of rest > 0 ? [] : [...waiting].slice(0, A_FRAME)) { // whoever waits longest is first
@@ -23,6 +24,8 @@ export function frames(signal) {
   };
   signal.addEventListener("abort", () => cancelAnimationFrame(asked), { once: true });
   return (draw) => {
+    if (signal.aborted) return; // an answer that was not awaited any more
+    if (!asked) before = performance.now(); // idle time is not the time of a frame
     waiting.add(draw);
     ask();
   };
