@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ingest.store import Stage
 from schemas.columns import Receipt
+from schemas.errors import DatabaseAway, Defect, Unknown
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _ROWS = (1, 10, 50, 100, 500, 1_000, 2_500, 5_000, 10_000)
@@ -44,6 +45,8 @@ class WriteMetrics:
         self.rejected = counter("readings_rejected", "Readings left out by ?partial.")
         self._batches = counter("batches_stored", "Batches answered with 200.")
         self.refused = Counter("sluice_requests_refused", "Requests refused.", ["status", "code"], registry=registry)
+        for error in (Defect, DatabaseAway, Unknown):  # alerts ask for these: one that begins at 1 has not grown
+            self.refused.labels(error.status, error.code)
         self._decoded = by_format("decoded", "Bodies decoded.")
         self._decoded_bytes = by_format("decoded_bytes", "Bytes of bodies decoded, after inflating.")
         self._decode_seconds = by_format("decode_seconds", "Seconds spent decoding bodies.")

@@ -67,7 +67,7 @@ class Edge:
             # Answered here, as the framework raises it again behind its answer, on which uvicorn cuts the connection:
             # the sender's next request would meet a reset.
             log.exception("a request broke", method=scope["method"], path=without_key(scope["path"])[:MAX_LOGGED_CHARS])
-            await problems.render(Defect(), scope)(scope, receive, answer)
+            await answer.refuse(Defect())
 
 
 class _Answer:

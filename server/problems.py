@@ -81,9 +81,9 @@ async def _driver_error(request: Request, error: Exception) -> Response:
     state = getattr(error, "sqlstate", None)
     if state is not None and not state.startswith(_AWAY_STATES):
         log.exception("a query is wrong", path=without_key(request.scope["path"])[:MAX_LOGGED_CHARS], exc_info=error)
-        return _rendered(request, Defect())
+        return await _sluice_error(request, Defect())
     log.warning("database away", path=without_key(request.scope["path"])[:MAX_LOGGED_CHARS], error=repr(error))
-    return _rendered(request, DatabaseAway())
+    return await _sluice_error(request, DatabaseAway())
 
 
 def _rendered(request: Request, error: SluiceError) -> Response:
