@@ -37,8 +37,10 @@ def _histogram(points: Points, wire: Wire, extent: Extent, place: Place) -> None
     counts, bounds = point.packed(6), point.packed(7)
     if len(counts) > 8 * points.most:
         raise TooLarge("readings", points.most)
-    texts = bound_texts(bounds) if counts and bounds else []
-    if texts is None or (texts and len(texts) * 8 != len(counts)):
+    has_buckets = bool(counts and bounds)
+    fits = not has_buckets or len(bounds) + 8 == len(counts)  # before bounds that only fill a body become texts
+    texts = (bound_texts(bounds) if has_buckets else []) if fits else None
+    if texts is None:
         message = "a histogram needs ascending, finite bounds, and one bucket more than bounds"
         points.fault(place.metric, "histogram_invalid", message)
         return

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from schemas.columns import Float64s
 from schemas.errors import MAX_LOC_CHARS, Fault, Loc, TooLarge
 
+MAX_REMEMBERED_BOUNDS = 2_048  # bytes, of one histogram: 256 bounds, where most have a dozen
 _DOUBLE = 0x21  # tag of the value of a number that is no integer
 
 
@@ -124,10 +125,17 @@ def number_text(number: float) -> str:
     return repr(number).removesuffix(".0")
 
 
-@lru_cache(maxsize=1_024)
 def bound_texts(bounds: bytes) -> list[str] | None:
     """The labels `le` of the buckets that lie below these bounds, and of the last one; None: they do not ascend."""
+    return _remembered_texts(bounds) if len(bounds) <= MAX_REMEMBERED_BOUNDS else _bound_texts(bounds)
+
+
+def _bound_texts(bounds: bytes) -> list[str] | None:
     numbers = np.frombuffer(bounds, "<f8")
     if not (np.isfinite(numbers).all() and (np.diff(numbers) > 0).all()):
         return None
     return [*map(number_text, numbers.tolist()), "+Inf"]
+
+
+_remembered_texts = lru_cache(maxsize=256)(_bound_texts)
+"""Each takes up to 20 KiB: 5 MiB in all."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric
 
-from ingest.formats import wire
+from ingest.formats import otlp_kinds, otlp_points, wire
 from schemas.errors import Malformed, TooLarge
 from tests.unit.influx import MS, NOW_US, table
 from tests.unit.otlp import NS, Request, gauge, histogram, read, request, scope_of
@@ -65,6 +65,23 @@ def test_a_histogram_becomes_its_parts_and_cumulative_buckets() -> None:
 def test_a_histogram_whose_buckets_say_nothing_is_left_out_whole(more: Any) -> None:
     columns = read(histogram(**more)[0])
     assert (len(columns), [fault.code for fault in columns.rejected]) == (0, ["histogram_invalid"])
+
+
+def test_bounds_are_remembered_only_where_they_are_few_and_fit_their_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def count(bounds: bytes) -> list[str] | None:
+        asked.append(len(bounds))
+        return []
+
+    monkeypatch.setattr(otlp_kinds, "bound_texts", count)
+    read(histogram(bucket_counts=[1], explicit_bounds=[float(n) for n in range(5_000)])[0])
+    assert not asked, "bounds that do not fit their buckets are not even looked at"
+    short, long = struct.pack("<2d", 0.125, 77), struct.pack("<257d", *range(257))
+    assert otlp_points.bound_texts(short) == ["0.125", "77", "+Inf"]
+    assert otlp_points.bound_texts(short) is otlp_points.bound_texts(short)
+    assert len(otlp_points.bound_texts(long) or ()) == 258
+    assert otlp_points.bound_texts(long) is not otlp_points.bound_texts(long), "it would hold much of the memory"
 
 
 def test_of_an_exponential_histogram_the_buckets_are_not_kept_and_that_is_said() -> None:
