@@ -10,19 +10,22 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from pydantic_core import from_json
 
 from ingest.formats.mapping import UnmappableError
 from ingest.formats.mqtt_native import is_native, read_native
 from ingest.formats.mqtt_time import read_time
 from ingest.formats.terms import Terms
 from ingest.formats.topics import Named
+from ingest.formats.tree import parsed_within
 from schemas.columns import Columns, SeriesKey
-from schemas.errors import Fault, Invalid, Loc, Malformed, TooLarge
+from schemas.errors import Fault, Invalid, Loc, TooLarge
+from schemas.names import MAX_NAME_CHARS
 
 _NUMBER = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _WORDS = {b"true": 1.0, b"false": 0.0, b"on": 1.0, b"off": 0.0}
 _LONGEST_WORD = 5
+_PARTS_TO_READINGS = 10  # of the JSON
+_CUT = MAX_NAME_CHARS + 1  # of what leads to a value: a longer name is refused, and not written out for each value
 _VALUE = "value"  # what is measured, where neither the topic nor the payload says it
 
 Tags = tuple[tuple[str, str], ...]
@@ -42,13 +45,14 @@ def decode(payload: bytes, terms: Terms, topic: str) -> Columns:
     if text[:1] not in {b"{", b"["}:
         message.plain(text)
         return message.columns()
-    try:
-        document = from_json(text, allow_inf_nan=True)
-    except ValueError:
-        raise Malformed("the payload begins like JSON, and is not") from None
+    most = terms.bounds.max_readings
+    document = parsed_within(text, _PARTS_TO_READINGS * most)
+    many = isinstance(document, list) and all(isinstance(item, dict) for item in document)
+    if many and len(document) > most:
+        raise TooLarge("readings", most)
     if is_native(document):
         return read_native(document, named, terms)
-    if isinstance(document, list) and all(isinstance(item, dict) for item in document):
+    if many:
         for number, item in enumerate(document):
             message.record(item, (number,))
     else:
@@ -76,7 +80,7 @@ class _Message:
         self._leaves(value, self._named.labels, (), self._terms.arrived_us)
 
     def record(self, document: Any, loc: Loc) -> None:
-        """A JSON object (or a list), whose readings share their time."""
+        """A JSON object (or a list), whose readings share their time. Raises TooLarge."""
         fields, micros, tags = document, self._terms.arrived_us, self._named.labels
         if isinstance(document, dict):
             topics = self._terms.mapping.topics
@@ -85,7 +89,7 @@ class _Message:
             if said is not None:
                 time = read_time(document[said], topics, self._terms.bounds, (*loc, said))
                 if isinstance(time, Fault):
-                    self._rejected.append(time)
+                    self._reject(time)
                     return
                 micros = time
             if not self._named.device:  # then a text in the payload may name it
@@ -107,15 +111,24 @@ class _Message:
             own = self._named.device or self._terms.own_device
             device, labels = self._terms.mapping.place(tags, own)
         except UnmappableError as error:
-            self._rejected.append(Fault((*loc, "device"), error.code, str(error)))
+            self._reject(Fault((*loc, "device"), error.code, str(error)))
             return
         for path, value in _leaves(fields, ()):
             if not isinstance(value, int | float):
                 self._skipped += 1
             else:
                 self._reading(device, labels, path, value, loc, micros)
-            if len(self._codes) + len(self._rejected) + self._skipped > self._terms.bounds.max_readings:
-                raise TooLarge("readings", self._terms.bounds.max_readings)
+            self._check_count()
+
+    def _reject(self, fault: Fault) -> None:
+        """Name what is wrong with a whole object."""
+        self._rejected.append(fault)
+        self._check_count()
+
+    def _check_count(self) -> None:
+        """What is no reading is work too. Raises TooLarge."""
+        if len(self._codes) + len(self._rejected) + self._skipped > self._terms.bounds.max_readings:
+            raise TooLarge("readings", self._terms.bounds.max_readings)
 
     def _reading(self, device: str, labels: str, path: Path, value: float, loc: Loc, micros: int) -> None:
         try:
@@ -125,7 +138,8 @@ class _Message:
         if not math.isfinite(number):
             self._rejected.append(Fault((*loc, *path), "value_invalid", "a value is a finite number"))
             return
-        keys = self._terms.mapping.separator.join(map(str, path))
+        steps = [str(step)[:_CUT] for step in path[:_CUT]]
+        keys = self._terms.mapping.separator.join(steps)[:_CUT]
         try:
             mapping, metric = self._terms.mapping, self._named.metric
             series = SeriesKey(
@@ -146,10 +160,10 @@ class _Message:
 
 
 def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-    """Whatever is no object and no list, with the keys and places that lead there."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
-    if items is None:
+    """Whatever holds nothing else, be it an empty object or list, with the keys and places that lead there."""
+    if not value or not isinstance(value, dict | list):
         yield path, value
         return
+    items = value.items() if isinstance(value, dict) else enumerate(value)
     for name, item in items:
         yield from _leaves(item, (*path, name))
