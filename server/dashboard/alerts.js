@@ -4,7 +4,7 @@ import { follow } from "./listing.js";
 
 const PAGE = 1_000;
 const MOST_FIRING = 10_000; // a page with more alerts helps nobody
-const MOST_RESOLVED = 50;
+export const MOST_RESOLVED = 50;
 const TOGETHER_MS = 50;
 
 export const SEVERITY_RANK = { info: 1, warning: 2, critical: 3 };

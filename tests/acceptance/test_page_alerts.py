@@ -126,3 +126,41 @@ async def test_a_storm_is_drawn_together_and_a_load_asked_for_meanwhile_is_made_
         }"""
     )
     assert (drawn, asked) == (2, 4)  # twice the two lists; a change for what the second said, and one for the thousand
+
+
+async def test_a_storm_that_is_over_leaves_no_hole_in_what_is_resolved(desk: Desk) -> None:
+    """Events keep the newest 50; 70 come, and in between is what nobody told."""
+    tab = await desk.open()
+    shown = await tab.evaluate(
+        """async () => {
+            const {Alerts} = await import('/dashboard/alerts.js');
+            const {mount} = await import('/dashboard/views/alerts.js');
+            const alert = (id) => ({
+                id, state: 'resolved', severity: 'info', device: `${id}`, metric: 'm', labels: {}, rule: {id: 1, name: 'r'},
+                fired_at: new Date(id * 1e3).toISOString(), resolved_at: new Date(id * 1e3).toISOString(),
+            });
+            const server = Array.from({length: 60}, (_, id) => alert(id)).reverse();
+            const answer = (state, limit) => ({items: state === 'resolved' ? server.slice(0, limit) : [], next: null});
+            const api = {get: async (path, {state, limit} = {}) => answer(state, limit)};
+            let hear;
+            const live = {hold: () => () => {}, subscribe: (name, told) => (hear = told)};
+            const clock = {now: () => Date.now(), tick: () => {}};
+            const {signal} = new AbortController();
+            const alerts = new Alerts(api, live);
+            alerts.start(clock, signal);
+            const session = {has: () => false, key: {device_glob: null}};
+            const root = document.createElement('div');
+            await mount(root, {alerts, api, clock, session, signal, query: new URLSearchParams(), navigate: () => {}});
+            const now = performance.now.bind(performance);
+            performance.now = () => now() + 11e3;
+            for (let id = 60; id < 130; id++) {
+                server.unshift(alert(id));
+                hear.onData({event: 'resolved', alert: alert(id)});
+            }
+            const ids = () => [...root.querySelectorAll('#resolved .alert')].map(({dataset}) => Number(dataset.device));
+            const whole = () => ids()[0] === 129 && ids().every((id, place) => id === 129 - place);
+            for (let turn = 0; turn < 100 && !whole(); turn++) await new Promise((resolve) => setTimeout(resolve, 100));
+            return [whole(), ids().length];
+        }"""
+    )
+    assert shown == [True, 50]

@@ -1,6 +1,6 @@
 /** The alerts: what fires, the worst first, and what is over. What is chosen stands in the address. */
 
-import { covers } from "../alerts.js";
+import { covers, MOST_RESOLVED } from "../alerts.js";
 import { withQuery } from "../api.js";
 import { follow } from "../listing.js";
 import { button, h, notice, panel, render, search, select, shape, viewHead } from "../tree.js";
@@ -11,12 +11,14 @@ export const title = "Alerts";
 const SEVERITIES = ["critical", "warning", "info"];
 const MOST_SHOWN = 500; // more than anybody reads: what is chosen finds the others
 const PAGE = 50;
+const AGAIN_MS = 10_000; // at most so often is what is over read anew
 const SETTLE_MS = 300; // for whoever is still typing
 
 export async function mount(root, desk) {
   const { alerts, api, clock, query, session, navigate, signal } = desk;
   const chosen = Object.fromEntries(["severity", "device", "rule"].map((name) => [name, query.get(name)]));
   let cursor = null; // of the page that is wanted of what is over
+  let [held, due] = [[], Infinity]; // what events had told when the first page was asked for, and when it may be again
   let ruled = true; // there is a rule, as far as we know
   const past = follow(desk, async () => {
     const before = cursor ? past.answer.items : [];
@@ -26,6 +28,7 @@ export async function mount(root, desk) {
 
   function read(from) {
     cursor = from;
+    if (!from) [held, due] = [[...alerts.resolved.keys()], performance.now() + AGAIN_MS];
     return past.load();
   }
 
@@ -66,7 +69,15 @@ export async function mount(root, desk) {
     ], root);
   }
 
-  alerts.watch(draw, signal);
+  /** Events tell of the newest only: where none of those was known when it was read, others lie between. */
+  function mend() {
+    draw();
+    const known = (past.answer?.items ?? []).map(({ id }) => id).concat(held);
+    const torn = alerts.resolved.size === MOST_RESOLVED && !known.some((id) => alerts.resolved.has(id));
+    if (torn && performance.now() >= due) read(null);
+  }
+
+  alerts.watch(mend, signal);
   clock.tick(draw, signal);
   await read(null);
   if (alerts.firing.size || session.key.device_glob) return;
