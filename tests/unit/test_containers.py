@@ -52,6 +52,16 @@ def test_the_profile_grafana_asks_for_its_passwords_itself() -> None:
         assert f': "$${{{asked}:?' in compose
 
 
+def test_no_secret_is_an_argument() -> None:
+    """Everybody on the machine may read the arguments of a process, and a shell keeps them in its history."""
+    compose = text("docker-compose.yml")
+    assert "mosquitto_passwd -b" not in compose
+    assert '| mosquitto_passwd -c /tmp/users "$$MQTT_USERNAME" ' in compose
+    for name in ("docs/operations.md", "server/deploy/kubernetes/10-namespace.yaml"):
+        assert "--from-literal" not in text(name)
+        assert "--from-env-file" in text(name)
+
+
 def test_no_service_keeps_its_privileges() -> None:
     """What every service shares takes away capabilities, and every service shares it."""
     compose = text("docker-compose.yml")
