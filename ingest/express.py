@@ -28,6 +28,8 @@ TELL_AT_ONCE_S = 0.01  # nobody is kept waiting for less
 _PASSED_BY = {b"host", b"user-agent", b"accept", b"accept-encoding", b"connection"}  # that change nothing here
 _PASSED_BY |= {b"x-prometheus-remote-write-version"}  # whose Content-Type says the same
 _PASSED_BY |= {b"x-forwarded-for", b"x-forwarded-proto"}  # a proxy's: nobody looks at the address of a known key
+_PASSED_BY |= {b"x-real-ip", b"x-scheme", b"x-original-forwarded-for"}  # and what ingress-nginx adds
+_PASSED_BY |= {b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-scheme"}
 _KEPT_ALIVE = {b"keep-alive", b"Keep-Alive"}
 
 
