@@ -92,7 +92,7 @@ def _series(key: Key, terms: Terms) -> SeriesKey:
     return terms.mapping.series(measurement, read_name(key[1]), tags, terms.own_device)
 
 
-NAMES: Names[Key] = Names(_series, lambda key: len(key[0]) + len(key[1]))
+NAMES: Names[Key] = Names(lambda key: len(key[0]) + len(key[1]))
 
 
 def assemble(points: Points, terms: Terms, precision: str) -> Columns:
@@ -107,7 +107,7 @@ def assemble(points: Points, terms: Terms, precision: str) -> Columns:
         found = known.get(key)
         if found is None:
             try:
-                found = NAMES.learn(key, terms)
+                found = NAMES.learn(key, terms, _series)
             except (UnmappableError, BadLineError) as error:
                 faults[len(merged)] = error.code, str(error)
                 merged.append(0)

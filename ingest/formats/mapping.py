@@ -30,6 +30,20 @@ Tags = Iterable[tuple[str, str]]
 """Names and values: tags of InfluxDB, labels of Prometheus, attributes of OpenTelemetry."""
 
 
+@dataclass(frozen=True, slots=True)
+class Common:
+    """Tags of all that a sender sends, looked through once: `Mapping.common` makes it."""
+
+    tags: dict[str, str] = field(default_factory=dict)
+    """All of them: one may name the device."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """Those that become labels."""
+
+    def __or__(self, other: "Common") -> "Common":
+        """Both, of which the other goes before."""
+        return Common(self.tags | other.tags, self.labels | other.labels)
+
+
 class UnmappableError(Exception):
     """These names make no series: `code` and the message say why. The message never repeats the names."""
 
@@ -62,25 +76,32 @@ class Mapping:
         joined = measurement if field in {"", self.value_field} else f"{measurement}{self.separator}{field}"
         return _named(joined, "the metric, which is made of the measurement and the field,")
 
-    def place(self, tags: Tags, own_device: str | None = None, common: Tags = ()) -> tuple[str, str]:
+    def common(self, tags: dict[str, str]) -> Common:
+        """Tags of all that a sender sends, without those that become no label."""
+        return Common(tags, {name: value for name, value in tags.items() if not self._drops(name)})
+
+    def place(self, tags: Tags, own_device: str | None = None, common: Common | None = None) -> tuple[str, str]:
         """The device, and the labels as `canonical_labels` has them, of readings with these tags.
 
-        `own_device`: the one device that the sender's key is bound to; `common`: tags of all that it sends, which those
-        of a reading go before. Raises UnmappableError.
+        `own_device`: the one device that the sender's key is bound to; `common`: what all that it sends has, before
+        which the tags of a reading go. Raises UnmappableError.
         """
-        shared = dict(common)
         labels: dict[str, str] = {}
         for name, value in tags:
             if name in labels:
                 raise UnmappableError("tag_repeated", "a tag stands twice")
             labels[name] = value
-        found = shared | labels if shared else labels
+        found = labels
+        if common:  # of many tags, only those that are looked for
+            found = {name: common.tags[name] for name in self.device_tags if name in common.tags} | labels
         names = (name for name in self.device_tags if not (own_device and name in _MADE_UP))
         named = next((name for name in names if found.get(name)), "")
         device = found[named] if named else own_device or self.default_device
         if not device:
             raise UnmappableError("device_missing", self._without_device())
-        labels = {name: value for name, value in shared.items() if not self._drops(name)} | labels
+        if common:
+            _check_count(len(common.labels) - 1)  # one of them may be the device's
+            labels = common.labels | labels
         labels.pop(named, None)
         return _named(device, "the device's name"), _labelled(labels)
 
@@ -140,11 +161,16 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(text)
 
 
+def _check_count(labels: int) -> None:
+    """Raises UnmappableError."""
+    if labels > MAX_LABELS:
+        raise UnmappableError("too_many_labels", f"at most {MAX_LABELS} tags besides the device's")
+
+
 def _labelled(labels: dict[str, str]) -> str:
     if not labels:
         return "{}"
-    if len(labels) > MAX_LABELS:
-        raise UnmappableError("too_many_labels", f"at most {MAX_LABELS} tags besides the device's")
+    _check_count(len(labels))
     clean: dict[str, str] = {}
     for name, value in labels.items():
         if len(value) > MAX_LABEL_CHARS:

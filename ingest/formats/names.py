@@ -15,13 +15,16 @@ _COST = 400  # bytes that a remembered name takes besides its characters
 
 Key = TypeVar("Key", bound=Hashable)
 
+Read = Callable[[Key, Terms], SeriesKey]
+"""Raises where names make no series."""
+
 
 class Names(Generic[Key]):
     """The series of names as they came, by mapping and by the one device of the sender's key."""
 
-    def __init__(self, read: Callable[[Key, Terms], SeriesKey], size: Callable[[Key], int]) -> None:
-        """`read` raises where names make no series; `size` is what they take, in bytes."""
-        self._read, self._size = read, size
+    def __init__(self, size: Callable[[Key], int]) -> None:
+        """`size` is what names take, in bytes."""
+        self._size = size
         self._known: dict[tuple[Mapping, str | None], dict[Key, SeriesKey]] = {}
         self.bytes = 0
         """What they take, about."""
@@ -37,9 +40,9 @@ class Names(Generic[Key]):
             found = self._known[place] = {}
         return found
 
-    def learn(self, key: Key, terms: Terms) -> SeriesKey:
+    def learn(self, key: Key, terms: Terms, read: Read[Key]) -> SeriesKey:
         """The series of names that are not known yet. Raises what `read` raises."""
-        series = self._read(key, terms)
+        series = read(key, terms)
         self._make_room(self._size(key))
         self.known(terms)[key] = series
         return series

@@ -7,9 +7,12 @@ from typing import Any
 
 from ingest.formats.mapping import UnmappableError
 from ingest.formats.wire import BYTES, FIXED64, VARINT, Wire, signed
-from schemas.errors import Malformed
+from schemas.errors import Malformed, TooLarge
 
 MAX_DEPTH = 8  # of arrays and maps in an attribute
+MAX_ATTRIBUTES = 256  # of a resource, a scope or a data point; 32 of them can be labels
+MAX_ATTRIBUTES_BYTES = 64 << 10  # all of them together
+_FIELDS_TO_ATTRIBUTES = 16  # of the wire: one that is a text has four, one that is a list as many as it is long
 SCOPE_NAME, SCOPE_VERSION = "otel.scope.name", "otel.scope.version"
 _STRING, _BOOL, _INT, _DOUBLE, _ARRAY, _MAP, _BYTES = 1, 2, 3, 4, 5, 6, 7  # fields of an AnyValue
 _KINDS = {_STRING: BYTES, _BOOL: VARINT, _INT: VARINT, _DOUBLE: FIXED64, _ARRAY: BYTES, _MAP: BYTES, _BYTES: BYTES}
@@ -19,16 +22,28 @@ _NO_ATTRIBUTE = "an attribute is not a KeyValue of OTLP"
 def attributes_of(content: bytes, number: int | None = None) -> list[tuple[str, str]]:
     """The attributes in these fields, all of them or those of one number; one without a value is none.
 
-    Raises UnmappableError, and Malformed where they are no attributes.
+    Raises UnmappableError, also where there are too many, and Malformed where they are no attributes.
     """
-    wire = Wire(content, len(content))
+    if len(content) > MAX_ATTRIBUTES_BYTES:
+        raise _too_many()
+    wire = Wire(content, _FIELDS_TO_ATTRIBUTES * MAX_ATTRIBUTES)
     extents = []
-    for field, kind, begin, end in wire.fields(0, len(content)):
-        if field == (number or field):
-            _expect(kind, BYTES)
-            extents.append((begin, end))
-    pairs = [_pair(wire, *extent) for extent in extents]
+    try:
+        for field, kind, begin, end in wire.fields(0, len(content)):
+            if field == (number or field):
+                _expect(kind, BYTES)
+                extents.append((begin, end))
+        if len(extents) > MAX_ATTRIBUTES:
+            raise _too_many()
+        pairs = [_pair(wire, *extent) for extent in extents]
+    except TooLarge:
+        raise _too_many() from None
     return [(name, _shown(value)) for name, value in pairs if value is not None]
+
+
+def resource_of(content: bytes) -> dict[str, str]:
+    """The attributes of a Resource; of one that stands twice, the last. Raises as `attributes_of`."""
+    return dict(attributes_of(content, 1))
 
 
 def scope_of(content: bytes) -> dict[str, str]:
@@ -40,6 +55,12 @@ def scope_of(content: bytes) -> dict[str, str]:
             _expect(kind, BYTES)
             tags[SCOPE_NAME if number == 1 else SCOPE_VERSION] = as_text(content[begin:end])
     return {name: value for name, value in tags.items() if value}
+
+
+def _too_many() -> UnmappableError:
+    holders = "a resource, a scope and a data point have"
+    limits = f"at most {MAX_ATTRIBUTES} attributes each, lists in them counted, of {MAX_ATTRIBUTES_BYTES >> 10} KiB"
+    return UnmappableError("too_many_attributes", f"{holders} {limits}: delete what is not needed before it is sent")
 
 
 def as_text(content: bytes) -> str:

@@ -1,37 +1,60 @@
 """From readings of OTLP to columns: names mapped to series, times to microseconds, what has a fault left out."""
 
+from collections.abc import Callable
+
 import numpy as np
 
-from ingest.formats.mapping import UnmappableError
+from ingest.formats.mapping import Common, Mapping, UnmappableError
 from ingest.formats.names import Names, with_used
-from ingest.formats.otlp_names import as_text, attributes_of, scope_of
+from ingest.formats.otlp_names import as_text, attributes_of, resource_of, scope_of
 from ingest.formats.otlp_points import Key, Points, location
 from ingest.formats.terms import Terms
 from ingest.formats.times import FIRST_MS
 from schemas.columns import Bools, Columns, SeriesKey
 from schemas.errors import Fault
 
+_ReadTags = Callable[[bytes], dict[str, str]]
+"""Reads a resource or a scope. Raises UnmappableError and Malformed."""
 
-def _series(key: Key, terms: Terms) -> SeriesKey:
-    """Raises UnmappableError, and Malformed where the attributes are none."""
-    place = key.place
-    tags = attributes_of(key.attributes)
-    if place.label:
-        tags.append((place.label, place.value))
-    common = dict(attributes_of(place.resource, 1))
-    common |= scope_of(place.scope)
-    metric = as_text(place.metric)
-    if not metric:
-        raise UnmappableError("metric_missing", "a metric needs a name")
-    device, labels = terms.mapping.place(tags, terms.own_device, common.items())
-    return SeriesKey(device, terms.mapping.metric(metric, place.part), labels)
+
+class _Senders:
+    """The resources and scopes of one request: each is read once, however many series it has."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[_ReadTags, bytes], Common | tuple[str, str]] = {}
+        """By what it is; of those that cannot be mapped code and message, as the exception would hold its frames."""
+
+    def series(self, key: Key, terms: Terms) -> SeriesKey:
+        """Raises UnmappableError, and Malformed where the attributes are none."""
+        place, mapping = key.place, terms.mapping
+        common = self._read(resource_of, place.resource, mapping) | self._read(scope_of, place.scope, mapping)
+        tags = attributes_of(key.attributes)
+        if place.label:
+            tags.append((place.label, place.value))
+        metric = as_text(place.metric)
+        if not metric:
+            raise UnmappableError("metric_missing", "a metric needs a name")
+        device, labels = mapping.place(tags, terms.own_device, common)
+        return SeriesKey(device, mapping.metric(metric, place.part), labels)
+
+    def _read(self, read: _ReadTags, content: bytes, mapping: Mapping) -> Common:
+        """What a resource or a scope says. Raises as `series`."""
+        if (found := self._known.get((read, content))) is None:
+            try:
+                found = mapping.common(read(content))
+            except UnmappableError as error:
+                found = error.code, str(error)
+            self._known[read, content] = found
+        if isinstance(found, Common):
+            return found
+        raise UnmappableError(*found)
 
 
 def _size(key: Key) -> int:
     return len(key.attributes) + sum(map(len, key.place))
 
 
-NAMES: Names[Key] = Names(_series, _size)
+NAMES: Names[Key] = Names(_size)
 
 
 def assemble(points: Points, terms: Terms) -> Columns:
@@ -39,11 +62,11 @@ def assemble(points: Points, terms: Terms) -> Columns:
     series: dict[SeriesKey, int] = {}
     merged = np.zeros(len(points.keys), np.int32)
     unmapped: dict[int, UnmappableError] = {}
-    known = NAMES.known(terms)
+    known, senders = NAMES.known(terms), _Senders()
     for place, key in enumerate(points.keys):
         if (found := known.get(key)) is None:
             try:
-                found = NAMES.learn(key, terms)
+                found = NAMES.learn(key, terms, senders.series)
             except UnmappableError as error:
                 unmapped[place] = error
                 continue

@@ -121,7 +121,7 @@ def _named(head: bytes, terms: Terms) -> SeriesKey:
     return terms.mapping.series(metrics[0], "", tags, terms.own_device)
 
 
-NAMES: Names[bytes] = Names(_named, len)
+NAMES: Names[bytes] = Names(len)
 
 
 def _assembled(samples: Samples, terms: Terms) -> Columns:
@@ -134,7 +134,7 @@ def _assembled(samples: Samples, terms: Terms) -> Columns:
     for head, place in places.items():
         if (found := known.get(head)) is None:
             try:
-                found = NAMES.learn(head, terms)
+                found = NAMES.learn(head, terms, _named)
             except UnmappableError as error:
                 unmapped[place] = error
                 continue

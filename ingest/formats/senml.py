@@ -209,7 +209,7 @@ def _assembled(found: _Found, terms: Terms) -> Columns:
     known = NAMES.known(terms)
     for head in dict.fromkeys(found.heads):
         try:
-            places[head] = series.setdefault(known.get(head) or NAMES.learn(head, terms), len(series))
+            places[head] = series.setdefault(known.get(head) or NAMES.learn(head, terms, _named), len(series))
         except UnmappableError as error:
             places[head], unmapped[head] = -1, error
     codes = np.fromiter(map(places.__getitem__, found.heads), np.int32, len(found.heads))
@@ -254,4 +254,4 @@ def _named(head: _Head, terms: Terms) -> SeriesKey:
     return mapping.named(device, metric, {UNIT: unit} if unit else {}, terms.own_device)
 
 
-NAMES: Names[_Head] = Names(_named, lambda head: len(head.name) + len(head.unit))
+NAMES: Names[_Head] = Names(lambda head: len(head.name) + len(head.unit))

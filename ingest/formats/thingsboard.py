@@ -104,7 +104,7 @@ class _Found:
         known = NAMES.known(self._terms)
         for name in dict.fromkeys(self.names):
             try:
-                places[name] = series.setdefault(known.get(name) or NAMES.learn(name, self._terms), len(series))
+                places[name] = series.setdefault(known.get(name) or NAMES.learn(name, self._terms, _named), len(series))
             except UnmappableError as error:
                 places[name] = -1
                 self.faults.append(Fault((name,), error.code, str(error)))
@@ -157,4 +157,4 @@ def _named(name: str, terms: Terms) -> SeriesKey:
     return terms.mapping.named("", name, {}, terms.own_device)
 
 
-NAMES: Names[str] = Names(_named, len)
+NAMES: Names[str] = Names(len)

@@ -1,10 +1,12 @@
 """OTLP: which attribute names the device, what becomes a label, and which names make no series."""
 
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
 
+from ingest.formats import mapping, otlp_names
 from ingest.formats.mapping import Mapping
 from tests.unit.influx import table
 from tests.unit.otlp import HOME, MAPPING, any_value, describe, gauge, histogram, read, request
@@ -75,7 +77,8 @@ def nested(depth: int) -> Any:
     [
         ({"x": "y" * 257}, "label_invalid"), ({f"l{n}": "x" for n in range(33)}, "too_many_labels"),
         ({"device": "d" * 129}, "name_invalid"), ({"x" * 129: "y"}, "name_invalid"), ({"": "x"}, "name_invalid"),
-        ({"x": nested(9)}, "attribute_invalid"),
+        ({"x": nested(9)}, "attribute_invalid"), ({f"l{n}": "x" for n in range(257)}, "too_many_attributes"),
+        ({"x": ["y"] * 5_000}, "too_many_attributes"), ({"x": "y" * 65_536}, "too_many_attributes"),
     ],
 )  # fmt: skip
 def test_a_data_point_that_cannot_be_mapped_is_left_out_alone(attributes: Any, code: str) -> None:
@@ -88,6 +91,32 @@ def test_a_data_point_that_cannot_be_mapped_is_left_out_alone(attributes: Any, c
     assert [row[4] for row in table(columns)] == [1.0, 3.0]
     assert "yyy" not in columns.rejected[0].message
     assert len(columns.series) == 2, "a bad point leaves no series behind"
+
+
+@pytest.mark.parametrize("count", [20, 256, 257, 5_000])
+def test_a_resource_and_a_scope_are_read_once_however_many_series_they_have(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: Counter[str] = Counter()
+
+    def counted(read: Any) -> Any:
+        def run(*args: Any) -> Any:
+            turns[read.__name__] += 1
+            return read(*args)
+
+        return run
+
+    for module, name in ((otlp_names, "_pair"), (mapping, "matches")):
+        monkeypatch.setattr(module, name, counted(getattr(module, name)))
+    made = request(resource={f"a{n}": "x" for n in range(count)})
+    scope = made.resource_metrics[0].scope_metrics[0]
+    for number in range(30):
+        gauge(scope, f"new {count} {number}", 1.0, device="d")
+    columns = read(made)
+    fault = "too_many_labels" if count <= 256 else "too_many_attributes"
+    assert [each.code for each in columns.rejected] == ([fault] * 30 if count > 32 else [])
+    assert turns["_pair"] <= 30 + min(count, 256)
+    assert turns["matches"] <= 256 * len(MAPPING.dropped)
 
 
 def test_names_that_are_none_and_no_device() -> None:
@@ -108,4 +137,4 @@ def test_names_that_are_none_and_no_device() -> None:
 
 
 def test_home_is_what_the_other_tests_take_for_granted() -> None:
-    assert MAPPING.place([], None, HOME.items()) == ("pump", LABELS)
+    assert MAPPING.place([], None, MAPPING.common(HOME)) == ("pump", LABELS)
