@@ -86,12 +86,7 @@ class Mapping:
         `own_device`: the one device that the sender's key is bound to; `common`: what all that it sends has, before
         which the tags of a reading go. Raises UnmappableError.
         """
-        labels: dict[str, str] = {}
-        for name, value in tags:
-            if name in labels:
-                raise UnmappableError("tag_repeated", "a tag stands twice")
-            labels[name] = value
-        found = labels
+        labels = found = _distinct(tags)
         if common:  # of many tags, only those that are looked for
             found = {name: common.tags[name] for name in self.device_tags if name in common.tags} | labels
         names = (name for name in self.device_tags if not (own_device and name in _MADE_UP))
@@ -104,6 +99,10 @@ class Mapping:
             labels = common.labels | labels
         labels.pop(named, None)
         return _named(device, "the device's name"), _labelled(labels)
+
+    def labelled(self, device: str, tags: Tags) -> tuple[str, str]:
+        """The same of readings whose device is known otherwise: each of the tags is a label. Raises UnmappableError."""
+        return _named(device, "the device's name"), _labelled(_distinct(tags))
 
     def _drops(self, name: str) -> bool:
         return any(matches(glob, name) for glob in self.dropped)
@@ -159,6 +158,15 @@ class Mapping:
 @lru_cache(maxsize=16)
 def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(text)
+
+
+def _distinct(tags: Tags) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    for name, value in tags:
+        if name in labels:
+            raise UnmappableError("tag_repeated", "a tag stands twice")
+        labels[name] = value
+    return labels
 
 
 def _check_count(labels: int) -> None:

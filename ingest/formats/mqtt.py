@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ingest.formats.mapping import UnmappableError
-from ingest.formats.mqtt_native import is_native, read_native
+from ingest.formats.mqtt_native import is_native, place, read_native
 from ingest.formats.mqtt_time import read_time
 from ingest.formats.terms import Terms
 from ingest.formats.topics import Named
@@ -28,7 +28,6 @@ _PARTS_TO_READINGS = 10  # of the JSON
 _CUT = MAX_NAME_CHARS + 1  # of what leads to a value: a longer name is refused, and not written out for each value
 _VALUE = "value"  # what is measured, where neither the topic nor the payload says it
 
-Tags = tuple[tuple[str, str], ...]
 Path = tuple[str | int, ...]
 
 
@@ -77,11 +76,11 @@ class _Message:
         value = _WORDS.get(text.lower()) if len(text) <= _LONGEST_WORD else None
         if value is None and _NUMBER.fullmatch(text):
             value = float(text)
-        self._leaves(value, self._named.labels, (), self._terms.arrived_us)
+        self._leaves(value, "", (), self._terms.arrived_us)
 
     def record(self, document: Any, loc: Loc) -> None:
         """A JSON object (or a list), whose readings share their time. Raises TooLarge."""
-        fields, micros, tags = document, self._terms.arrived_us, self._named.labels
+        fields, micros, device = document, self._terms.arrived_us, ""
         if isinstance(document, dict):
             topics = self._terms.mapping.topics
             fields = {name: value for name, value in document.items() if name not in topics.time_fields}
@@ -93,23 +92,22 @@ class _Message:
                     return
                 micros = time
             if not self._named.device:  # then a text in the payload may name it
-                tags += self._naming(fields)
+                device = self._naming(fields)
             if list(fields) == ["values"]:
                 fields = fields["values"]
-        self._leaves(fields, tags, loc, micros)
+        self._leaves(fields, device, loc, micros)
 
-    def _naming(self, fields: dict[str, Any]) -> Tags:
+    def _naming(self, fields: dict[str, Any]) -> str:
         """The text that names the device, taken out of the fields."""
         for tag in self._terms.mapping.device_tags:
             if isinstance(text := fields.get(tag), str) and text:
                 del fields[tag]
-                return ((tag, text),)
-        return ()
+                return text
+        return ""
 
-    def _leaves(self, fields: Any, tags: Tags, loc: Loc, micros: int) -> None:
+    def _leaves(self, fields: Any, said: str, loc: Loc, micros: int) -> None:
         try:
-            own = self._named.device or self._terms.own_device
-            device, labels = self._terms.mapping.place(tags, own)
+            device, labels = place(self._named, said, self._terms)
         except UnmappableError as error:
             self._reject(Fault((*loc, "device"), error.code, str(error)))
             return

@@ -36,6 +36,14 @@ def read_native(document: Any, named: Named, terms: Terms) -> Columns:
     return native.decode(to_json(batches if many else batches[0], inf_nan_mode="constants"), terms.bounds, partial=True)
 
 
+def place(named: Named, said: str, terms: Terms) -> tuple[str, str]:
+    """The device and the labels. A level of the topic named like a tag that may name the device does so only where
+    neither the topic nor, as `said`, the payload names it. Raises UnmappableError."""
+    if device := named.device or said:
+        return terms.mapping.labelled(device, named.labels)
+    return terms.mapping.place(named.labels, terms.own_device)
+
+
 def _batch(item: dict[str, Any], number: int, named: Named, terms: Terms) -> dict[str, Any]:
     """A batch with the names of the topic, and with the time of receipt where a reading has none."""
     if "metric" in item:
@@ -49,7 +57,7 @@ def _batch(item: dict[str, Any], number: int, named: Named, terms: Terms) -> dic
         message = "the payload names another device than the topic, which is what its sender may write to"
         raise Invalid([Fault((number, "device"), "device_mismatch", message)])
     try:
-        device, labels = terms.mapping.place(named.labels, named.device or said or terms.own_device)
+        device, labels = place(named, said, terms)
     except UnmappableError as error:
         raise Invalid([Fault((number, "device"), error.code, str(error))]) from None
     own = item.get("labels", {})

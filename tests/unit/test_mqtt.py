@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.formats import mqtt, native
-from ingest.formats.mapping import Mapping
+from ingest.formats.mapping import DEVICE_TAGS, Mapping
 from ingest.formats.terms import Terms
 from ingest.formats.topics import Topics, read_templates
 from ingest.mqtt.batch import body_of, read
@@ -129,6 +129,19 @@ def test_our_own_readings_keep_their_names_and_the_topics_device_holds() -> None
         with pytest.raises(Invalid) as refused:
             decode(payload)
         assert code in {refused.value.faults[0].code, "unknown_field"}
+
+
+@pytest.mark.parametrize("level", DEVICE_TAGS[1:])
+def test_a_device_that_topic_or_payload_names_goes_before_a_level_that_could(level: str) -> None:
+    topics = Topics(read_templates([f"a/{{{level}}}/{{device}}", f"b/{{{level}}}/#"]))
+    own = {"ts": MS, "metric": "m", "value": 1}
+    for topic, payload in (
+        ("a/gw/p", 1), ("a/gw/p", {"x": 1}), ("a/gw/p", own), ("a/gw/p", own | {"device": "p"}),
+        ("b/gw/x", own | {"device": "p"}), ("b/gw/x", {"device": "p", "x": 1}), ("b/gw/x", {"instance": "p", "x": 1}),
+    ):  # fmt: skip
+        assert [row[:3:2] for row in table(decode(payload, topic, topics))] == [("p", f'{{"{level}":"gw"}}')]
+    for payload in (1, {"x": 1}, own):
+        assert [row[:3:2] for row in table(decode(payload, "b/gw/x", topics))] == [("gw", "{}")], "as nothing else does"
 
 
 @pytest.mark.parametrize("readings", [5, None, True, "x", {}])
