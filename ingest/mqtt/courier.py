@@ -59,6 +59,13 @@ class Courier:
 
     async def deliver(self, messages: Sequence[Message]) -> None:
         """Returns when each of these messages is settled."""
+        attempt = 0
+        while (halted := await self._try(messages)) is not None:
+            await self._pause(Verdict.HALTED, halted, attempt)
+            attempt += 1
+
+    async def _try(self, messages: Sequence[Message]) -> Answer | None:
+        """Settle these messages. Returns what the server said where that is no message's fault: nothing is settled."""
         answer, partial = await self._insist(messages, partial=False), False
         if judge(answer.status, partial=False) is Verdict.IN_PART:
             answer, partial = await self._insist(messages, partial=True), True
@@ -70,9 +77,9 @@ class Courier:
             await self.deliver(messages[middle:])
         elif answer.status != 403 or await self._may_write():
             self._settled(messages[0], _fault(answer))
-        else:  # no message's fault: the key was bound, or lost its scope
-            await self._pause(Verdict.HALTED, answer, 10)
-            await self.deliver(messages)
+        else:  # the key was bound, or lost its scope
+            return answer
+        return None
 
     async def _insist(self, messages: Sequence[Message], *, partial: bool) -> Answer:
         """Send it until the answer is about the messages."""

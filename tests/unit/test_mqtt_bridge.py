@@ -15,7 +15,7 @@ from ingest.formats.mapping import Mapping
 from ingest.mqtt.batch import Message, Verdict, judge, message_of
 from ingest.mqtt.bridge import Bridge, BridgeSettings
 from ingest.mqtt.broker_settings import BrokerSettings
-from ingest.mqtt.courier import FIRST_WAIT_S, LONGEST_WAIT_S, Courier, backoff_s
+from ingest.mqtt.courier import FIRST_WAIT_S, LONGEST_WAIT_S, Answer, Courier, backoff_s
 from ingest.mqtt.metrics import REASONS, BridgeMetrics, reason
 from ingest.mqtt.notes import Notes
 from ingest.mqtt.window import Held
@@ -171,6 +171,25 @@ async def test_a_key_without_its_scope_refuses_no_message() -> None:
     server.first, server.scope = [403], False
     settled, waits, _ = await deliver(server, "a")
     assert (settled, len(waits)) == ({"a": "stored"}, 1)
+
+
+async def test_a_key_without_its_scope_is_waited_for_however_long() -> None:
+    waits: list[float] = []
+
+    class Refusing(Courier):
+        async def _post(self, body: bytes, *, partial: bool) -> Answer:
+            return Answer(200 if len(waits) == 3_000 else 403, {})
+
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+
+    settled: list[Fault | None] = []
+    async with ClientSession() as session:
+        metrics = BridgeMetrics(CollectorRegistry())
+        courier = Refusing(session, "", "slk_x", metrics, lambda _, fault: settled.append(fault), wait)
+        await courier.deliver([Message(Held(0, 1, "t", b"", 0, 0, 0), [b"{}"], 1)])
+    assert settled == [None]
+    assert waits[0] <= FIRST_WAIT_S < LONGEST_WAIT_S / 2 <= waits[-1] <= LONGEST_WAIT_S
 
 
 async def test_where_nobody_answers_it_tries_again() -> None:
