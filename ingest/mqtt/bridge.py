@@ -122,7 +122,13 @@ class Bridge:
         if message.retain:
             fault = Fault((), "retained", "kept by the broker from before: its age is not known")
         held = self._window.take(
-            message.mid, message.qos, topic, bytes(message.payload), self._clock_us(), time.monotonic()
+            message.mid,
+            message.qos,
+            topic,
+            bytes(message.payload),
+            self._clock_us(),
+            time.monotonic(),
+            again=message.dup,
         )
         if held is None:
             self._metrics.redelivered.inc()

@@ -72,12 +72,15 @@ class Window:
         if not session_present:
             self._unacknowledged.clear()
 
-    def take(self, mid: int, qos: int, topic: str, payload: bytes, now_us: int, now: float) -> Held | None:
-        """A message was delivered; returns it, unless it waits already.
+    def take(
+        self, mid: int, qos: int, topic: str, payload: bytes, now_us: int, now: float, *, again: bool
+    ) -> Held | None:
+        """A message was delivered, perhaps `again` (MQTT's DUP); returns it, unless it waits already.
 
-        While a number was not acknowledged it means one message: it comes again after a cut, with the time that it had.
+        What comes again after a cut, by a number that was not acknowledged, is one message, with the time that it had.
+        Where the broker does not say so, the number is another's now, however much the messages look the same.
         """
-        known = self._unacknowledged.get(mid) if qos else None
+        known = self._unacknowledged.get(mid) if qos and again else None
         if known is not None and (known.topic, known.payload) == (topic, payload):
             known.connection = self._connection
             return known if known.settled else None

@@ -3,23 +3,19 @@
 import asyncio
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
-from paho.mqtt.client import MQTTMessage
 from prometheus_client import CollectorRegistry
 
 from ingest.formats import mqtt
-from ingest.formats.mapping import Mapping
 from ingest.mqtt.batch import Message, Verdict, judge, message_of
-from ingest.mqtt.bridge import Bridge, BridgeSettings
-from ingest.mqtt.broker_settings import BrokerSettings
 from ingest.mqtt.courier import FIRST_WAIT_S, LONGEST_WAIT_S, Answer, Courier, backoff_s
 from ingest.mqtt.metrics import REASONS, BridgeMetrics, reason
 from ingest.mqtt.notes import Notes
 from ingest.mqtt.window import Held
 from schemas.errors import Fault
+from tests.unit.mqtt import bridge, count, message
 
 
 @pytest.mark.parametrize(
@@ -124,11 +120,6 @@ async def deliver(server: Server, *devices: str) -> tuple[dict[str, str], list[f
     return settled, waits, metrics
 
 
-def count(metric: Any, **labels: str) -> float:
-    """A counter as it stands."""
-    return float((metric.labels(**labels) if labels else metric)._value.get())
-
-
 async def test_one_bad_message_costs_no_other_and_order_is_kept() -> None:
     server = Server()
     server.bad = {"400", "403"}
@@ -208,22 +199,6 @@ async def test_where_nobody_answers_it_tries_again() -> None:
     assert len(waits) == 3
 
 
-def bridge(most: int, queue_bytes: int = 10**6) -> tuple[Bridge, BridgeMetrics]:
-    """A bridge without a connection."""
-    broker = BrokerSettings("x", 1, "x", None, None, None, True, most, 0, 30, 10**6, [])
-    metrics = BridgeMetrics(CollectorRegistry())
-    return Bridge(BridgeSettings(broker, "http://x", "slk_x", Mapping(), queue_bytes, 10), metrics, lambda: 5), metrics
-
-
-def message(topic: bytes, payload: bytes = b"1", qos: int = 1, **more: Any) -> MQTTMessage:
-    """As paho hands it over."""
-    made = MQTTMessage(mid=7, topic=topic)
-    made.payload, made.qos = payload, qos
-    for name, value in more.items():
-        setattr(made, name, value)
-    return made
-
-
 async def test_what_is_refused_at_its_delivery_is_counted_and_not_held() -> None:
     one, metrics = bridge(2)
     one._take(message(b"\xff"))
@@ -255,3 +230,12 @@ async def test_quality_0_is_dropped_where_there_is_no_room_and_counted() -> None
         one._take(message(b"sensors/p/t", qos=0))
     assert (len(one._window), count(metrics.dropped), count(metrics.received, qos="0")) == (2, 3, 5)
     assert [each.readings for each in one._batch()] == [1, 1]
+
+
+async def test_only_what_the_broker_calls_a_redelivery_is_known_again() -> None:
+    one, metrics = bridge(10)
+    one._take(message(b"sensors/p/t"))
+    one._take(message(b"sensors/p/t", dup=True))
+    assert (len(one._window), count(metrics.redelivered)) == (1, 1)
+    one._take(message(b"sensors/p/t"))
+    assert (len(one._window), count(metrics.redelivered)) == (2, 1)
