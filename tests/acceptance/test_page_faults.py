@@ -230,3 +230,23 @@ async def test_only_frames_that_came_late_are_followed_by_rest_and_none_by_the_e
         }"""
     )
     assert drawn == [1, 2, 2, 2, 3, 3]
+
+
+async def test_nobody_says_that_nothing_fires_who_does_not_know(desk: Desk) -> None:
+    device = f"dim-{uuid4().hex[:8]}"
+    await desk.send(device, 1)
+    tab = await desk.enter(path="#/fleet")
+    away = re.compile("/v1/(alerts|rules)[?]|/v1/rules$")
+    with desk.tolerating("503"):
+        await tab.route(away, lambda route: route.fulfill(status=503, json={"detail": "away"}))
+        await tab.goto(f"{desk.server.url}/#/devices/{device}")
+        await expect(tab.locator(".device-head .tag")).to_have_text("alerts not known")
+        await expect(tab.get_by_role("region", name="Alerts")).to_contain_text(re.compile("Alerts –.*Alerts not known[.]"))
+        await expect(tab.locator("#view .notice")).to_contain_text("The page keeps trying")
+        await tab.unroute(away)
+        await expect(tab.locator(".device-head .tag")).to_have_text("nothing fires")
+        await expect(tab.locator("#view .notice")).to_be_hidden()
+        await tab.route("**/v1/rules", lambda route: route.fulfill(status=503, json={"detail": "away"}))
+        async with tab.expect_response("**/v1/rules"):
+            await tab.goto(f"{desk.server.url}/#/alerts")
+        await expect(tab.locator("#view > .view:not([aria-busy]) #resolved")).to_be_attached()

@@ -66,10 +66,9 @@ export async function mount(root, desk) {
     const metrics = [...panels.keys()].sort();
     const wanted = chosen.filter((metric) => panels.has(metric));
     const shown = wanted.length ? wanted : metrics.slice(0, MOST_PANELS);
-    const [worst] = alerts.firingInOrder();
     render([
-      deviceHead(device, [...page.series.values()], worst?.severity, heard, now),
-      notice(refused),
+      deviceHead(device, [...page.series.values()], alerts, heard, now),
+      notice([refused, rules.problem].join(" ").trim()),
       h("div.device-bar", timeBar(page), metricPicker(metrics, shown, choose)),
       asked && !metrics.length && absentDevice(device),
       h("div.charts", shown.map((metric) =>

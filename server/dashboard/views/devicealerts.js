@@ -10,10 +10,11 @@ export function deviceAlerts(desk, device, alerts, rules) {
   const query = `device=${encodeURIComponent(device)}`;
   const over = [...alerts.resolved.values()].sort((a, b) => b.id - a.id).slice(0, SHOWN);
   const some = alerts.firing.size + over.length > 0;
-  return panel("Alerts", `${alerts.count} firing`,
+  return panel("Alerts", alerts.sure ? `${alerts.count} firing` : "–",
     " ", h("a.small", { href: `#/alerts?${query}` }, "all of them"),
     h("ul.alert-list", { id: "firing" }, alertRows(alerts.firingInOrder(), desk)),
     h("ul.alert-list", { id: "resolved" }, alertRows(over, desk)),
+    !alerts.sure && h("p.empty.muted", "Alerts not known", some && ": this is what was last heard", "."),
     alerts.sure && !some && h("p.empty.muted", h("span", shape("resolved"), "Nothing has fired here.")),
     rules && h("p.small.rules", rules.length
       ? ["Rules that watch this device:", rules.map(({ id, name }) => [" ", h("a", { href: `#/rules/${id}` }, name)])]

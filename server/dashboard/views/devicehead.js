@@ -5,10 +5,12 @@ import { h, shape } from "../tree.js";
 import { firstReading } from "./firstreading.js";
 import { SILENT_MS } from "./fleetdata.js";
 
-/** `worst` is the severity that fires, undefined where none does; `heard` when anything came of it, in seconds. */
-export function deviceHead(device, series, worst, heard, now) {
+/** `heard` is when anything came of it, in seconds. */
+export function deviceHead(device, series, alerts, heard, now) {
+  const worst = alerts.firingInOrder()[0]?.severity;
   const age = (now - Math.max(heard, ...series.map(({ newest }) => newest?.ts ?? -Infinity))) * 1_000;
-  const [kind, text] = worst ? [worst, worst] : age > SILENT_MS ? ["stale", "silent"] : ["resolved", "nothing fires"];
+  const [kind, text] = worst ? [worst, worst] : !alerts.sure ? ["stale", "alerts not known"]
+    : age > SILENT_MS ? ["stale", "silent"] : ["resolved", "nothing fires"];
   const [first = {}, ...others] = series.map(({ labels }) => labels);
   const common = Object.entries(first).filter(([name, value]) => others.every((each) => each[name] === value));
   return h("header.view-head.device-head",
