@@ -97,6 +97,7 @@ async def redis_dies(near: Cluster) -> None:
     await near.valkey.start()
 
 
+@pytest.mark.long
 async def test_a_good_server_passes_whatever_breaks_around_it(ground: Cluster, tmp_path: Path) -> None:
     """With users in two processes besides the one that judges."""
     run = await judged(
