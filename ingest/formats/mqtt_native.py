@@ -46,7 +46,7 @@ def place(named: Named, said: str, terms: Terms) -> tuple[str, str]:
 
 def _batch(item: dict[str, Any], number: int, named: Named, terms: Terms) -> dict[str, Any]:
     """A batch with the names of the topic, and with the time of receipt where a reading has none."""
-    if "metric" in item:
+    if "metric" in item and "readings" not in item:
         more = {name: value for name, value in item.items() if name not in _READING}
         item = more | {"readings": [{name: value for name, value in item.items() if name in _READING}]}
     if isinstance(rows := item.get("readings"), list):  # anything else the strict reader refuses

@@ -144,6 +144,14 @@ def test_a_device_that_topic_or_payload_names_goes_before_a_level_that_could(lev
         assert [row[:3:2] for row in table(decode(payload, "b/gw/x", topics))] == [("gw", "{}")], "as nothing else does"
 
 
+def test_one_reading_beside_a_list_of_readings_is_refused_and_neither_is_dropped() -> None:
+    one = {"ts": MS, "metric": "x", "value": 1}
+    for readings in ([one], [], {}):
+        with pytest.raises(Invalid) as refused:
+            decode({"metric": "t", "value": 3, "readings": readings})
+        assert {"unknown_field"} <= {fault.code for fault in refused.value.faults}
+
+
 @pytest.mark.parametrize("readings", [5, None, True, "x", {}])
 def test_readings_that_are_no_list_are_refused(readings: Any) -> None:
     batch = {"ts": [MS], "values": {"a": [1]}, "readings": readings}
