@@ -9,7 +9,7 @@ const TOGETHER_MS = 50;
 
 export const SEVERITY_RANK = { info: 1, warning: 2, critical: 3 };
 
-const newestFirst = (moment) => (a, b) => Date.parse(b[moment] ?? 0) - Date.parse(a[moment] ?? 0);
+export const newestFirst = (moment) => (a, b) => Date.parse(b[moment] ?? 0) - Date.parse(a[moment] ?? 0);
 
 export class Alerts extends EventTarget {
   #api;

@@ -1,4 +1,4 @@
-/** Sluice's HTTP interface: the one place that fetches. The session's cookie says who asks, its CSRF token goes with changes. */
+/** Sluice's HTTP interface: the one place that fetches. */
 
 const REQUEST_TIMEOUT_MS = 10_000;
 

@@ -1,4 +1,4 @@
-/** The little that is done to the document by hand. Text goes in as text, never as HTML. */
+/** The little that is done to the document by hand. */
 
 const MOST_SAID = 10; // at a time: nobody listens to a hundred
 const SAID_MS = 10_000; // for which it stands there to be read

@@ -1,19 +1,19 @@
 /**
  * What is loaded of the series of a device: for the span that is seen, as finely as the pixels show, only for charts
- * within sight, a few requests at a time; and again from where it ends, while live values come and after they were lost.
+ * within sight, a few requests at a time; and again from where it ends.
  */
 
 import { bucketFor, iso, moment } from "./span.js";
 
 const AT_ONCE = 4; // requests: a worker reads as many for all of its viewers
-const A_PIXEL = { asked: 4, kept: 6 }; // readings, of what is seen and what lies beside it: more are buckets
-const MOST_ASKED = 10_000; // readings: the API gives no more at a time
+const A_PIXEL = { asked: 4, kept: 6 }; // readings: more are buckets
+const MOST_ASKED = 10_000; // the API gives no more
 const READINGS_UP_TO_S = 21_600; // of a longer span the first question is for buckets
-const KEPT_S = [60, 3_600, 86_400]; // buckets that outlive the readings: asked for where nothing finer is left
+const KEPT_S = [60, 3_600, 86_400]; // buckets that outlive the readings
 const DAY_S = 86_400;
 const AHEAD_S = 660; // readings may be so far ahead of the server's clock
 const OVERLAP_S = 10; // asked for twice, for readings that were stored out of order
-const FILL_S = { least: 5, most: 60 }; // how often new values are asked for: less in long buckets, least where none is known of
+const FILL_S = { least: 5, most: 60 }; // how often what is new is asked for; at most where none is known of
 const RETRY_S = 15; // at most, after ever more failures
 
 const seconds = () => performance.now() / 1_000;
@@ -36,8 +36,8 @@ export function makeHistory(page, tell) {
   function isDue(series) {
     const { level, loaded, pixels, ending, retryAt, unsure, newest, known } = series;
     if (page.signal.aborted || !pixels || ending || seconds() < retryAt) return false;
-    const more = unsure || newest?.ts > known + level;
-    const patience = more ? Math.min(FILL_S.most, Math.max(FILL_S.least, level / 6)) : FILL_S.most;
+    const rest = unsure || newest?.ts > known + level ? level / 6 : FILL_S.most;
+    const patience = Math.min(FILL_S.most, Math.max(FILL_S.least, rest));
     return !fits(series) || (loaded.open && (loaded.asked < lostAt || seconds() - loaded.asked >= patience));
   }
 
@@ -82,7 +82,7 @@ export function makeHistory(page, tell) {
     const { unsure } = series;
     const { length, live } = page.span;
     const [from, to] = page.bounds();
-    const around = length * (live ? 0.1 : 0.5); // on both sides: so that it can be moved at once
+    const around = length * (live ? 0.1 : 0.5); // so that it can be moved at once
     const bucket = bucketFor(length, series.pixels);
     const begin = Math.floor((from - around) / bucket) * bucket;
     const end = live ? Infinity : to + around;

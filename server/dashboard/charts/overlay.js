@@ -11,7 +11,7 @@ const SHAPES = {
   info: new Path2D("M.8 8a7.2 7.2 0 0 1 14.4 0A7.2 7.2 0 0 1 .8 8z"),
 };
 
-/** Under the lines: each limit as a line, and a tint on what is beyond it; the worse it is, the more of them. */
+/** Under the lines: each limit as a line, and a tint on what is beyond it. */
 export function drawLimits({ ctx, bbox, scales, valToPos }, limits, colours) {
   const { left, top, width, height } = bbox;
   ctx.save();
@@ -28,7 +28,7 @@ export function drawLimits({ ctx, bbox, scales, valToPos }, limits, colours) {
   ctx.restore();
 }
 
-/** Over the lines: a strip along the top for as long as an alert fired, with its severity's shape where it began. */
+/** Over the lines: a strip for as long as an alert fired, with its severity's shape where it began. */
 export function drawAlerts({ ctx, bbox, valToPos }, { alerts, now }, colours) {
   const { left, top, height } = bbox;
   const right = left + bbox.width;

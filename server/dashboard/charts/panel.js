@@ -21,7 +21,7 @@ export function makePanel(metric, page) {
   const chart = { lines: [], limits: [], alerts: [], window: [0, 1], now: 0 };
   let root = null;
   let box; // of the plot
-  let size = { width: 0, height: 0 }; // of that, learnt now and then: to ask at every frame would cost a layout each time
+  let size = { width: 0, height: 0 }; // of that: to ask at every frame would cost layouts
   let first = 0; // of the series, that is drawn
   let seen = false;
   let plot = null;

@@ -6,7 +6,7 @@ const FIRST_S = 900;
 const SHORTEST_S = 2;
 const LONGEST_S = 800 * 86_400;
 const UNITS = { s: 1, m: 60, h: 3_600, d: 86_400 };
-const MARGIN = 0.01; // of a live span, kept free at its right: what is newest is seen whole
+const MARGIN = 0.01; // kept free at the right of a live span
 
 /** Lengths of buckets; those from a minute on divide one another, and are what rollups hold ready. */
 const BUCKETS_S = [1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400, 604_800];

@@ -4,7 +4,7 @@ import { formatDuration, formatLabels, formatValue } from "../format.js";
 import { button, h, moment, shape } from "../tree.js";
 import { acknowledge, silence } from "./alertactions.js";
 
-export const alertRows = (alerts, desk) => alerts.map((alert) => alertRow(alert, desk));
+export const alertList = (id, alerts, desk) => h("ul.alert-list", { id }, alerts.map((alert) => alertRow(alert, desk)));
 
 function alertRow(alert, desk) {
   const { id, rule, device, metric, labels, severity, value, threshold, state, resolved_at: ended } = alert;

@@ -1,24 +1,24 @@
 /** The alerts: what fires, the worst first, and what is over. What is chosen stands in the address. */
 
-import { covers, MOST_RESOLVED } from "../alerts.js";
+import { covers, MOST_RESOLVED, newestFirst } from "../alerts.js";
 import { withQuery } from "../api.js";
 import { follow } from "../listing.js";
 import { button, h, notice, panel, render, search, select, shape, viewHead } from "../tree.js";
-import { alertRows } from "./alertlist.js";
+import { alertList } from "./alertlist.js";
 
 export const title = "Alerts";
 
 const SEVERITIES = ["critical", "warning", "info"];
-const MOST_SHOWN = 500; // more than anybody reads: what is chosen finds the others
+const MOST_SHOWN = 500; // more than anybody reads
 const PAGE = 50;
-const AGAIN_MS = 10_000; // at most so often is what is over read anew
+const AGAIN_MS = 10_000; // at most, what is over
 const SETTLE_MS = 300; // for whoever is still typing
 
 export async function mount(root, desk) {
   const { alerts, api, clock, query, session, navigate, signal } = desk;
   const chosen = Object.fromEntries(["severity", "device", "rule"].map((name) => [name, query.get(name)]));
   let cursor = null; // of the page that is wanted of what is over
-  let [held, due] = [[], Infinity]; // what events had told when the first page was asked for, and when it may be again
+  let [held, due] = [[], Infinity]; // what was known when the first page was asked for, and until when it rests
   let ruled = true; // there is a rule, as far as we know
   const past = follow(desk, async () => {
     const before = cursor ? past.answer.items : [];
@@ -53,23 +53,23 @@ export async function mount(root, desk) {
     const ended = new Map((past.answer?.items ?? []).map((alert) => [alert.id, alert]));
     alerts.resolved.forEach((alert, id) => ended.set(id, alert));
     const over = [...ended.values()].filter((alert) => matches(alert, chosen) && !alerts.firing.has(alert.id))
-      .sort((a, b) => Date.parse(b.resolved_at) - Date.parse(a.resolved_at));
+      .sort(newestFirst("resolved_at"));
     render([
       viewHead(title, filters(chosen, choose)),
       notice(past.problem),
       panel("Firing", firing.length === all.length ? alerts.count : `${firing.length} of ${alerts.count}`,
-        h("ul.alert-list", { id: "firing" }, alertRows(firing.slice(0, MOST_SHOWN), desk)),
+        alertList("firing", firing.slice(0, MOST_SHOWN), desk),
         more > 0 && h("p.empty.muted", `${more} more: choose a severity or a device.`),
         !alerts.sure && h("p.empty.muted", "Not connected: this is what was last heard."),
         !firing.length && nothingFires(all.length > 0, alerts.sure, ruled)),
       panel("Resolved", null,
-        h("ul.alert-list", { id: "resolved" }, alertRows(over, desk)),
+        alertList("resolved", over, desk),
         !over.length && h("p.empty.muted", "What was resolved will be here, the newest first."),
         past.answer?.next && button("Show older", () => read(past.answer.next), { id: "older" })),
     ], root);
   }
 
-  /** Events tell of the newest only: where none of those was known when it was read, others lie between. */
+  /** Events keep the newest: where none of them was known when it was read, others lie between. */
   function mend() {
     draw();
     const known = (past.answer?.items ?? []).map(({ id }) => id).concat(held);

@@ -18,8 +18,8 @@ export const title = ({ name }) => name;
 
 const MOST_PANELS = 24; // that are shown unasked
 const MAX_RATE = 5; // live values a second
-const UNHEARD_MS = 10_000; // then it is asked for: live values may not come for as long as Redis is away
-const SETTLE_MS = 200; // a wheel turns on: only where it stops is worth a request, and Safari throws at too many addresses
+const UNHEARD_MS = 10_000; // then it is asked for, as while Redis is away
+const SETTLE_MS = 200; // a wheel turns on, and Safari throws at too many addresses
 
 export async function mount(root, desk) {
   const { api, live, clock, params, query, navigate, signal } = desk;
@@ -28,7 +28,7 @@ export async function mount(root, desk) {
   const panels = new Map(); // metric → panel
   let chosen = query.getAll("metric"); // none: the first ones
   let calm = new Span(); // the live span to go back to
-  let heard = -Infinity; // when anything came of it, by the server's clock: its own may be wrong
+  let heard = -Infinity; // when anything came of it, by the server's clock
   let looked = 0; // when it was heard live, or asked about
   let refused = "";
   let asked = false; // whether it is known what there is
@@ -68,7 +68,7 @@ export async function mount(root, desk) {
     const shown = wanted.length ? wanted : metrics.slice(0, MOST_PANELS);
     render([
       deviceHead(device, [...page.series.values()], alerts, heard, now),
-      notice([refused, rules.problem].join(" ").trim()),
+      notice(refused || rules.problem),
       h("div.device-bar", timeBar(page), metricPicker(metrics, shown, choose)),
       asked && !metrics.length && absentDevice(device),
       h("div.charts", shown.map((metric) =>
@@ -156,12 +156,8 @@ export async function mount(root, desk) {
     if (page.series.size > before) judge();
   }
 
-  function onRefused() {
-    refused = "Live values were refused: what is new is read every few seconds.";
-    draw();
-  }
-
   // First of all: what comes while history is loaded is then in the one or in the other.
+  const onRefused = () => (refused = "Live values were refused: what is new is read every few seconds.");
   live.subscribe(`readings:${device}`, { data: { max_rate: MAX_RATE }, onData: hear, onSubscribed: catchUp, onRefused }, signal);
   draw();
   width.observe(root);

@@ -1,7 +1,7 @@
-/** The alerts of one device: what fires, what was over last; and the rules that are about it. */
+/** The alerts of one device, and the rules that are about it. */
 
 import { h, panel, shape } from "../tree.js";
-import { alertRows } from "./alertlist.js";
+import { alertList } from "./alertlist.js";
 
 const SHOWN = 8; // of those that are over
 
@@ -12,8 +12,8 @@ export function deviceAlerts(desk, device, alerts, rules) {
   const some = alerts.firing.size + over.length > 0;
   return panel("Alerts", alerts.sure ? `${alerts.count} firing` : "–",
     " ", h("a.small", { href: `#/alerts?${query}` }, "all of them"),
-    h("ul.alert-list", { id: "firing" }, alertRows(alerts.firingInOrder(), desk)),
-    h("ul.alert-list", { id: "resolved" }, alertRows(over, desk)),
+    alertList("firing", alerts.firingInOrder(), desk),
+    alertList("resolved", over, desk),
     !alerts.sure && h("p.empty.muted", "Alerts not known", some && ": this is what was last heard", "."),
     alerts.sure && !some && h("p.empty.muted", h("span", shape("resolved"), "Nothing has fired here.")),
     rules && h("p.small.rules", rules.length

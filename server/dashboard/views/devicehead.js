@@ -1,4 +1,4 @@
-/** How a device is, in a line: its name, what fires, when it was last heard of; and what to do where it never was. */
+/** How a device is, in a line; and what to do where it never was. */
 
 import { formatDuration } from "../format.js";
 import { h, shape } from "../tree.js";

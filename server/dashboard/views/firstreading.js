@@ -1,4 +1,4 @@
-/** What to do where nothing has been sent yet: a command that can be pasted into a shell. */
+/** What to do where nothing has been sent yet: a command for a shell. */
 
 import { command } from "../tree.js";
 

@@ -1,4 +1,4 @@
-/** The fleet: which devices there are, their newest values, and which of them need somebody. */
+/** The fleet: which devices there are, and which need somebody. */
 
 import { withQuery } from "../api.js";
 import { formatCount, formatDuration } from "../format.js";

@@ -3,7 +3,7 @@
 import { formatDuration, formatLabels, formatUtc, formatValue } from "../format.js";
 import { h, shape } from "../tree.js";
 
-const SPARE = 8; // rows beyond each edge of the screen, so that scrolling meets no hole
+const SPARE = 8; // rows beyond each edge of the screen
 const UNKNOWN = [];
 const courses = new WeakMap(); // by their means
 const SHAPES = { silent: "stale", fine: "live" };

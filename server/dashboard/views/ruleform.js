@@ -1,4 +1,4 @@
-/** The form of a rule: every kind of condition. It edits a draft, which is made of a rule and read back into one. */
+/** The form of a rule: every kind of condition. */
 
 import { button, choices, field, h, select, table, textField } from "../tree.js";
 import { SEVERITIES } from "./rulewords.js";

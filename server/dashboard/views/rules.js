@@ -7,7 +7,7 @@ import { worstOf, wordsOf } from "./rulewords.js";
 
 export const title = "Rules";
 
-const MOST_SHOWN = 200; // more than anybody reads; the search finds the others
+const MOST_SHOWN = 200; // more than anybody reads
 
 export async function mount(root, desk) {
   const { api, alerts, session, query, navigate, signal } = desk;

@@ -1,4 +1,4 @@
-/** Which time is seen, to be chosen: spans that end now, earlier, later, longer, shorter, live again. */
+/** Which time is seen, to be chosen. */
 
 import { iso, MOMENT } from "../charts/span.js";
 import { button, h } from "../tree.js";

@@ -5,7 +5,7 @@ import { h } from "../tree.js";
 
 const WIDTH = 300;
 const HEIGHT = 56;
-const SPAN_MS = { least: 60_000, most: 300_000 }; // it begins narrow, so that a view just opened shows something
+const SPAN_MS = { least: 60_000, most: 300_000 }; // it begins narrow
 
 /** `courses`: of each line its `[{ms, value}]`; `least` is of the top of the scale. */
 export function trace({ label, format, note = "", least = 0 }, courses, now) {
