@@ -149,7 +149,7 @@ def _remembered(registry: CollectorRegistry) -> dict[Gauge, Callable[[], float]]
         return Gauge(f"sluice_names_{name}", text, ["format"], registry=registry, multiprocess_mode="livesum")
 
     held = gauge("bytes", "Memory of what names of foreign protocols became.")
-    forgotten = gauge("forgotten", "How often all of it had to make room for new names, since the start.")
+    forgotten = gauge("forgotten", "How often an eighth of it had to make room for new names, since the start.")
     sources: dict[Gauge, Callable[[], float]] = {}
     for name, door in FORMATS.items():
         if (names := door.names) is not None:

@@ -47,7 +47,7 @@ def _histogram(points: Points, wire: Wire, extent: Extent, place: Place) -> None
     time = _parts(points, point, place, (4, 5, 11, 12))
     below = np.frombuffer(counts, "<u8").astype(np.float64).cumsum().tolist() if texts else []
     for text, count in zip(texts, below, strict=True):
-        points.add(Place(*place[:3], "bucket", "le", text), point.attributes, time, count)
+        points.add(Place(*place[:2], "bucket", "le", text), point.attributes, time, count)
 
 
 def _exponential(points: Points, wire: Wire, extent: Extent, place: Place) -> None:
@@ -70,7 +70,7 @@ def _summary(points: Points, wire: Wire, extent: Extent, place: Place) -> None:
         quantile = Message(wire, part, 0)
         text = number_text(quantile.double(1) or 0.0)
         value = quantile.double(2) or 0.0
-        _add(points, Place(*place[:3], "", "quantile", text), point.attributes, time, value)
+        _add(points, Place(*place[:2], "", "quantile", text), point.attributes, time, value)
 
 
 def _is_left_out(points: Points, point: Message, flags: int, exemplars: int = 0) -> bool:
@@ -84,10 +84,10 @@ def _is_left_out(points: Points, point: Message, flags: int, exemplars: int = 0)
 def _parts(points: Points, point: Message, place: Place, numbers: tuple[int, ...]) -> int:
     """What all have that count: by the numbers of their fields count, sum, min, max. Returns the time."""
     time = point.unsigned(3)
-    points.add(Place(*place[:3], "count"), point.attributes, time, float(point.unsigned(numbers[0])))
+    points.add(Place(*place[:2], "count"), point.attributes, time, float(point.unsigned(numbers[0])))
     for part, number in zip(("sum", "min", "max"), numbers[1:], strict=False):
         if (value := point.double(number)) is not None:
-            _add(points, Place(*place[:3], part), point.attributes, time, value)
+            _add(points, Place(*place[:2], part), point.attributes, time, value)
     return time
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from functools import lru_cache
+from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
@@ -11,14 +12,15 @@ from schemas.columns import Float64s
 from schemas.errors import MAX_LOC_CHARS, Fault, Loc, TooLarge
 
 MAX_REMEMBERED_BOUNDS = 2_048  # bytes, of one histogram: 256 bounds, where most have a dozen
+_DIGEST_BYTES = 32  # what others send must not be found by trying
 _DOUBLE = 0x21  # tag of the value of a number that is no integer
 
 
 class Place(NamedTuple):
     """What a reading is of, without the attributes of its data point: as it lies in the request."""
 
-    resource: bytes = b""
-    scope: bytes = b""
+    sender: bytes = b""
+    """Of resource and scope a digest: each key of a request has them, and most of its bytes would be these."""
     metric: bytes = b""
     part: str = ""
     """`count`, `bucket` and the like of a metric that is more than a number."""
@@ -54,6 +56,8 @@ class Points:
         """What came along and is no reading."""
         self.notes: Counter[str] = Counter()
         """Of that, what the sender should hear of, with how much of it there was."""
+        self.senders: dict[bytes, tuple[bytes, bytes]] = {}
+        """Resource and scope, by their digest."""
         self._seen: dict[Place, dict[bytes, int]] = {}
         self._times: list[int] = []
         self._values: list[float] = []
@@ -62,6 +66,12 @@ class Points:
         """One data point more. Raises TooLarge."""
         self.count += 1
         self.check()
+
+    def sender(self, resource: bytes, scope: bytes) -> bytes:
+        """The digest of what sends the points that come next."""
+        digest = blake2b(blake2b(resource).digest() + scope, digest_size=_DIGEST_BYTES).digest()
+        self.senders[digest] = resource, scope
+        return digest
 
     def seen(self, place: Place) -> dict[bytes, int]:
         """The keys that are known of this place, by their attributes."""

@@ -20,14 +20,16 @@ _ReadTags = Callable[[bytes], dict[str, str]]
 class _Senders:
     """The resources and scopes of one request: each is read once, however many series it has."""
 
-    def __init__(self) -> None:
+    def __init__(self, senders: dict[bytes, tuple[bytes, bytes]]) -> None:
+        self._senders = senders
         self._known: dict[tuple[_ReadTags, bytes], Common | tuple[str, str]] = {}
         """By what it is; of those that cannot be mapped code and message, as the exception would hold its frames."""
 
     def series(self, key: Key, terms: Terms) -> SeriesKey:
         """Raises UnmappableError, and Malformed where the attributes are none."""
         place, mapping = key.place, terms.mapping
-        common = self._read(resource_of, place.resource, mapping) | self._read(scope_of, place.scope, mapping)
+        resource, scope = self._senders[place.sender]
+        common = self._read(resource_of, resource, mapping) | self._read(scope_of, scope, mapping)
         tags = attributes_of(key.attributes)
         if place.label:
             tags.append((place.label, place.value))
@@ -61,14 +63,14 @@ def assemble(points: Points, terms: Terms) -> Columns:
     """Make columns of readings; `rejected` has one fault for each data point that has any. Raises Malformed."""
     series: dict[SeriesKey, int] = {}
     merged = np.zeros(len(points.keys), np.int32)
-    unmapped: dict[int, UnmappableError] = {}
-    known, senders = NAMES.known(terms), _Senders()
+    unmapped: dict[int, tuple[str, str]] = {}  # code and message: the exceptions would hold the whole request
+    known, senders = NAMES.known(terms), _Senders(points.senders)
     for place, key in enumerate(points.keys):
         if (found := known.get(key)) is None:
             try:
                 found = NAMES.learn(key, terms, senders.series)
             except UnmappableError as error:
-                unmapped[place] = error
+                unmapped[place] = error.code, str(error)
                 continue
         merged[place] = series.setdefault(found, len(series))
     codes, (nanos, value) = np.array(points.codes, np.int32), points.columns()
@@ -89,7 +91,7 @@ def assemble(points: Points, terms: Terms) -> Columns:
     return columns
 
 
-def _faults(points: Points, unmapped: dict[int, UnmappableError], bad: Bools, late: Bools, early: Bools) -> list[Fault]:
+def _faults(points: Points, unmapped: dict[int, tuple[str, str]], bad: Bools, late: Bools, early: Bools) -> list[Fault]:
     """One fault for each data point that has any reading with one."""
     found: dict[int, Fault] = {}
     for place in np.flatnonzero(bad).tolist():
@@ -98,7 +100,7 @@ def _faults(points: Points, unmapped: dict[int, UnmappableError], bad: Bools, la
             continue
         loc = location(points.keys[code].place.metric, number)
         if (error := unmapped.get(code)) is not None:
-            found[number] = Fault(loc, error.code, str(error))
+            found[number] = Fault(loc, *error)
         elif late[place]:
             message = "further ahead of the server's clock than it allows"
             found[number] = Fault(loc, "ts_in_future", message, retryable=True)

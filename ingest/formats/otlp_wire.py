@@ -36,9 +36,10 @@ class _Reader:
             resource, parts = self._parts_of(*request, 1, 2)
             for part in parts:
                 scope, metrics = self._parts_of(*part, 1, 2)
+                sender = self._points.sender(resource, scope)
                 for start, stop in metrics:
                     name, kind, messages = self._plain_metric(start, stop) or self._metric(start, stop)
-                    self._read_metric(Place(resource, scope, name), kind, messages)
+                    self._read_metric(Place(sender, name), kind, messages)
         return self._points
 
     def _parts_of(self, start: int, stop: int, head: int, part: int) -> tuple[bytes, list[tuple[int, int]]]:

@@ -8,6 +8,8 @@ import pytest
 
 from ingest.formats import mapping, otlp_names
 from ingest.formats.mapping import Mapping
+from ingest.formats.otlp_points import Points
+from ingest.formats.otlp_series import NAMES
 from tests.unit.influx import table
 from tests.unit.otlp import HOME, MAPPING, any_value, describe, gauge, histogram, read, request
 
@@ -138,3 +140,20 @@ def test_names_that_are_none_and_no_device() -> None:
 
 def test_home_is_what_the_other_tests_take_for_granted() -> None:
     assert MAPPING.place([], None, MAPPING.common(HOME)) == ("pump", LABELS)
+
+
+def test_what_is_remembered_of_a_series_does_not_grow_with_its_resource() -> None:
+    took = []
+    for size in (1, 200):
+        made = request(resource={f"telemetry.{n}": "x" * size for n in range(100)})
+        for number in range(50):
+            gauge(made.resource_metrics[0].scope_metrics[0], f"of {size} {number}", 1.0, device="d")
+        before = NAMES.bytes
+        assert len(read(made)) == 50
+        took.append(NAMES.bytes - before)
+    assert took[1] < took[0] + 5_000
+
+
+def test_a_resource_and_a_scope_are_told_apart_however_their_bytes_are_parted() -> None:
+    points = Points(b"", 1)
+    assert len({points.sender(*pair) for pair in ((b"ab", b"c"), (b"a", b"bc"), (b"", b"abc"), (b"abc", b""))}) == 4
