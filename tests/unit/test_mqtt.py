@@ -146,7 +146,8 @@ def test_a_device_that_topic_or_payload_names_goes_before_a_level_that_could(lev
 
 def test_one_reading_beside_a_list_of_readings_is_refused_and_neither_is_dropped() -> None:
     one = {"ts": MS, "metric": "x", "value": 1}
-    for readings in ([one], [], {}):
+    beside: list[Any] = [[one], [], {}]
+    for readings in beside:
         with pytest.raises(Invalid) as refused:
             decode({"metric": "t", "value": 3, "readings": readings})
         assert {"unknown_field"} <= {fault.code for fault in refused.value.faults}
