@@ -186,7 +186,9 @@ async def test_a_device_whose_live_values_do_not_come_is_read_now_and_then(desk:
             for line in str(message).splitlines():
                 command = json.loads(line)
                 if command.get("subscribe", {}).get("channel", "").startswith("readings:"):
-                    socket.send(json.dumps({"id": command["id"], "error": {"code": 103, "message": "permission denied"}}))
+                    socket.send(
+                        json.dumps({"id": command["id"], "error": {"code": 103, "message": "permission denied"}})
+                    )
                 else:
                     there.send(line)
 
@@ -241,7 +243,9 @@ async def test_nobody_says_that_nothing_fires_who_does_not_know(desk: Desk) -> N
         await tab.route(away, lambda route: route.fulfill(status=503, json={"detail": "away"}))
         await tab.goto(f"{desk.server.url}/#/devices/{device}")
         await expect(tab.locator(".device-head .tag")).to_have_text("alerts not known")
-        await expect(tab.get_by_role("region", name="Alerts")).to_contain_text(re.compile("Alerts –.*Alerts not known[.]"))
+        await expect(tab.get_by_role("region", name="Alerts")).to_contain_text(
+            re.compile("Alerts –.*Alerts not known[.]")
+        )
         await expect(tab.locator("#view .notice")).to_contain_text("The page keeps trying")
         await tab.unroute(away)
         await expect(tab.locator(".device-head .tag")).to_have_text("nothing fires")

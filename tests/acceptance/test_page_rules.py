@@ -86,7 +86,12 @@ async def test_what_a_rule_lacks_is_said_where_it_is_made(desk: Desk) -> None:
 
 async def test_whoever_types_into_the_form_of_a_rule_keeps_the_focus(desk: Desk) -> None:
     tab = await desk.enter(path="#/rules/new")
-    for kind, label in (("Rate of change", "Window"), ("Range", "Lowest"), ("Silence", "After"), ("Value", "For at least")):
+    for kind, label in (
+        ("Rate of change", "Window"),
+        ("Range", "Lowest"),
+        ("Silence", "After"),
+        ("Value", "For at least"),
+    ):
         await tab.get_by_role("radio", name=kind, exact=True).check()
         typed = tab.get_by_label(label, exact=True)
         await typed.fill("")
