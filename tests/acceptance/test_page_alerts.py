@@ -136,7 +136,8 @@ async def test_a_storm_that_is_over_leaves_no_hole_in_what_is_resolved(desk: Des
             const {Alerts} = await import('/dashboard/alerts.js');
             const {mount} = await import('/dashboard/views/alerts.js');
             const alert = (id) => ({
-                id, state: 'resolved', severity: 'info', device: `${id}`, metric: 'm', labels: {}, rule: {id: 1, name: 'r'},
+                id, state: 'resolved', severity: 'info', device: `${id}`,
+                metric: 'm', labels: {}, rule: {id: 1, name: 'r'},
                 fired_at: new Date(id * 1e3).toISOString(), resolved_at: new Date(id * 1e3).toISOString(),
             });
             const server = Array.from({length: 60}, (_, id) => alert(id)).reverse();
