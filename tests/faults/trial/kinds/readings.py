@@ -24,7 +24,9 @@ BEGIN
 END $$;
 CREATE TRIGGER trial_poison BEFORE INSERT ON readings FOR EACH ROW EXECUTE FUNCTION trial_poison();
 """
-UNPOISONED = "DROP FUNCTION trial_poison CASCADE"
+# Locked as the server locks, the whole table before its partitions; what CASCADE meets comes in any order.
+LOCKED = "LOCK TABLE readings, runs"
+UNPOISONED = f"{LOCKED}; DROP FUNCTION trial_poison CASCADE"
 UNSERIAL = """
 CREATE SEQUENCE trial_statements;
 CREATE FUNCTION trial_serial() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -37,7 +39,7 @@ END $$;
 CREATE TRIGGER trial_serial AFTER INSERT ON runs EXECUTE FUNCTION trial_serial();
 CREATE TRIGGER trial_serial AFTER INSERT ON readings EXECUTE FUNCTION trial_serial();
 """
-SERIAL = "DROP FUNCTION trial_serial CASCADE; DROP SEQUENCE trial_statements"
+SERIAL = f"{LOCKED}; DROP FUNCTION trial_serial CASCADE; DROP SEQUENCE trial_statements"
 DEADLOCKS = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
 BLOCKED = """
 SELECT FROM pg_stat_activity WHERE application_name = 'sluice' AND wait_event IN ('transactionid', 'tuple')
