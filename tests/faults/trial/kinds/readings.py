@@ -28,6 +28,7 @@ CREATE TRIGGER trial_poison BEFORE INSERT ON readings FOR EACH ROW EXECUTE FUNCT
 LOCKED = "LOCK TABLE readings, runs"
 UNPOISONED = f"{LOCKED}; DROP FUNCTION trial_poison CASCADE"
 UNSERIAL = """
+LOCK TABLE readings, runs IN SHARE ROW EXCLUSIVE MODE;  -- in the order in which groups write them
 CREATE SEQUENCE trial_statements;
 CREATE FUNCTION trial_serial() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
