@@ -1,22 +1,18 @@
 """Unmodified clients of InfluxDB, from PyPI and from npm: stored, refused, throttled, and PostgreSQL away meanwhile."""
 
 import asyncio
-import json
-import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import asyncpg
 import pytest
 
-from tests.acceptance.fragile import PATIENCE_S, Fragile, until
+from tests.acceptance.fragile import Fragile, until
+from tests.acceptance.streaming import Client, streamed, streaming
 from tests.conftest import Server
 
-ROOT = Path(__file__).parents[2]
 ARGUMENTS = {
     "influxdb-client": [sys.executable, "-m", "tests.acceptance.clients.influx2"],
     "influxdb": [sys.executable, "-m", "tests.acceptance.clients.influx1"],
@@ -24,66 +20,12 @@ ARGUMENTS = {
 }
 
 
-class Client:
-    """A client that runs, and what it said so far."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.said: list[dict[str, Any]] = []
-
-    async def listen(self) -> None:
-        """Hear it to its end."""
-        assert self.process.stdout
-        async for line in self.process.stdout:
-            self.said.append(json.loads(line))
-
-    def of(self, name: str) -> list[Any]:
-        """All that it said of one kind."""
-        return [each[name] for each in self.said if name in each]
-
-    async def is_told(self, status: int) -> bool:
-        """Whether it was told this, and means to come again."""
-        assert self.process.returncode is None, self.said
-        return status in self.of("again")
-
-
 @asynccontextmanager
 async def run(name: str, folder: Path, server: Server, key: str, device: str) -> AsyncIterator[Client]:
     """A client that streams readings; when this is left, it ends, and all that it has sent is stored."""
-    process = await asyncio.create_subprocess_exec(
-        *(*ARGUMENTS[name], server.url, key, device),
-        cwd=folder,
-        env={name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
-        | {"PYTHONPATH": str(ROOT)},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    client = Client(process)
-    hearing = asyncio.create_task(client.listen())
-    try:
+    async with streaming((*ARGUMENTS[name], server.url, key, device), folder=folder) as client:
         yield client
-        assert process.stdin
-        process.stdin.close()
-        await asyncio.wait_for(process.wait(), PATIENCE_S)
-        await hearing
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-        hearing.cancel()
-    assert (process.returncode, client.of("lost")) == (0, []), client.said
-    (sent,) = client.of("done")
-    assert await streamed(server.database_url, device) == [float(number) for number in range(sent)], (name, client.said)
-
-
-async def streamed(database: str, device: str) -> list[float]:
-    """What is stored of a stream, in order."""
-    connection = await asyncpg.connect(database)
-    try:
-        query = "SELECT value FROM telemetry WHERE device = $1 AND metric = 'stream' ORDER BY ts"
-        return [record["value"] for record in await connection.fetch(query, device)]
-    finally:
-        await connection.close()
+    await client.has_delivered(server.database_url, device)
 
 
 class Stage:

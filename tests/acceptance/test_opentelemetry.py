@@ -2,78 +2,26 @@
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.acceptance.fragile import PATIENCE_S, Fragile, until
+from tests.acceptance.fragile import Fragile, until
+from tests.acceptance.streaming import Client, streamed, streaming
 from tests.conftest import Server
 
-ROOT = Path(__file__).parents[2]
 SDK = (sys.executable, "-m", "tests.acceptance.clients.opentelemetry_sdk")
-
-
-class Client:
-    """One that runs, and what it said so far."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.said: list[dict[str, Any]] = []
-
-    async def listen(self) -> None:
-        """Hear it to its end."""
-        assert self.process.stdout
-        async for line in self.process.stdout:
-            self.said.append(json.loads(line))
-
-    def of(self, name: str) -> list[Any]:
-        """All that it said of one kind."""
-        return [each[name] for each in self.said if name in each]
-
-    async def is_told(self, reason: str) -> bool:
-        """Whether it was told this, and means to come again."""
-        assert self.process.returncode is None, self.said
-        return reason in self.of("again")
 
 
 @asynccontextmanager
 async def run(server: Server, key: str, device: str) -> AsyncIterator[Client]:
     """A client that streams readings; when this is left, it ends, and all that it has sent is stored."""
-    clean = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
-    process = await asyncio.create_subprocess_exec(
-        *(*SDK, server.url, key, device),
-        env=clean | {"PYTHONPATH": str(ROOT)},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    client = Client(process)
-    hearing = asyncio.create_task(client.listen())
-    try:
+    async with streaming((*SDK, server.url, key, device)) as client:
         yield client
-        assert process.stdin
-        process.stdin.close()
-        await asyncio.wait_for(process.wait(), PATIENCE_S)
-        await hearing
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-        hearing.cancel()
-    assert (process.returncode, client.of("lost")) == (0, []), client.said
-    (sent,) = client.of("done")
-    assert await streamed(server, device) == [float(number) for number in range(sent)], client.said
-
-
-async def streamed(server: Server, device: str) -> list[float]:
-    """What is stored of a stream, in order."""
-    query = "SELECT value FROM telemetry WHERE device = $1 AND metric = 'stream' ORDER BY ts"
-    return [record["value"] for record in await server.fetch(query, device)]
+    await client.has_delivered(server.database_url, device)
 
 
 async def outlast(fragile: Fragile, away_s: float) -> Client:
@@ -84,7 +32,7 @@ async def outlast(fragile: Fragile, away_s: float) -> Client:
 
         async def has_begun() -> bool:
             assert client.process.returncode is None, client.said
-            return len(await streamed(server, "pump")) > 3
+            return len(await streamed(server.database_url, "pump")) > 3
 
         await until(has_begun, "it has stored something")
         fragile.take_away()

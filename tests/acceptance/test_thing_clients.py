@@ -2,78 +2,30 @@
 
 import asyncio
 import json
-import os
 import shutil
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-import asyncpg
 import pytest
 
 from tests.acceptance.fragile import Fragile, until
+from tests.acceptance.streaming import Client, streamed, streaming
 from tests.conftest import Server
 
 CLIENTS = Path(__file__).parent / "clients"
-PATIENCE_S = 120
 SCRIPTS = {"thingsboard": "thingsboard.py", "senml": "senml_http.py"}
 CURL = shutil.which("curl")
-
-
-class Client:
-    """A client that runs, and what it said so far."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.said: list[dict[str, Any]] = []
-
-    async def listen(self) -> None:
-        """Hear it to its end."""
-        assert self.process.stdout
-        async for line in self.process.stdout:
-            self.said.append(json.loads(line))
-
-    def of(self, name: str) -> list[Any]:
-        """All that it said of one kind."""
-        return [each[name] for each in self.said if name in each]
 
 
 @asynccontextmanager
 async def run(name: str, packages: Path, server: Server, key: str, device: str, count: int) -> AsyncIterator[Client]:
     """A client that streams so many readings; it ends when this is left."""
-    environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", str(CLIENTS / SCRIPTS[name]), server.url, key, device, str(count)),
-        env=environment | {"PYTHONPATH": str(packages)},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    client = Client(process)
-    hearing = asyncio.create_task(client.listen())
-    try:
+    command = (sys.executable, "-P", str(CLIENTS / SCRIPTS[name]), server.url, key, device, str(count))
+    async with streaming(command, packages=packages) as client:
         yield client
-        assert process.stdin
-        process.stdin.close()
-        await asyncio.wait_for(process.wait(), PATIENCE_S)
-        await hearing
-        assert (process.returncode, client.of("done")) == (0, [True]), client.said
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-        hearing.cancel()
-
-
-async def streamed(fragile: Fragile, device: str) -> list[float]:
-    """What is stored of a stream, in order; PostgreSQL itself is asked, which is never away."""
-    connection = await asyncpg.connect(fragile.database)
-    try:
-        query = "SELECT value FROM telemetry WHERE device = $1 AND metric = 'stream' ORDER BY ts"
-        return [record["value"] for record in await connection.fetch(query, device)]
-    finally:
-        await connection.close()
+    assert client.of("done") == [True], client.said
 
 
 async def by_curl(server: Server, key: str, *more: str) -> tuple[int, str, dict[str, list[str]]]:
@@ -100,7 +52,7 @@ async def survive(fragile: Fragile, packages: Path, count: int, away_s: float) -
         async with run(name, packages, server, key, name, count) as client:
 
             async def stored(most: int) -> bool:
-                return len(await streamed(fragile, name)) >= most
+                return len(await streamed(fragile.database, name)) >= most
 
             await until(lambda: stored(1), f"{name} has begun")
             await began.wait()
@@ -108,7 +60,7 @@ async def survive(fragile: Fragile, packages: Path, count: int, away_s: float) -
             await until(lambda: asyncio.sleep(0, bool(client.of("again"))), f"{name} was refused")
             await told.wait()
             await until(lambda: stored(count), f"{name} has delivered")
-        assert await streamed(fragile, name) == [float(number) for number in range(count)]
+        assert await streamed(fragile.database, name) == [float(number) for number in range(count)]
         assert client.of("refused") == ([400, 401] if name == "thingsboard" else [422, 401])
         assert client.of("connected") == [True]
         assert set(client.of("again")) <= {503, 504}
@@ -146,7 +98,7 @@ async def test_clients_are_throttled_and_lose_nothing(fragile: Fragile, python_f
         async with run(name, python_folder, fragile.server, key, name, 8) as client:
 
             async def stored() -> bool:
-                return len(await streamed(fragile, name)) == 8
+                return len(await streamed(fragile.database, name)) == 8
 
             await until(stored, f"{name} has delivered")
         assert 429 in client.of("again"), client.said
