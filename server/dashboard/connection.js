@@ -5,39 +5,39 @@ import { formatDuration } from "./format.js";
 import { button, facts, h, moment, render, shape } from "./tree.js";
 
 const STATES = {
-  live: ["Live", "live", "Events and values arrive as they happen."],
-  behind: ["Catching up", "connecting", "Connected, and reading what happened meanwhile: what you see may be old."],
-  reconnecting: ["Reconnecting", "waiting", "The connection is being made again. What you see was known before."],
-  offline: ["Offline", "refused", "Nothing is being tried. What you see was known before."],
+	live: ["Live", "live", "Events and values arrive as they happen."],
+	behind: ["Catching up", "connecting", "Connected, and reading what happened meanwhile: what you see may be old."],
+	reconnecting: ["Reconnecting", "waiting", "The connection is being made again. What you see was known before."],
+	offline: ["Offline", "refused", "Nothing is being tried. What you see was known before."],
 };
 const TOLD_AFTER_MS = 1_000; // a shorter interruption is not worth a word to those who listen
 const TIMED_AFTER_MS = 5_000; // nor a number to those who look
 
 export function showConnection(live, clock, signal) {
-  let told = "live";
-  function draw() {
-    const { name, since, heard, reason } = live.state;
-    const [title, mark, meaning] = STATES[name];
-    const lasting = clock.now() - since;
-    const first = name === "reconnecting" && heard === null;
-    const said = reason && ` The server said: ${reason}.`;
-    const why = navigator.onLine ? said : " This device has no network; the page goes on by itself once it has.";
-    const at = (ms) => moment(new Date(ms).toISOString());
-    byId("connection").dataset.state = name;
-    render([
-      shape(mark),
-      h("span", first ? "Connecting …" : title),
-      name !== "live" && lasting > TIMED_AFTER_MS && h("span.muted", formatDuration(lasting)),
-    ], byId("connection"));
-    render([
-      h("p", meaning, name === "offline" && why),
-      facts([["Since", at(since)], ["Last message on it", heard && at(heard)]]),
-      (name === "reconnecting" || name === "offline") && button("Try now", () => live.retry()),
-    ], byId("connection-details"));
-    if (name === told || lasting < TOLD_AFTER_MS || first) return;
-    told = name;
-    announce(`${title}. ${meaning}`);
-  }
-  clock.tick(draw, signal);
-  live.watch(draw, signal);
+	let told = "live";
+	function draw() {
+		const { name, since, heard, reason } = live.state;
+		const [title, mark, meaning] = STATES[name];
+		const lasting = clock.now() - since;
+		const first = name === "reconnecting" && heard === null;
+		const said = reason && ` The server said: ${reason}.`;
+		const why = navigator.onLine ? said : " This device has no network; the page goes on by itself once it has.";
+		const at = (ms) => moment(new Date(ms).toISOString());
+		byId("connection").dataset.state = name;
+		render([
+			shape(mark),
+			h("span", first ? "Connecting …" : title),
+			name !== "live" && lasting > TIMED_AFTER_MS && h("span.muted", formatDuration(lasting)),
+		], byId("connection"));
+		render([
+			h("p", meaning, name === "offline" && why),
+			facts([["Since", at(since)], ["Last message on it", heard && at(heard)]]),
+			(name === "reconnecting" || name === "offline") && button("Try now", () => live.retry()),
+		], byId("connection-details"));
+		if (name === told || lasting < TOLD_AFTER_MS || first) return;
+		told = name;
+		announce(`${title}. ${meaning}`);
+	}
+	clock.tick(draw, signal);
+	live.watch(draw, signal);
 }

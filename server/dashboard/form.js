@@ -4,14 +4,14 @@ import { button, h, render } from "./tree.js";
 
 /** Show a dialog until it is closed, as by Escape. `draw()` draws its `content(dialog)` anew. */
 export function openDialog(title, content) {
-  const dialog = document.createElement("dialog");
-  dialog.className = "dialog";
-  dialog.setAttribute("aria-labelledby", "dialog-title");
-  const draw = () => render([h("h2", { id: "dialog-title" }, title), content(dialog)], dialog);
-  document.body.append(dialog);
-  draw();
-  dialog.showModal();
-  return { dialog, draw };
+	const dialog = document.createElement("dialog");
+	dialog.className = "dialog";
+	dialog.setAttribute("aria-labelledby", "dialog-title");
+	const draw = () => render([h("h2", { id: "dialog-title" }, title), content(dialog)], dialog);
+	document.body.append(dialog);
+	draw();
+	dialog.showModal();
+	return { dialog, draw };
 }
 
 /**
@@ -19,43 +19,43 @@ export function openDialog(title, content) {
  * where the dialog is gone: what it made must not be lost.
  */
 export function askFor({ title, lead, fields = [], action, danger = false, submit }, signal) {
-  let doing = false;
-  let problem = "";
-  return new Promise((resolve) => {
-    const { dialog, draw } = openDialog(title, () =>
-      h("form", { onsubmit: act },
-        lead.map((text) => h("p", { class: danger ? "" : "muted" }, text)),
-        fields,
-        h("p.problem", { role: "alert" }, problem),
-        h("div.actions",
-          button("Cancel", () => dialog.close(), { disabled: doing }),
-          h("button", { class: danger ? "quiet danger" : "main", disabled: doing }, action))));
-    dialog.addEventListener("cancel", (event) => doing && event.preventDefault());
-    dialog.addEventListener("close", () => {
-      dialog.remove();
-      if (!doing) resolve(null);
-    });
-    signal.addEventListener("abort", () => dialog.close(), { once: true });
+	let doing = false;
+	let problem = "";
+	return new Promise((resolve) => {
+		const { dialog, draw } = openDialog(title, () =>
+			h("form", { onsubmit: act },
+				lead.map((text) => h("p", { class: danger ? "" : "muted" }, text)),
+				fields,
+				h("p.problem", { role: "alert" }, problem),
+				h("div.actions",
+					button("Cancel", () => dialog.close(), { disabled: doing }),
+					h("button", { class: danger ? "quiet danger" : "main", disabled: doing }, action))));
+		dialog.addEventListener("cancel", (event) => doing && event.preventDefault());
+		dialog.addEventListener("close", () => {
+			dialog.remove();
+			if (!doing) resolve(null);
+		});
+		signal.addEventListener("abort", () => dialog.close(), { once: true });
 
-    async function act(event) {
-      event.preventDefault();
-      const values = new FormData(event.target);
-      [doing, problem] = [true, ""];
-      draw();
-      try {
-        resolve((await submit(values)) ?? true);
-        dialog.close();
-      } catch (error) {
-        if (!dialog.open) resolve(null);
-        [doing, problem] = [false, saidBy(error)];
-        draw();
-      }
-    }
-  });
+		async function act(event) {
+			event.preventDefault();
+			const values = new FormData(event.target);
+			[doing, problem] = [true, ""];
+			draw();
+			try {
+				resolve((await submit(values)) ?? true);
+				dialog.close();
+			} catch (error) {
+				if (!dialog.open) resolve(null);
+				[doing, problem] = [false, saidBy(error)];
+				draw();
+			}
+		}
+	});
 }
 
 /** What an error says, with what was wrong where. */
 export function saidBy(error) {
-  const places = (error.errors ?? []).map(({ loc, message }) => `${loc.slice(-2).join(" ")}: ${message}`);
-  return [error.message, ...places].join("\n");
+	const places = (error.errors ?? []).map(({ loc, message }) => `${loc.slice(-2).join(" ")}: ${message}`);
+	return [error.message, ...places].join("\n");
 }

@@ -21,60 +21,60 @@ session.api = new Api(clock, session, new AbortController().signal);
 let ending = new AbortController();
 
 function open() {
-  ending.abort();
-  ending = new AbortController();
-  const { signal } = ending;
-  const api = new Api(clock, session, signal);
-  const live = new Live(clock);
-  const alerts = new Alerts(api, live);
-  const router = new Router(byId("view"), session, (ends) => ({ api: api.within(ends), live, clock, alerts, session }));
-  const entered = !byId("sign-in").hidden; // by the form, which held the focus: the view takes it over
-  hideSignIn();
-  showFrame(true);
-  showAccount(session, clock, signal);
-  showConnection(live, clock, signal);
-  showNavigation({ session, router, alerts }, signal);
-  alerts.addEventListener("event", ({ detail: { event, alert } }) => {
-    if (SPOKEN[event]) announce(`${alert.severity}: ${alert.rule.name} on ${alert.device} ${SPOKEN[event]}.`);
-  }, { signal });
-  live.start(session, api, signal);
-  alerts.start(clock, signal);
-  router.start(signal, entered);
-  prefetch(session);
+	ending.abort();
+	ending = new AbortController();
+	const { signal } = ending;
+	const api = new Api(clock, session, signal);
+	const live = new Live(clock);
+	const alerts = new Alerts(api, live);
+	const router = new Router(byId("view"), session, (ends) => ({ api: api.within(ends), live, clock, alerts, session }));
+	const entered = !byId("sign-in").hidden; // by the form, which held the focus: the view takes it over
+	hideSignIn();
+	showFrame(true);
+	showAccount(session, clock, signal);
+	showConnection(live, clock, signal);
+	showNavigation({ session, router, alerts }, signal);
+	alerts.addEventListener("event", ({ detail: { event, alert } }) => {
+		if (SPOKEN[event]) announce(`${alert.severity}: ${alert.rule.name} on ${alert.device} ${SPOKEN[event]}.`);
+	}, { signal });
+	live.start(session, api, signal);
+	alerts.start(clock, signal);
+	router.start(signal, entered);
+	prefetch(session);
 }
 
 /** Forget everything that was shown. The address stays, for whoever signs in next. */
 function close(reason) {
-  ending.abort();
-  document.querySelectorAll(":popover-open").forEach((menu) => menu.hidePopover());
-  showFrame(false);
-  ask(reason);
+	ending.abort();
+	document.querySelectorAll(":popover-open").forEach((menu) => menu.hidePopover());
+	showFrame(false);
+	ask(reason);
 }
 
 function showFrame(shown) {
-  for (const id of ["view", "connection", "account", "navigation"]) byId(id).hidden = !shown;
-  notify("");
+	for (const id of ["view", "connection", "account", "navigation"]) byId(id).hidden = !shown;
+	notify("");
 }
 
 const ask = (reason) => showSignIn(reason, (key) => session.logIn(key));
 
 async function begin() {
-  try {
-    if (!(await session.restore())) ask("");
-    notify("");
-  } catch (error) {
-    notify(`${reasonFor(error)} The page keeps trying.`);
-    setTimeout(begin, Math.max(ASK_AGAIN_MS, error.retryAfterMs ?? 0));
-  }
+	try {
+		if (!(await session.restore())) ask("");
+		notify("");
+	} catch (error) {
+		notify(`${reasonFor(error)} The page keeps trying.`);
+		setTimeout(begin, Math.max(ASK_AGAIN_MS, error.retryAfterMs ?? 0));
+	}
 }
 
 // What was ended on purpose is no error.
 addEventListener("unhandledrejection", (event) => {
-  if (event.reason?.name === "AbortError") event.preventDefault();
+	if (event.reason?.name === "AbortError") event.preventDefault();
 });
 byId("skip").addEventListener("click", (event) => {
-  event.preventDefault(); // the hash belongs to the views
-  byId(byId("view").hidden ? "key" : "view").focus();
+	event.preventDefault(); // the hash belongs to the views
+	byId(byId("view").hidden ? "key" : "view").focus();
 });
 session.addEventListener("change", open);
 session.addEventListener("end", ({ reason }) => close(reason));

@@ -9,9 +9,9 @@ SYSTEM.addEventListener("change", tell);
 export const chosenTheme = () => document.documentElement.dataset.theme ?? "auto";
 
 export function chooseTheme(theme) {
-  document.documentElement.dataset.theme = theme;
-  localStorage?.setItem("sluice.theme", theme);
-  tell();
+	document.documentElement.dataset.theme = theme;
+	localStorage?.setItem("sluice.theme", theme);
+	tell();
 }
 
 /** Call back when other colours are shown: what draws on a canvas has to draw anew. */

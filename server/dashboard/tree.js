@@ -8,51 +8,51 @@ export { render };
 
 /** A node: `h("p.muted.small", {title: "…"}, …)`; attributes may be left out, children that are false or null are. */
 export function h(name, ...children) {
-  const [tag, ...classes] = name.split(".");
-  const attributes = children[0]?.constructor === Object ? children.shift() : {};
-  if (attributes.class) classes.push(attributes.class);
-  return node(tag, { ...attributes, class: classes.join(" ") || null }, ...children);
+	const [tag, ...classes] = name.split(".");
+	const attributes = children[0]?.constructor === Object ? children.shift() : {};
+	if (attributes.class) classes.push(attributes.class);
+	return node(tag, { ...attributes, class: classes.join(" ") || null }, ...children);
 }
 
 /** One of the shapes in index.html; hidden from those who listen unless it has a label. */
 export function shape(name, label) {
-  const spoken = label ? { role: "img", "aria-label": label } : { "aria-hidden": "true" };
-  return h("svg.shape", { viewBox: "0 0 16 16", ...spoken }, h("use", { href: `#shape-${name}` }));
+	const spoken = label ? { role: "img", "aria-label": label } : { "aria-hidden": "true" };
+	return h("svg.shape", { viewBox: "0 0 16 16", ...spoken }, h("use", { href: `#shape-${name}` }));
 }
 
 export const button = (text, act, attributes) =>
-  h("button", { type: "button", class: "quiet", onclick: act, ...attributes }, text);
+	h("button", { type: "button", class: "quiet", onclick: act, ...attributes }, text);
 
 /** A <select> of `options`, each a text or `[value, text]`. */
 export const select = (attributes, options, chosen) =>
-  h("select", attributes, options.map((option) => {
-    const [value, text = value] = [option].flat();
-    return h("option", { value, selected: value === chosen }, text);
-  }));
+	h("select", attributes, options.map((option) => {
+		const [value, text = value] = [option].flat();
+		return h("option", { value, selected: value === chosen }, text);
+	}));
 
 export const search = (label, placeholder, text, take) =>
-  h("input", {
-    type: "search", "aria-label": label, placeholder, autocomplete: "off", defaultValue: text,
-    oninput: ({ target }) => take(target.value),
-  });
+	h("input", {
+		type: "search", "aria-label": label, placeholder, autocomplete: "off", defaultValue: text,
+		oninput: ({ target }) => take(target.value),
+	});
 
 export const viewHead = (title, ...children) => h("header.view-head", h("h1", title), children);
 
 export const panel = (title, count, ...children) =>
-  h("section.panel", { key: title, "aria-label": title },
-    h("h2", title, " ", count !== null && h("span.count", count)), children);
+	h("section.panel", { key: title, "aria-label": title },
+		h("h2", title, " ", count !== null && h("span.count", count)), children);
 
 /** One of a few `[value, text]`. */
 export const choices = (legend, name, options, chosen, choose) =>
-  h("fieldset.choices", h("legend", legend), options.map(([value, text]) =>
-    h("label",
-      h("input", { type: "radio", name, value, checked: value === chosen, onchange: () => choose(value) }),
-      h("span", text))));
+	h("fieldset.choices", h("legend", legend), options.map(([value, text]) =>
+		h("label",
+			h("input", { type: "radio", name, value, checked: value === chosen, onchange: () => choose(value) }),
+			h("span", text))));
 
 /** A <table>: its columns by name, "" for one that is `unseen` by this name. */
 export function table(columns, rows, unseen) {
-  const heads = columns.map((column) => h("th", { scope: "col" }, column || h("span.unseen", unseen)));
-  return h("table", h("thead", h("tr", heads)), h("tbody", rows));
+	const heads = columns.map((column) => h("th", { scope: "col" }, column || h("span.unseen", unseen)));
+	return h("table", h("thead", h("tr", heads)), h("tbody", rows));
 }
 
 export const notice = (text) => h("p.notice", { role: "status", hidden: !text }, text);
@@ -64,27 +64,27 @@ export const facts = (pairs) => h("dl.facts", pairs.map(([name, value]) => [h("d
 
 /** A labelled control; `hint` says below it what it takes. */
 export function field(label, control, hint) {
-  const labelled = (shown) => h("label.field", h("span", label), shown);
-  if (!hint) return labelled(control);
-  const id = `hint-${control.props.name}`;
-  return h("div.field", labelled(cloneElement(control, { "aria-describedby": id })), h("span.muted.small", { id }, hint));
+	const labelled = (shown) => h("label.field", h("span", label), shown);
+	if (!hint) return labelled(control);
+	const id = `hint-${control.props.name}`;
+	return h("div.field", labelled(cloneElement(control, { "aria-describedby": id })), h("span.muted.small", { id }, hint));
 }
 
 export const textField = (label, name, { hint, ...attributes }) =>
-  field(label, h("input", { name, autocomplete: "off", ...attributes }), hint);
+	field(label, h("input", { name, autocomplete: "off", ...attributes }), hint);
 
 /** Copies `text`; where the clipboard is closed to us, it selects the <code> within `around` instead. */
 export const copyButton = (text, around) =>
-  button("Copy", async ({ target }) => {
-    try {
-      await navigator.clipboard.writeText(text);
-      target.textContent = "Copied";
-      announce("Copied.");
-      setTimeout(() => (target.textContent = "Copy"), 2_000);
-    } catch {
-      getSelection().selectAllChildren(target.closest(around).querySelector("code"));
-    }
-  });
+	button("Copy", async ({ target }) => {
+		try {
+			await navigator.clipboard.writeText(text);
+			target.textContent = "Copied";
+			announce("Copied.");
+			setTimeout(() => (target.textContent = "Copy"), 2_000);
+		} catch {
+			getSelection().selectAllChildren(target.closest(around).querySelector("code"));
+		}
+	});
 
 export const command = (text) =>
-  h("div.commands", h("pre.command", { tabindex: "0" }, h("code", text)), copyButton(text, ".commands"));
+	h("div.commands", h("pre.command", { tabindex: "0" }, h("code", text)), copyButton(text, ".commands"));

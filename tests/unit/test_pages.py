@@ -11,7 +11,7 @@ from server.pages import CONTENT_TYPES, IMPORT, read_pages, routes
 FOLDER = Path(__file__).parents[2] / "server" / "dashboard"
 FILES = {str(path.relative_to(FOLDER)): path.read_text("utf-8") for path in FOLDER.rglob("*") if path.is_file()}
 OWN = {name: text for name, text in FILES.items() if not name.startswith("vendor/")}
-MAX_OWN_BYTES = 192_700
+MAX_OWN_BYTES = 187_400
 """150 KiB are what it shall be; until then it may only become less."""
 MAX_LINES = 250
 FORBIDDEN = {

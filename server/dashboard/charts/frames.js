@@ -8,25 +8,25 @@ const LATE_MS = 25;
 
 /** Gives `want(draw)`: have it called in one of the next frames; again before that is the same. */
 export function frames(signal) {
-  const waiting = new Set();
-  let [asked, before, rest] = [0, 0, 0];
-  const ask = () => (asked ||= requestAnimationFrame(run));
-  const run = () => {
-    const now = performance.now();
-    const took = now - before; // long where the page was hidden: then it says nothing
-    rest = took > LATE_MS && took < 1_000 ? took : rest - took;
-    [asked, before] = [0, now];
-    for (const draw of rest > 0 ? [] : [...waiting].slice(0, A_FRAME)) { // whoever waits longest is first
-      waiting.delete(draw);
-      draw();
-    }
-    if (waiting.size) ask();
-  };
-  signal.addEventListener("abort", () => cancelAnimationFrame(asked), { once: true });
-  return (draw) => {
-    if (signal.aborted) return; // an answer that was not awaited any more
-    if (!asked) before = performance.now(); // idle time is not the time of a frame
-    waiting.add(draw);
-    ask();
-  };
+	const waiting = new Set();
+	let [asked, before, rest] = [0, 0, 0];
+	const ask = () => (asked ||= requestAnimationFrame(run));
+	const run = () => {
+		const now = performance.now();
+		const took = now - before; // long where the page was hidden: then it says nothing
+		rest = took > LATE_MS && took < 1_000 ? took : rest - took;
+		[asked, before] = [0, now];
+		for (const draw of rest > 0 ? [] : [...waiting].slice(0, A_FRAME)) { // whoever waits longest is first
+			waiting.delete(draw);
+			draw();
+		}
+		if (waiting.size) ask();
+	};
+	signal.addEventListener("abort", () => cancelAnimationFrame(asked), { once: true });
+	return (draw) => {
+		if (signal.aborted) return; // an answer that was not awaited any more
+		if (!asked) before = performance.now(); // idle time is not the time of a frame
+		waiting.add(draw);
+		ask();
+	};
 }

@@ -9,47 +9,47 @@ const STEPS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -
  * `step(count)` by so many values, 0: away.
  */
 export function follow(box, on, step) {
-  const share = (x) => {
-    const { left, width } = (box.querySelector(".u-over") ?? box).getBoundingClientRect();
-    return (x - left) / (width || 1);
-  };
+	const share = (x) => {
+		const { left, width } = (box.querySelector(".u-over") ?? box).getBoundingClientRect();
+		return (x - left) / (width || 1);
+	};
 
-  box.addEventListener("keydown", (event) => {
-    if (!(event.key in STEPS) || event.ctrlKey || event.metaKey || event.altKey) return;
-    event.preventDefault();
-    event.stopPropagation(); // elsewhere these keys move the time
-    step(STEPS[event.key]);
-  });
-  box.addEventListener("blur", () => step(0));
+	box.addEventListener("keydown", (event) => {
+		if (!(event.key in STEPS) || event.ctrlKey || event.metaKey || event.altKey) return;
+		event.preventDefault();
+		event.stopPropagation(); // elsewhere these keys move the time
+		step(STEPS[event.key]);
+	});
+	box.addEventListener("blur", () => step(0));
 
-  // Without a key the wheel scrolls the page: a page full of charts would hold it fast everywhere.
-  box.addEventListener("wheel", (event) => {
-    const { deltaX, deltaY, clientX } = event;
-    const sideways = Math.abs(deltaX) > Math.abs(deltaY) ? deltaX : event.shiftKey ? deltaY : 0;
-    if (event.ctrlKey || event.metaKey) on.zoom(ZOOM_A_NOTCH ** deltaY, share(clientX));
-    else if (sideways) on.move(share(sideways) - share(0));
-    else return;
-    event.preventDefault();
-  }, { passive: false });
-  box.addEventListener("dblclick", on.reset);
+	// Without a key the wheel scrolls the page: a page full of charts would hold it fast everywhere.
+	box.addEventListener("wheel", (event) => {
+		const { deltaX, deltaY, clientX } = event;
+		const sideways = Math.abs(deltaX) > Math.abs(deltaY) ? deltaX : event.shiftKey ? deltaY : 0;
+		if (event.ctrlKey || event.metaKey) on.zoom(ZOOM_A_NOTCH ** deltaY, share(clientX));
+		else if (sideways) on.move(share(sideways) - share(0));
+		else return;
+		event.preventDefault();
+	}, { passive: false });
+	box.addEventListener("dblclick", on.reset);
 
-  const fingers = new Map(); // pointer id → x
-  const held = () => {
-    const [one, other = one] = fingers.values();
-    return { middle: share((one + other) / 2), apart: Math.abs(one - other) };
-  };
-  box.addEventListener("pointerdown", ({ pointerType, pointerId, clientX }) => {
-    if (pointerType === "touch") fingers.set(pointerId, clientX);
-  });
-  box.addEventListener("pointermove", ({ pointerId, clientX }) => {
-    if (!(Math.abs(clientX - fingers.get(pointerId)) >= STEP_PX)) return;
-    const before = held();
-    fingers.set(pointerId, clientX);
-    const after = held();
-    if (before.apart && after.apart) on.zoom(before.apart / after.apart, after.middle);
-    else on.move(before.middle - after.middle);
-  });
-  for (const type of ["pointerup", "pointercancel", "pointerleave"]) {
-    box.addEventListener(type, ({ pointerId }) => fingers.delete(pointerId));
-  }
+	const fingers = new Map(); // pointer id → x
+	const held = () => {
+		const [one, other = one] = fingers.values();
+		return { middle: share((one + other) / 2), apart: Math.abs(one - other) };
+	};
+	box.addEventListener("pointerdown", ({ pointerType, pointerId, clientX }) => {
+		if (pointerType === "touch") fingers.set(pointerId, clientX);
+	});
+	box.addEventListener("pointermove", ({ pointerId, clientX }) => {
+		if (!(Math.abs(clientX - fingers.get(pointerId)) >= STEP_PX)) return;
+		const before = held();
+		fingers.set(pointerId, clientX);
+		const after = held();
+		if (before.apart && after.apart) on.zoom(before.apart / after.apart, after.middle);
+		else on.move(before.middle - after.middle);
+	});
+	for (const type of ["pointerup", "pointercancel", "pointerleave"]) {
+		box.addEventListener(type, ({ pointerId }) => fingers.delete(pointerId));
+	}
 }

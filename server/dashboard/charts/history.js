@@ -21,130 +21,130 @@ const askedOf = ({ pixels }) => Math.min(MOST_ASKED, A_PIXEL.asked * pixels);
 
 /** Keeps `page.series` loaded; `tell(series)` follows what becomes of one: it is `busy`, has a `problem`, or was loaded. */
 export function makeHistory(page, tell) {
-  let whole = []; // who waits until all is here
-  let asking = 0;
-  let lostAt = 0; // live values may have been missed until then
+	let whole = []; // who waits until all is here
+	let asking = 0;
+	let lostAt = 0; // live values may have been missed until then
 
-  /** Ask whatever is to be asked now. */
-  function look() {
-    for (const series of page.series.values()) if (asking < AT_ONCE && isDue(series)) ask(series);
-    if (asking) return;
-    whole.forEach((done) => done());
-    whole = [];
-  }
+	/** Ask whatever is to be asked now. */
+	function look() {
+		for (const series of page.series.values()) if (asking < AT_ONCE && isDue(series)) ask(series);
+		if (asking) return;
+		whole.forEach((done) => done());
+		whole = [];
+	}
 
-  function isDue(series) {
-    const { level, loaded, pixels, ending, retryAt, unsure, newest, known } = series;
-    if (page.signal.aborted || !pixels || ending || seconds() < retryAt) return false;
-    const rest = unsure || newest?.ts > known + level ? level / 6 : FILL_S.most;
-    const patience = Math.min(FILL_S.most, Math.max(FILL_S.least, rest));
-    return !fits(series) || (loaded.open && (loaded.asked < lostAt || seconds() - loaded.asked >= patience));
-  }
+	function isDue(series) {
+		const { level, loaded, pixels, ending, retryAt, unsure, newest, known } = series;
+		if (page.signal.aborted || !pixels || ending || seconds() < retryAt) return false;
+		const rest = unsure || newest?.ts > known + level ? level / 6 : FILL_S.most;
+		const patience = Math.min(FILL_S.most, Math.max(FILL_S.least, rest));
+		return !fits(series) || (loaded.open && (loaded.asked < lostAt || seconds() - loaded.asked >= patience));
+	}
 
-  /** Whether what is loaded covers what is seen, as finely as it should. */
-  function fits({ level, loaded, pixels, size }) {
-    const [from, to] = page.bounds();
-    if (!loaded || loaded.from > from || loaded.to < to) return false;
-    return size <= A_PIXEL.kept * pixels && (level === 0 || loaded.bucket === bucketFor(page.span.length, pixels));
-  }
+	/** Whether what is loaded covers what is seen, as finely as it should. */
+	function fits({ level, loaded, pixels, size }) {
+		const [from, to] = page.bounds();
+		if (!loaded || loaded.from > from || loaded.to < to) return false;
+		return size <= A_PIXEL.kept * pixels && (level === 0 || loaded.bucket === bucketFor(page.span.length, pixels));
+	}
 
-  async function ask(series) {
-    const { signal } = (series.ending = new AbortController());
-    const api = page.api.within(signal);
-    const asked = seconds();
-    asking += 1;
-    series.busy = !fits(series);
-    tell(series);
-    try {
-      if (series.busy || !(await fill(series, api))) await load(series, api);
-      Object.assign(series, { failures: 0, problem: "" });
-      series.loaded.asked = asked;
-    } catch (error) {
-      if (signal.aborted || page.signal.aborted) return;
-      if (error.status === undefined) throw error;
-      fail(series, error);
-    } finally {
-      asking -= 1;
-      if (!signal.aborted) Object.assign(series, { busy: false, ending: null });
-      tell(series);
-      look();
-    }
-  }
+	async function ask(series) {
+		const { signal } = (series.ending = new AbortController());
+		const api = page.api.within(signal);
+		const asked = seconds();
+		asking += 1;
+		series.busy = !fits(series);
+		tell(series);
+		try {
+			if (series.busy || !(await fill(series, api))) await load(series, api);
+			Object.assign(series, { failures: 0, problem: "" });
+			series.loaded.asked = asked;
+		} catch (error) {
+			if (signal.aborted || page.signal.aborted) return;
+			if (error.status === undefined) throw error;
+			fail(series, error);
+		} finally {
+			asking -= 1;
+			if (!signal.aborted) Object.assign(series, { busy: false, ending: null });
+			tell(series);
+			look();
+		}
+	}
 
-  function fail(series, { status, message, retryAfterMs }) {
-    const refused = status >= 400 && status < 500 && status !== 429;
-    const pause = Math.max(Math.min(RETRY_S, 2 ** ++series.failures), retryAfterMs / 1_000);
-    series.retryAt = refused ? Infinity : seconds() + pause;
-    series.problem = refused ? message : `${message} Trying again.`;
-  }
+	function fail(series, { status, message, retryAfterMs }) {
+		const refused = status >= 400 && status < 500 && status !== 429;
+		const pause = Math.max(Math.min(RETRY_S, 2 ** ++series.failures), retryAfterMs / 1_000);
+		series.retryAt = refused ? Infinity : seconds() + pause;
+		series.problem = refused ? message : `${message} Trying again.`;
+	}
 
-  async function load(series, api) {
-    const { unsure } = series;
-    const { length, live } = page.span;
-    const [from, to] = page.bounds();
-    const around = length * (live ? 0.1 : 0.5); // so that it can be moved at once
-    const bucket = bucketFor(length, series.pixels);
-    const begin = Math.floor((from - around) / bucket) * bucket;
-    const end = live ? Infinity : to + around;
-    const [level, points] = await finest(series, api, begin, end, bucket);
-    series.take(level, points, unsure);
-    series.loaded = { from: begin, to: end, bucket, open: end > page.now() };
-  }
+	async function load(series, api) {
+		const { unsure } = series;
+		const { length, live } = page.span;
+		const [from, to] = page.bounds();
+		const around = length * (live ? 0.1 : 0.5); // so that it can be moved at once
+		const bucket = bucketFor(length, series.pixels);
+		const begin = Math.floor((from - around) / bucket) * bucket;
+		const end = live ? Infinity : to + around;
+		const [level, points] = await finest(series, api, begin, end, bucket);
+		series.take(level, points, unsure);
+		series.loaded = { from: begin, to: end, bucket, open: end > page.now() };
+	}
 
-  /** Load what came since it ends; false where that is too much. */
-  async function fill(series, api) {
-    const { level, loaded, unsure, known = loaded.from } = series;
-    const begin = level ? known : known - OVERLAP_S;
-    const points = await read(series, api, level, begin, loaded.to);
-    if (points) series.take(level, points, unsure, begin);
-    return Boolean(points);
-  }
+	/** Load what came since it ends; false where that is too much. */
+	async function fill(series, api) {
+		const { level, loaded, unsure, known = loaded.from } = series;
+		const begin = level ? known : known - OVERLAP_S;
+		const points = await read(series, api, level, begin, loaded.to);
+		if (points) series.take(level, points, unsure, begin);
+		return Boolean(points);
+	}
 
-  /** `[level, points]`: readings where the pixels can show them, else buckets, the finest that are still there. */
-  async function finest(series, api, from, to, bucket) {
-    const old = to < page.now() - DAY_S;
-    const levels = [bucket, ...KEPT_S.filter((level) => old && level > bucket)];
-    if (page.span.length <= Math.min(READINGS_UP_TO_S, series.readable)) levels.unshift(0);
-    for (const level of levels) {
-      const points = await read(series, api, level, from, to);
-      if (!points?.length && level !== levels.at(-1) && (old || !points)) continue;
-      const readings = points.reduce((sum, { count = 1 }) => sum + count, 0);
-      series.readable = (askedOf(series) * (Math.min(to, page.now()) - from)) / readings;
-      return [level, points];
-    }
-  }
+	/** `[level, points]`: readings where the pixels can show them, else buckets, the finest that are still there. */
+	async function finest(series, api, from, to, bucket) {
+		const old = to < page.now() - DAY_S;
+		const levels = [bucket, ...KEPT_S.filter((level) => old && level > bucket)];
+		if (page.span.length <= Math.min(READINGS_UP_TO_S, series.readable)) levels.unshift(0);
+		for (const level of levels) {
+			const points = await read(series, api, level, from, to);
+			if (!points?.length && level !== levels.at(-1) && (old || !points)) continue;
+			const readings = points.reduce((sum, { count = 1 }) => sum + count, 0);
+			series.readable = (askedOf(series) * (Math.min(to, page.now()) - from)) / readings;
+			return [level, points];
+		}
+	}
 
-  /** Readings (of level 0) or buckets as points; null where there are more readings than the pixels can show. */
-  async function read(series, api, level, from, to) {
-    const end = Math.max(from, Math.min(to, page.now() + AHEAD_S)); // said, as readings may be ahead of the server's clock
-    const question = { ...selection(page.device, series), from: iso(from), to: iso(end) };
-    if (level) {
-      const { buckets } = await api.get("/v1/series", { ...question, bucket_s: level });
-      return buckets.map((bucket) => ({ ...bucket, ts: moment(bucket.ts) }));
-    }
-    const { items, next } = await api.get("/v1/readings", { ...question, limit: askedOf(series) });
-    return next ? null : items.map(({ ts, value }) => ({ ts: moment(ts), avg: value }));
-  }
+	/** Readings (of level 0) or buckets as points; null where there are more readings than the pixels can show. */
+	async function read(series, api, level, from, to) {
+		const end = Math.max(from, Math.min(to, page.now() + AHEAD_S)); // said, as readings may be ahead of the server's clock
+		const question = { ...selection(page.device, series), from: iso(from), to: iso(end) };
+		if (level) {
+			const { buckets } = await api.get("/v1/series", { ...question, bucket_s: level });
+			return buckets.map((bucket) => ({ ...bucket, ts: moment(bucket.ts) }));
+		}
+		const { items, next } = await api.get("/v1/readings", { ...question, limit: askedOf(series) });
+		return next ? null : items.map(({ ts, value }) => ({ ts: moment(ts), avg: value }));
+	}
 
-  page.clock.tick(look, page.signal);
-  return {
-    look,
-    /** What was asked is not wanted any more: another span is seen, or the series by nobody. */
-    giveUp(series) {
-      series.ending?.abort();
-      Object.assign(series, { ending: null, retryAt: 0 });
-    },
-    /** Live values may have been missed: load what came since. Resolves when what is within sight is whole again. */
-    catchUp: () => new Promise((done) => {
-      lostAt = seconds();
-      page.series.forEach((series) => (series.retryAt = 0));
-      whole.push(done);
-      look();
-    }),
-  };
+	page.clock.tick(look, page.signal);
+	return {
+		look,
+		/** What was asked is not wanted any more: another span is seen, or the series by nobody. */
+		giveUp(series) {
+			series.ending?.abort();
+			Object.assign(series, { ending: null, retryAt: 0 });
+		},
+		/** Live values may have been missed: load what came since. Resolves when what is within sight is whole again. */
+		catchUp: () => new Promise((done) => {
+			lostAt = seconds();
+			page.series.forEach((series) => (series.retryAt = 0));
+			whole.push(done);
+			look();
+		}),
+	};
 }
 
 export function selection(device, { metric, labels }) {
-  const pairs = Object.entries(labels).map(([name, value]) => [`labels.${name}`, value]);
-  return { device, metric, exact: true, ...Object.fromEntries(pairs) };
+	const pairs = Object.entries(labels).map(([name, value]) => [`labels.${name}`, value]);
+	return { device, metric, exact: true, ...Object.fromEntries(pairs) };
 }

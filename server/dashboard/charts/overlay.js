@@ -6,68 +6,68 @@ const STRIP_PX = 3;
 const MARK = 0.65; // of the shapes, which are 16 pixels wide
 /** As index.html has them. */
 const SHAPES = {
-  critical: new Path2D("M5 .8h6L15.2 5v6L11 15.2H5L.8 11V5z"),
-  warning: new Path2D("M8 1.2 15.4 14.4H.6z"),
-  info: new Path2D("M.8 8a7.2 7.2 0 0 1 14.4 0A7.2 7.2 0 0 1 .8 8z"),
+	critical: new Path2D("M5 .8h6L15.2 5v6L11 15.2H5L.8 11V5z"),
+	warning: new Path2D("M8 1.2 15.4 14.4H.6z"),
+	info: new Path2D("M.8 8a7.2 7.2 0 0 1 14.4 0A7.2 7.2 0 0 1 .8 8z"),
 };
 
 /** Under the lines: each limit as a line, and a tint on what is beyond it. */
 export function drawLimits({ ctx, bbox, scales, valToPos }, limits, colours) {
-  const { left, top, width, height } = bbox;
-  ctx.save();
-  ctx.lineWidth = devicePixelRatio;
-  ctx.setLineDash([4 * devicePixelRatio, 3 * devicePixelRatio]);
-  for (const { severity, side, value } of limits) {
-    const y = Math.min(top + height, Math.max(top, valToPos(value, "y", true)));
-    ctx.fillStyle = ctx.strokeStyle = colours[severity];
-    ctx.globalAlpha = 0.1;
-    ctx.fillRect(left, y, width, (side === "above" ? top : top + height) - y);
-    ctx.globalAlpha = 0.75;
-    if (value > scales.y.min && value < scales.y.max) line(ctx, left, y, left + width, y);
-  }
-  ctx.restore();
+	const { left, top, width, height } = bbox;
+	ctx.save();
+	ctx.lineWidth = devicePixelRatio;
+	ctx.setLineDash([4 * devicePixelRatio, 3 * devicePixelRatio]);
+	for (const { severity, side, value } of limits) {
+		const y = Math.min(top + height, Math.max(top, valToPos(value, "y", true)));
+		ctx.fillStyle = ctx.strokeStyle = colours[severity];
+		ctx.globalAlpha = 0.1;
+		ctx.fillRect(left, y, width, (side === "above" ? top : top + height) - y);
+		ctx.globalAlpha = 0.75;
+		if (value > scales.y.min && value < scales.y.max) line(ctx, left, y, left + width, y);
+	}
+	ctx.restore();
 }
 
 /** Over the lines: a strip for as long as an alert fired, with its severity's shape where it began. */
 export function drawAlerts({ ctx, bbox, valToPos }, { alerts, now }, colours) {
-  const { left, top, height } = bbox;
-  const right = left + bbox.width;
-  const strip = STRIP_PX * devicePixelRatio;
-  ctx.save();
-  ctx.lineWidth = devicePixelRatio;
-  for (const { severity, fired, resolved } of alerts.toSorted((a, b) => SEVERITY_RANK[a.severity] - SEVERITY_RANK[b.severity])) {
-    const [begin, end] = [fired, resolved ?? now].map((seconds) => valToPos(seconds, "x", true));
-    if (end < left || begin > right) continue;
-    const from = Math.max(left, begin);
-    const width = Math.min(right, end) - from;
-    ctx.fillStyle = ctx.strokeStyle = colours[severity];
-    ctx.globalAlpha = 0.07;
-    ctx.fillRect(from, top, width, height);
-    ctx.globalAlpha = 1;
-    ctx.fillRect(from, top - strip, Math.max(2 * devicePixelRatio, width), strip);
-    if (resolved && end <= right) line(ctx, end, top - strip, end, top + 2 * strip);
-    if (begin >= left) drawMark(ctx, severity, begin, top, height, colours.surface);
-  }
-  ctx.restore();
+	const { left, top, height } = bbox;
+	const right = left + bbox.width;
+	const strip = STRIP_PX * devicePixelRatio;
+	ctx.save();
+	ctx.lineWidth = devicePixelRatio;
+	for (const { severity, fired, resolved } of alerts.toSorted((a, b) => SEVERITY_RANK[a.severity] - SEVERITY_RANK[b.severity])) {
+		const [begin, end] = [fired, resolved ?? now].map((seconds) => valToPos(seconds, "x", true));
+		if (end < left || begin > right) continue;
+		const from = Math.max(left, begin);
+		const width = Math.min(right, end) - from;
+		ctx.fillStyle = ctx.strokeStyle = colours[severity];
+		ctx.globalAlpha = 0.07;
+		ctx.fillRect(from, top, width, height);
+		ctx.globalAlpha = 1;
+		ctx.fillRect(from, top - strip, Math.max(2 * devicePixelRatio, width), strip);
+		if (resolved && end <= right) line(ctx, end, top - strip, end, top + 2 * strip);
+		if (begin >= left) drawMark(ctx, severity, begin, top, height, colours.surface);
+	}
+	ctx.restore();
 }
 
 function drawMark(ctx, severity, x, top, height, edge) {
-  const scale = MARK * devicePixelRatio;
-  ctx.save();
-  ctx.globalAlpha = 0.5;
-  line(ctx, x, top, x, top + height);
-  ctx.globalAlpha = 1;
-  ctx.translate(x - 8 * scale, top);
-  ctx.scale(scale, scale);
-  ctx.strokeStyle = edge;
-  ctx.fill(SHAPES[severity]);
-  ctx.stroke(SHAPES[severity]);
-  ctx.restore();
+	const scale = MARK * devicePixelRatio;
+	ctx.save();
+	ctx.globalAlpha = 0.5;
+	line(ctx, x, top, x, top + height);
+	ctx.globalAlpha = 1;
+	ctx.translate(x - 8 * scale, top);
+	ctx.scale(scale, scale);
+	ctx.strokeStyle = edge;
+	ctx.fill(SHAPES[severity]);
+	ctx.stroke(SHAPES[severity]);
+	ctx.restore();
 }
 
 function line(ctx, x0, y0, x1, y1) {
-  ctx.beginPath();
-  ctx.moveTo(x0, y0);
-  ctx.lineTo(x1, y1);
-  ctx.stroke();
+	ctx.beginPath();
+	ctx.moveTo(x0, y0);
+	ctx.lineTo(x1, y1);
+	ctx.stroke();
 }

@@ -7,22 +7,22 @@ const LINES = [1, 2, 3, 4, 5, 6, 7, 8].map((number) => `var(--series-${number})`
 
 /** Gives them by name, kept as they are shown; `lines` and, behind a line, `clouds` have one for each. */
 export function palette(changed, signal) {
-  const colours = {};
-  const read = () => {
-    const probe = document.body.appendChild(document.createElement("span"));
-    const colour = (text) => {
-      probe.style.color = text; // a custom property itself is not resolved
-      return getComputedStyle(probe).color;
-    };
-    for (const name of NAMES) colours[name] = colour(`var(--${name})`);
-    colours.lines = LINES.map(colour);
-    colours.clouds = LINES.map((line) => colour(`color-mix(in srgb, ${line} 18%, transparent)`));
-    probe.remove();
-  };
-  read();
-  onTheme(() => {
-    read();
-    changed();
-  }, signal);
-  return colours;
+	const colours = {};
+	const read = () => {
+		const probe = document.body.appendChild(document.createElement("span"));
+		const colour = (text) => {
+			probe.style.color = text; // a custom property itself is not resolved
+			return getComputedStyle(probe).color;
+		};
+		for (const name of NAMES) colours[name] = colour(`var(--${name})`);
+		colours.lines = LINES.map(colour);
+		colours.clouds = LINES.map((line) => colour(`color-mix(in srgb, ${line} 18%, transparent)`));
+		probe.remove();
+	};
+	read();
+	onTheme(() => {
+		read();
+		changed();
+	}, signal);
+	return colours;
 }

@@ -17,161 +17,161 @@ const MOST_LINES = 8; // as many as there are colours
  * or its width changes; and `want(anew)`, which has it drawn soon, with `anew` even where it shows the same values.
  */
 export function makePanel(metric, page) {
-  const all = []; // its series
-  const chart = { lines: [], limits: [], alerts: [], window: [0, 1], now: 0 };
-  let root = null;
-  let box; // of the plot
-  let size = { width: 0, height: 0 }; // of that: to ask at every frame would cost layouts
-  let first = 0; // of the series, that is drawn
-  let seen = false;
-  let plot = null;
-  let drawn = []; // the columns that it shows
-  let stale = false;
-  let said = "";
-  page.signal.addEventListener("abort", end, { once: true });
-  return { attach, add, judge, see, want };
+	const all = []; // its series
+	const chart = { lines: [], limits: [], alerts: [], window: [0, 1], now: 0 };
+	let root = null;
+	let box; // of the plot
+	let size = { width: 0, height: 0 }; // of that: to ask at every frame would cost layouts
+	let first = 0; // of the series, that is drawn
+	let seen = false;
+	let plot = null;
+	let drawn = []; // the columns that it shows
+	let stale = false;
+	let said = "";
+	page.signal.addEventListener("abort", end, { once: true });
+	return { attach, add, judge, see, want };
 
-  function attach(node) {
-    if (!node) see(false);
-    root = node;
-    end();
-    if (!node) return;
-    root.series = all; // for whoever looks from outside, such as a test
-    show();
-    page.sight.observe(root);
-  }
+	function attach(node) {
+		if (!node) see(false);
+		root = node;
+		end();
+		if (!node) return;
+		root.series = all; // for whoever looks from outside, such as a test
+		show();
+		page.sight.observe(root);
+	}
 
-  function add(series) {
-    all.push(series);
-    all.sort((a, b) => nameOf(a).localeCompare(nameOf(b), undefined, { numeric: true })); // whichever came first: colours stay
-    choose(first);
-  }
+	function add(series) {
+		all.push(series);
+		all.sort((a, b) => nameOf(a).localeCompare(nameOf(b), undefined, { numeric: true })); // whichever came first: colours stay
+		choose(first);
+	}
 
-  /** Draw the series from a place on, as many as there are colours. */
-  function choose(place) {
-    first = place;
-    chart.lines = all.slice(first, first + MOST_LINES);
-    end();
-    see();
-  }
+	/** Draw the series from a place on, as many as there are colours. */
+	function choose(place) {
+		first = place;
+		chart.lines = all.slice(first, first + MOST_LINES);
+		end();
+		see();
+	}
 
-  function judge(alerts, rules) {
-    chart.alerts = alerts.filter((alert) => alert.metric === metric);
-    chart.limits = limitsOf(rules, chart.lines);
-    want(true);
-  }
+	function judge(alerts, rules) {
+		chart.alerts = alerts.filter((alert) => alert.metric === metric);
+		chart.limits = limitsOf(rules, chart.lines);
+		want(true);
+	}
 
-  function see(now = seen) {
-    seen = now;
-    if (seen) size = { width: box.clientWidth, height: box.clientHeight };
-    if (seen && plot?.width !== size.width) plot?.setSize(size);
-    for (const series of all) {
-      series.pixels = seen && chart.lines.includes(series) ? size.width : 0;
-      if (!series.pixels) page.history.giveUp(series);
-    }
-    page.history.look();
-    want();
-  }
+	function see(now = seen) {
+		seen = now;
+		if (seen) size = { width: box.clientWidth, height: box.clientHeight };
+		if (seen && plot?.width !== size.width) plot?.setSize(size);
+		for (const series of all) {
+			series.pixels = seen && chart.lines.includes(series) ? size.width : 0;
+			if (!series.pixels) page.history.giveUp(series);
+		}
+		page.history.look();
+		want();
+	}
 
-  function want(anew = false) {
-    stale ||= anew;
-    if (seen) page.want(draw);
-  }
+	function want(anew = false) {
+		stale ||= anew;
+		if (seen) page.want(draw);
+	}
 
-  function draw() {
-    if (!root) return;
-    if (size.width && all.length) drawChart();
-    show();
-  }
+	function draw() {
+		if (!root) return;
+		if (size.width && all.length) drawChart();
+		show();
+	}
 
-  /** Draw what differs from what is seen: a window that moves, moves by whole pixels. */
-  function drawChart() {
-    const { length, live } = page.span;
-    const [from] = page.bounds();
-    const pixel = live ? length / size.width : 1e-3;
-    const begin = Math.floor(from / pixel) * pixel;
-    const tables = chart.lines.map((line) => line.columns());
-    const fresh = tables.some((table, place) => table !== drawn[place]);
-    if (plot && !fresh && !stale && begin === chart.window[0] && begin + length === chart.window[1]) return;
-    Object.assign(chart, { window: [begin, begin + length], now: page.now() });
-    const data = fresh && join(tables);
-    [drawn, stale] = [tables, false];
-    if (!plot) plot = makePlot(box, size, data, chart, page.colours, { zoom: page.on.between, cursor: show });
-    else {
-      plot.batch(() => {
-        if (fresh) plot.setData(data, false);
-        plot.setScale("x", { min: begin, max: begin + length });
-      });
-    }
-  }
+	/** Draw what differs from what is seen: a window that moves, moves by whole pixels. */
+	function drawChart() {
+		const { length, live } = page.span;
+		const [from] = page.bounds();
+		const pixel = live ? length / size.width : 1e-3;
+		const begin = Math.floor(from / pixel) * pixel;
+		const tables = chart.lines.map((line) => line.columns());
+		const fresh = tables.some((table, place) => table !== drawn[place]);
+		if (plot && !fresh && !stale && begin === chart.window[0] && begin + length === chart.window[1]) return;
+		Object.assign(chart, { window: [begin, begin + length], now: page.now() });
+		const data = fresh && join(tables);
+		[drawn, stale] = [tables, false];
+		if (!plot) plot = makePlot(box, size, data, chart, page.colours, { zoom: page.on.between, cursor: show });
+		else {
+			plot.batch(() => {
+				if (fresh) plot.setData(data, false);
+				plot.setScale("x", { min: begin, max: begin + length });
+			});
+		}
+	}
 
-  /** Give up what the browser holds for it; to draw it again makes it anew. */
-  function end() {
-    plot?.destroy();
-    [plot, drawn] = [null, []];
-  }
+	/** Give up what the browser holds for it; to draw it again makes it anew. */
+	function end() {
+		plot?.destroy();
+		[plot, drawn] = [null, []];
+	}
 
-  /** By the keyboard: move the cursor by so many values and say what is there, or with 0 take it away. */
-  function step(count) {
-    if (!plot) return;
-    moveCursor(plot, count);
-    said = [...root.querySelectorAll(".tooltip > *")].map(({ textContent }) => textContent).join(", ");
-    show();
-  }
+	/** By the keyboard: move the cursor by so many values and say what is there, or with 0 take it away. */
+	function step(count) {
+		if (!plot) return;
+		moveCursor(plot, count);
+		said = [...root.querySelectorAll(".tooltip > *")].map(({ textContent }) => textContent).join(", ");
+		show();
+	}
 
-  /** Show all but the plot. Under the cursor is all that is there, of another chart's cursor only the value. */
-  function show() {
-    const { lines, limits } = chart;
-    const [last] = all.map((each) => each.newest).filter(Boolean).sort((a, b) => b.ts - a.ts);
-    const [under, here] = [plot?.cursor.left >= 0, box?.matches(":hover, :focus-visible")];
-    const at = under && !here && pointOf(plot, 0);
-    const [from, to] = page.bounds();
-    const which = all.length > 1 ? { device: page.device, metric } : all[0] && selection(page.device, all[0]);
-    const file = withQuery("/v1/readings", { ...which, from: iso(from), to: iso(to), format: "csv" });
-    render([
-      h("figcaption",
-        h("h2", { title: metric }, metric),
-        h("span.at.small", at && formatValue(at.value)),
-        h("span.now", h("b.newest", { title: last?.value }, last ? formatValue(last.value) : "–"), " ",
-          last && h("time.age.muted.small", { datetime: iso(last.ts), title: formatUtc(iso(last.ts)) },
-            formatDuration((page.now() - last.ts) * 1_000)))),
-      h("div.box", { "aria-busy": String(lines.some(({ busy }) => busy)) },
-        h("div.plot", {
-          ref: take, role: "application", tabindex: 0, "aria-roledescription": "chart",
-          "aria-label": `${metric} over time; newest value ${last?.value ?? "unknown"}; arrow keys read others`,
-        }),
-        under && here && tooltip(plot, chart),
-        h("p.note.muted.small", noteOf(lines, from, to)),
-        h("p.unseen", { "aria-live": "polite" }, said)),
-      h("div.under",
-        h("span.limits.small", limits.map(({ severity, side, value, rule }) =>
-          h("span.tag", { "data-severity": severity, title: `${severity}: ${rule.name}` },
-            shape(severity, severity), `${side === "above" ? ">" : "<"} ${formatValue(value)}`))),
-        h("a.small", { href: file, download: true, title: "What is seen here, as a file" }, "CSV")),
-      all.length > 1 && legend(lines),
-    ], root);
-  }
+	/** Show all but the plot. Under the cursor is all that is there, of another chart's cursor only the value. */
+	function show() {
+		const { lines, limits } = chart;
+		const [last] = all.map((each) => each.newest).filter(Boolean).sort((a, b) => b.ts - a.ts);
+		const [under, here] = [plot?.cursor.left >= 0, box?.matches(":hover, :focus-visible")];
+		const at = under && !here && pointOf(plot, 0);
+		const [from, to] = page.bounds();
+		const which = all.length > 1 ? { device: page.device, metric } : all[0] && selection(page.device, all[0]);
+		const file = withQuery("/v1/readings", { ...which, from: iso(from), to: iso(to), format: "csv" });
+		render([
+			h("figcaption",
+				h("h2", { title: metric }, metric),
+				h("span.at.small", at && formatValue(at.value)),
+				h("span.now", h("b.newest", { title: last?.value }, last ? formatValue(last.value) : "–"), " ",
+					last && h("time.age.muted.small", { datetime: iso(last.ts), title: formatUtc(iso(last.ts)) },
+						formatDuration((page.now() - last.ts) * 1_000)))),
+			h("div.box", { "aria-busy": String(lines.some(({ busy }) => busy)) },
+				h("div.plot", {
+					ref: take, role: "application", tabindex: 0, "aria-roledescription": "chart",
+					"aria-label": `${metric} over time; newest value ${last?.value ?? "unknown"}; arrow keys read others`,
+				}),
+				under && here && tooltip(plot, chart),
+				h("p.note.muted.small", noteOf(lines, from, to)),
+				h("p.unseen", { "aria-live": "polite" }, said)),
+			h("div.under",
+				h("span.limits.small", limits.map(({ severity, side, value, rule }) =>
+					h("span.tag", { "data-severity": severity, title: `${severity}: ${rule.name}` },
+						shape(severity, severity), `${side === "above" ? ">" : "<"} ${formatValue(value)}`))),
+				h("a.small", { href: file, download: true, title: "What is seen here, as a file" }, "CSV")),
+			all.length > 1 && legend(lines),
+		], root);
+	}
 
-  function take(node) {
-    box = node;
-    if (node) follow(node, page.on, step);
-  }
+	function take(node) {
+		box = node;
+		if (node) follow(node, page.on, step);
+	}
 
-  function legend(lines) {
-    const next = first + MOST_LINES < all.length ? first + MOST_LINES : 0;
-    return h("ul.legend.small",
-      lines.map((line, place) =>
-        h("li", swatch(place), h("span", nameOf(line)), h("b", line.newest ? formatValue(line.newest.value) : "–"))),
-      all.length > MOST_LINES && h("li",
-        h("span.muted", `label sets ${first + 1} – ${first + lines.length} of ${all.length}`),
-        button("Show the next", () => choose(next))));
-  }
+	function legend(lines) {
+		const next = first + MOST_LINES < all.length ? first + MOST_LINES : 0;
+		return h("ul.legend.small",
+			lines.map((line, place) =>
+				h("li", swatch(place), h("span", nameOf(line)), h("b", line.newest ? formatValue(line.newest.value) : "–"))),
+			all.length > MOST_LINES && h("li",
+				h("span.muted", `label sets ${first + 1} – ${first + lines.length} of ${all.length}`),
+				button("Show the next", () => choose(next))));
+	}
 }
 
 /** What is written where lines should be, while there are none. */
 function noteOf(lines, from, to) {
-  const problem = lines.find((line) => line.problem)?.problem;
-  if (problem) return problem;
-  if (!lines.some(({ level }) => level !== null)) return "Loading …";
-  return lines.some((line) => line.columns()[0].some((ts) => ts >= from && ts <= to)) ? "" : "Nothing was reported in this time.";
+	const problem = lines.find((line) => line.problem)?.problem;
+	if (problem) return problem;
+	if (!lines.some(({ level }) => level !== null)) return "Loading …";
+	return lines.some((line) => line.columns()[0].some((ts) => ts >= from && ts <= to)) ? "" : "Nothing was reported in this time.";
 }

@@ -16,43 +16,43 @@ const [linear, stepped] = [uPlot.paths.linear(), uPlot.paths.stepped({ align: 1 
 
 /** Draw a chart into a box; `on.zoom(from, to)` when a part was drawn out, `on.cursor(plot)` when the cursor moved. */
 export function makePlot(box, size, data, chart, colours, on) {
-  const axis = { stroke: () => colours.muted, font: "11px system-ui, sans-serif", ticks: { show: false }, gap: 4 };
-  const bound = { stroke: "transparent", width: 0, points: { show: false } };
-  return new uPlot({
-    ...size,
-    padding: [12, 16, 0, 0],
-    legend: { show: false },
-    scales: { x: { range: () => chart.window }, y: { range: (plot, min, max) => range(min, max, chart.limits) } },
-    axes: [
-      { ...axis, size: 24, space: 72, grid: { show: false }, values: timeTexts },
-      { ...axis, size: 48, space: 32, grid: { stroke: () => colours.line, width: 1 }, values: valueTexts },
-    ],
-    series: [{}, ...chart.lines.flatMap((line, place) => {
-      const stroke = () => colours.lines[place];
-      const points = { show: true, filter: dots, size: 5, width: 0, fill: stroke };
-      return [{ stroke, points, width: 1.5, paths: (...details) => (line.steps ? stepped : linear)(...details) }, bound, bound];
-    })],
-    bands: chart.lines.map((line, place) => ({ series: [place * PARTS + 3, place * PARTS + 2], fill: () => colours.clouds[place] })),
-    cursor: {
-      y: false,
-      points: { size: 7, show: (plot, index) => index % PARTS === 1 && document.createElement("div") },
-      hover: { prox: NEAR_PX, skip: [null] },
-      drag: { setScale: false, dist: 6 },
-      bind: { dblclick: () => null },
-      sync: { key: "charts", scales: ["x", null], filters: { pub: (type) => SHARED.includes(type) } },
-    },
-    hooks: {
-      drawClear: [(plot) => drawLimits(plot, chart.limits, colours)],
-      draw: [(plot) => drawAlerts(plot, chart, colours)],
-      setCursor: [on.cursor],
-      setSelect: [(plot) => {
-        const { left, width } = plot.select;
-        if (width < 2) return;
-        plot.setSelect({ width: 0, height: 0 }, false);
-        on.zoom(plot.posToVal(left, "x"), plot.posToVal(left + width, "x"));
-      }],
-    },
-  }, data, box);
+	const axis = { stroke: () => colours.muted, font: "11px system-ui, sans-serif", ticks: { show: false }, gap: 4 };
+	const bound = { stroke: "transparent", width: 0, points: { show: false } };
+	return new uPlot({
+		...size,
+		padding: [12, 16, 0, 0],
+		legend: { show: false },
+		scales: { x: { range: () => chart.window }, y: { range: (plot, min, max) => range(min, max, chart.limits) } },
+		axes: [
+			{ ...axis, size: 24, space: 72, grid: { show: false }, values: timeTexts },
+			{ ...axis, size: 48, space: 32, grid: { stroke: () => colours.line, width: 1 }, values: valueTexts },
+		],
+		series: [{}, ...chart.lines.flatMap((line, place) => {
+			const stroke = () => colours.lines[place];
+			const points = { show: true, filter: dots, size: 5, width: 0, fill: stroke };
+			return [{ stroke, points, width: 1.5, paths: (...details) => (line.steps ? stepped : linear)(...details) }, bound, bound];
+		})],
+		bands: chart.lines.map((line, place) => ({ series: [place * PARTS + 3, place * PARTS + 2], fill: () => colours.clouds[place] })),
+		cursor: {
+			y: false,
+			points: { size: 7, show: (plot, index) => index % PARTS === 1 && document.createElement("div") },
+			hover: { prox: NEAR_PX, skip: [null] },
+			drag: { setScale: false, dist: 6 },
+			bind: { dblclick: () => null },
+			sync: { key: "charts", scales: ["x", null], filters: { pub: (type) => SHARED.includes(type) } },
+		},
+		hooks: {
+			drawClear: [(plot) => drawLimits(plot, chart.limits, colours)],
+			draw: [(plot) => drawAlerts(plot, chart, colours)],
+			setCursor: [on.cursor],
+			setSelect: [(plot) => {
+				const { left, width } = plot.select;
+				if (width < 2) return;
+				plot.setSelect({ width: 0, height: 0 }, false);
+				on.zoom(plot.posToVal(left, "x"), plot.posToVal(left + width, "x"));
+			}],
+		},
+	}, data, box);
 }
 
 /** The columns of all lines as uPlot takes them: with the same moments for all. */
@@ -60,54 +60,54 @@ export const join = (tables) => (tables.length === 1 ? tables[0] : uPlot.join(ta
 
 /** What a line has near the cursor: `{ts, value, low, high}`; null where there is nothing. */
 export function pointOf({ cursor, data }, place) {
-  const index = cursor.idxs[place * PARTS + 1] ?? null;
-  if (index === null) return null;
-  const [value, low, high] = data.slice(place * PARTS + 1).map((column) => column[index]);
-  return { ts: data[0][index], value, low, high };
+	const index = cursor.idxs[place * PARTS + 1] ?? null;
+	if (index === null) return null;
+	const [value, low, high] = data.slice(place * PARTS + 1).map((column) => column[index]);
+	return { ts: data[0][index], value, low, high };
 }
 
 /** Move the cursor by so many values that there are, from the newest on; 0: away. */
 export function moveCursor(plot, count) {
-  const { data: [moments, ...columns], cursor, series: [{ idxs: [from, to] }] } = plot;
-  const places = [...moments.keys()].filter((place) =>
-    place >= from && place <= to && columns.some((column) => (column[place] ?? null) !== null));
-  const at = cursor.idx === null ? places.length : places.findLastIndex((place) => place <= cursor.idx);
-  const place = places[Math.min(places.length - 1, Math.max(0, at + count))];
-  const left = count && places.length ? plot.valToPos(moments[place], "x") : -10;
-  plot.setCursor({ left, top: left }, true, true);
+	const { data: [moments, ...columns], cursor, series: [{ idxs: [from, to] }] } = plot;
+	const places = [...moments.keys()].filter((place) =>
+		place >= from && place <= to && columns.some((column) => (column[place] ?? null) !== null));
+	const at = cursor.idx === null ? places.length : places.findLastIndex((place) => place <= cursor.idx);
+	const place = places[Math.min(places.length - 1, Math.max(0, at + count))];
+	const left = count && places.length ? plot.valToPos(moments[place], "x") : -10;
+	plot.setCursor({ left, top: left }, true, true);
 }
 
 /** The places of values that no line leads to, which would not be seen, and of the last one. */
 function dots({ data }, index) {
-  const values = data[index];
-  const places = [...values.keys()].filter((place) => values[place] !== undefined); // the others are of other lines
-  const none = (turn) => (values[places[turn]] ?? null) === null;
-  return places.filter((place, turn) => !none(turn) && none(turn + 1) && (none(turn - 1) || turn === places.length - 1));
+	const values = data[index];
+	const places = [...values.keys()].filter((place) => values[place] !== undefined); // the others are of other lines
+	const none = (turn) => (values[places[turn]] ?? null) === null;
+	return places.filter((place, turn) => !none(turn) && none(turn + 1) && (none(turn - 1) || turn === places.length - 1));
 }
 
 /** The range of values: rounded, so that it rests while values move a little, and with the limits that are near. */
 function range(min, max, limits) {
-  if ((min ?? null) === null) return [0, 1];
-  const reach = Math.max((max - min) * REACH, Math.abs(max) * 0.1);
-  const near = limits.map(({ value }) => value).filter((value) => value >= min - reach && value <= max + reach);
-  const [least, most] = [Math.min(min, ...near), Math.max(max, ...near)];
-  const span = most - least || Math.abs(most) * 0.1 || 1;
-  const power = 10 ** Math.floor(Math.log10(span / 4));
-  const step = power * [5, 2, 1].find((digit) => digit * power <= span / 4);
-  const low = Math.floor((least - span * 0.05) / step) * step;
-  return [least >= 0 ? Math.max(0, low) : low, Math.ceil((most + span * 0.05) / step) * step];
+	if ((min ?? null) === null) return [0, 1];
+	const reach = Math.max((max - min) * REACH, Math.abs(max) * 0.1);
+	const near = limits.map(({ value }) => value).filter((value) => value >= min - reach && value <= max + reach);
+	const [least, most] = [Math.min(min, ...near), Math.max(max, ...near)];
+	const span = most - least || Math.abs(most) * 0.1 || 1;
+	const power = 10 ** Math.floor(Math.log10(span / 4));
+	const step = power * [5, 2, 1].find((digit) => digit * power <= span / 4);
+	const low = Math.floor((least - span * 0.05) / step) * step;
+	return [least >= 0 ? Math.max(0, low) : low, Math.ceil((most + span * 0.05) / step) * step];
 }
 
 function timeTexts(plot, moments, axis, space, step) {
-  return moments.map((seconds) => {
-    const moment = new Date(seconds * 1_000);
-    const midnight = moment.getHours() === 0 && moment.getMinutes() === 0;
-    return (step >= 86_400 || (midnight && step >= 60) ? DAY : step < 60 ? SECONDS : CLOCK).format(moment);
-  });
+	return moments.map((seconds) => {
+		const moment = new Date(seconds * 1_000);
+		const midnight = moment.getHours() === 0 && moment.getMinutes() === 0;
+		return (step >= 86_400 || (midnight && step >= 60) ? DAY : step < 60 ? SECONDS : CLOCK).format(moment);
+	});
 }
 
 function valueTexts(plot, values, axis, space, step) {
-  const [, fraction = ""] = String(step).split(".");
-  const text = (value) => (step < 1e-5 ? value.toExponential(1) : value.toFixed(fraction.length));
-  return values.map((value) => (Math.abs(value) >= 1e5 ? compact(value) : text(value)));
+	const [, fraction = ""] = String(step).split(".");
+	const text = (value) => (step < 1e-5 ? value.toExponential(1) : value.toFixed(fraction.length));
+	return values.map((value) => (Math.abs(value) >= 1e5 ? compact(value) : text(value)));
 }

@@ -16,118 +16,118 @@ const SILENCE_BUCKETS = 1.5; // … but never less than one bucket that is missi
 export const keyOf = (metric, labels = {}) => JSON.stringify([metric, Object.entries(labels).sort()]);
 
 export class Series {
-  #points = []; // {ts, avg, min, max, count} of buckets, {ts, avg} of readings, ascending
-  #tail = []; // {ts, avg}, ascending
-  #silence; // seconds without a value that are a gap
-  #columns = null;
+	#points = []; // {ts, avg, min, max, count} of buckets, {ts, avg} of readings, ascending
+	#tail = []; // {ts, avg}, ascending
+	#silence; // seconds without a value that are a gap
+	#columns = null;
 
-  /** Seconds of its buckets; 0: readings; null: nothing was loaded yet. */
-  level = null;
-  /** `{ts, value}` */
-  newest = null;
-  /** On how many pixels it is drawn; 0: out of sight. */
-  pixels = 0;
+	/** Seconds of its buckets; 0: readings; null: nothing was loaded yet. */
+	level = null;
+	/** `{ts, value}` */
+	newest = null;
+	/** On how many pixels it is drawn; 0: out of sight. */
+	pixels = 0;
 
-  // What history keeps of it: `loaded` is {from, to, bucket, open, asked}, `readable` of how many seconds readings are few.
-  loaded = null;
-  readable = Infinity;
-  busy = true;
-  problem = "";
-  failures = 0;
-  retryAt = 0;
-  ending = null;
+	// What history keeps of it: `loaded` is {from, to, bucket, open, asked}, `readable` of how many seconds readings are few.
+	loaded = null;
+	readable = Infinity;
+	busy = true;
+	problem = "";
+	failures = 0;
+	retryAt = 0;
+	ending = null;
 
-  constructor(metric, labels = {}) {
-    this.metric = metric;
-    this.labels = labels;
-  }
+	constructor(metric, labels = {}) {
+		this.metric = metric;
+		this.labels = labels;
+	}
 
-  /** The last that came live and is not confirmed by history; the answer to a question that is asked now holds it. */
-  get unsure() {
-    return this.#tail.at(-1);
-  }
+	/** The last that came live and is not confirmed by history; the answer to a question that is asked now holds it. */
+	get unsure() {
+		return this.#tail.at(-1);
+	}
 
-  /** Up to where history is known; undefined where nothing was loaded. */
-  get known() {
-    return this.#points.at(-1)?.ts;
-  }
+	/** Up to where history is known; undefined where nothing was loaded. */
+	get known() {
+		return this.#points.at(-1)?.ts;
+	}
 
-  get size() {
-    return this.#points.length + this.#tail.length;
-  }
+	get size() {
+		return this.#points.length + this.#tail.length;
+	}
 
-  know(ts, value) {
-    if (!(this.newest?.ts >= ts)) this.newest = { ts, value };
-  }
+	know(ts, value) {
+		if (!(this.newest?.ts >= ts)) this.newest = { ts, value };
+	}
 
-  /** Take a live value; one that is not newer than those here is known already. */
-  hear(text, value) {
-    const ts = moment(text);
-    this.know(ts, value);
-    if (ts <= (this.unsure?.ts ?? (this.level === 0 ? this.known : undefined))) return;
-    this.#tail.push({ ts, avg: value });
-    if (this.#tail.length > MOST_TAIL) this.#tail.splice(0, MOST_TAIL / 2);
-    this.#columns = null;
-  }
+	/** Take a live value; one that is not newer than those here is known already. */
+	hear(text, value) {
+		const ts = moment(text);
+		this.know(ts, value);
+		if (ts <= (this.unsure?.ts ?? (this.level === 0 ? this.known : undefined))) return;
+		this.#tail.push({ ts, avg: value });
+		if (this.#tail.length > MOST_TAIL) this.#tail.splice(0, MOST_TAIL / 2);
+		this.#columns = null;
+	}
 
-  /** Replace everything since `from` by what was asked for when `unsure` was the last. */
-  take(level, points, unsure, from = -Infinity) {
-    this.level = level;
-    this.#points = this.#points.filter(({ ts }) => ts < from).concat(points);
-    this.#tail = this.#tail.slice(this.#tail.indexOf(unsure) + 1);
-    const last = this.#points.at(-1);
-    if (level === 0 && last) {
-      this.#tail = this.#tail.filter(({ ts }) => ts > last.ts);
-      this.know(last.ts, last.avg);
-    }
-    this.#silence = silenceOf(this.#points, level);
-    this.#columns = null;
-  }
+	/** Replace everything since `from` by what was asked for when `unsure` was the last. */
+	take(level, points, unsure, from = -Infinity) {
+		this.level = level;
+		this.#points = this.#points.filter(({ ts }) => ts < from).concat(points);
+		this.#tail = this.#tail.slice(this.#tail.indexOf(unsure) + 1);
+		const last = this.#points.at(-1);
+		if (level === 0 && last) {
+			this.#tail = this.#tail.filter(({ ts }) => ts > last.ts);
+			this.know(last.ts, last.avg);
+		}
+		this.#silence = silenceOf(this.#points, level);
+		this.#columns = null;
+	}
 
-  /** Everything as points, ascending: of buckets, the tail is folded into them. */
-  points() {
-    if (!this.level) return this.#points.concat(this.#tail);
-    const points = this.#points.slice();
-    for (const { ts, avg: value } of this.#tail) {
-      const start = Math.floor(ts / this.level) * this.level;
-      const last = points.at(-1);
-      if (last?.ts > start) continue; // late: history will say
-      const { avg, min, max, count } = last?.ts === start ? points.pop() : { avg: 0, min: value, max: value, count: 0 };
-      const mean = avg + (value - avg) / (count + 1);
-      points.push({ ts: start, avg: mean, min: Math.min(min, value), max: Math.max(max, value), count: count + 1 });
-    }
-    return points;
-  }
+	/** Everything as points, ascending: of buckets, the tail is folded into them. */
+	points() {
+		if (!this.level) return this.#points.concat(this.#tail);
+		const points = this.#points.slice();
+		for (const { ts, avg: value } of this.#tail) {
+			const start = Math.floor(ts / this.level) * this.level;
+			const last = points.at(-1);
+			if (last?.ts > start) continue; // late: history will say
+			const { avg, min, max, count } = last?.ts === start ? points.pop() : { avg: 0, min: value, max: value, count: 0 };
+			const mean = avg + (value - avg) / (count + 1);
+			points.push({ ts: start, avg: mean, min: Math.min(min, value), max: Math.max(max, value), count: count + 1 });
+		}
+		return points;
+	}
 
-  /** What is drawn: moments, values, smallest and largest; a null is a gap. The same array until something changes. */
-  columns() {
-    return (this.#columns ??= this.#draw(this.points()));
-  }
+	/** What is drawn: moments, values, smallest and largest; a null is a gap. The same array until something changes. */
+	columns() {
+		return (this.#columns ??= this.#draw(this.points()));
+	}
 
-  /** Whether it is a switch, which is on or off but never in between. */
-  get steps() {
-    return !this.level && this.columns()[1].every((value) => !value || value === 1);
-  }
+	/** Whether it is a switch, which is on or off but never in between. */
+	get steps() {
+		return !this.level && this.columns()[1].every((value) => !value || value === 1);
+	}
 
-  #draw(points) {
-    const columns = [[], [], [], []];
-    const put = (...row) => row.forEach((value, place) => columns[place].push(value));
-    const half = this.level / 2;
-    let before;
-    for (const { ts, avg, min = null, max = null } of points) {
-      if (ts - before > this.#silence) put(half + (before + ts) / 2, null, null, null);
-      put(ts + half, avg, min, max);
-      before = ts;
-    }
-    const [x] = columns;
-    if (this.newest?.ts >= before) x[x.length - 1] = Math.min(before + half, this.newest.ts); // the last bucket is not over
-    return columns;
-  }
+	#draw(points) {
+		const columns = [[], [], [], []];
+		const put = (...row) => row.forEach((value, place) => columns[place].push(value));
+		const half = this.level / 2;
+		let before;
+		for (const { ts, avg, min = null, max = null } of points) {
+			if (ts - before > this.#silence) put(half + (before + ts) / 2, null, null, null);
+			put(ts + half, avg, min, max);
+			before = ts;
+		}
+		const [x] = columns;
+		if (this.newest?.ts >= before) x[x.length - 1] = Math.min(before + half, this.newest.ts); // the last bucket is not over
+		return columns;
+	}
 }
 
 /** How long nothing may come before that is a gap, in seconds: by what is usual between two readings here. */
 function silenceOf(points, level) {
-  const steps = points.slice(1).map(({ ts, count = 1 }, place) => (ts - points[place].ts) / count);
-  const usual = Float64Array.from(steps).sort()[steps.length >> 1];
-  return Math.max(level * SILENCE_BUCKETS, usual * SILENCE_STEPS);
+	const steps = points.slice(1).map(({ ts, count = 1 }, place) => (ts - points[place].ts) / count);
+	const usual = Float64Array.from(steps).sort()[steps.length >> 1];
+	return Math.max(level * SILENCE_BUCKETS, usual * SILENCE_STEPS);
 }

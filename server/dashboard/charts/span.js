@@ -13,57 +13,57 @@ const BUCKETS_S = [1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 21_6
 const PIXELS_A_BUCKET = 1.5;
 
 export class Span {
-  /** `to`: where it ends; null: now, and live. */
-  constructor(length = FIRST_S, to = null) {
-    this.length = Math.min(LONGEST_S, Math.max(SHORTEST_S, length));
-    this.to = to;
-  }
+	/** `to`: where it ends; null: now, and live. */
+	constructor(length = FIRST_S, to = null) {
+		this.length = Math.min(LONGEST_S, Math.max(SHORTEST_S, length));
+		this.to = to;
+	}
 
-  /** What a hash's query says: `span=6h`, or `from` and `to`. Nonsense is the first span, live. */
-  static of(query) {
-    const [from, to] = ["from", "to"].map((name) => moment(query.get(name)));
-    if (to > from) return Span.between(from, to);
-    const [, digits, unit] = /^(\d{1,9})([smhd])$/.exec(query.get("span")) ?? [];
-    return new Span(digits && digits * UNITS[unit]);
-  }
+	/** What a hash's query says: `span=6h`, or `from` and `to`. Nonsense is the first span, live. */
+	static of(query) {
+		const [from, to] = ["from", "to"].map((name) => moment(query.get(name)));
+		if (to > from) return Span.between(from, to);
+		const [, digits, unit] = /^(\d{1,9})([smhd])$/.exec(query.get("span")) ?? [];
+		return new Span(digits && digits * UNITS[unit]);
+	}
 
-  static between(from, to) {
-    return new Span(to - from, Math.max(to, from + SHORTEST_S));
-  }
+	static between(from, to) {
+		return new Span(to - from, Math.max(to, from + SHORTEST_S));
+	}
 
-  get live() {
-    return this.to === null;
-  }
+	get live() {
+		return this.to === null;
+	}
 
-  bounds(now) {
-    const to = this.to ?? now + this.length * MARGIN;
-    return [to - this.length, to];
-  }
+	bounds(now) {
+		const to = this.to ?? now + this.length * MARGIN;
+		return [to - this.length, to];
+	}
 
-  /** As `of` reads it. */
-  get words() {
-    if (!this.live) return { from: iso(this.to - this.length), to: iso(this.to) };
-    const [unit, size] = Object.entries(UNITS).findLast(([, seconds]) => this.length % seconds === 0) ?? ["s", 1];
-    return { span: `${Math.round(this.length / size)}${unit}` };
-  }
+	/** As `of` reads it. */
+	get words() {
+		if (!this.live) return { from: iso(this.to - this.length), to: iso(this.to) };
+		const [unit, size] = Object.entries(UNITS).findLast(([, seconds]) => this.length % seconds === 0) ?? ["s", 1];
+		return { span: `${Math.round(this.length / size)}${unit}` };
+	}
 
-  /** Longer (`factor` > 1) or shorter, around the place (0 left, 1 right) that stays where it is seen. A live one stays live. */
-  zoomed(factor, share) {
-    if (this.live) return new Span(Math.round(this.length * factor));
-    const { length } = new Span(this.length * factor); // within its limits
-    return new Span(length, this.to + (1 - share) * (length - this.length));
-  }
+	/** Longer (`factor` > 1) or shorter, around the place (0 left, 1 right) that stays where it is seen. A live one stays live. */
+	zoomed(factor, share) {
+		if (this.live) return new Span(Math.round(this.length * factor));
+		const { length } = new Span(this.length * factor); // within its limits
+		return new Span(length, this.to + (1 - share) * (length - this.length));
+	}
 
-  /** Earlier (`share` < 0) or later by a share of itself; what would end after now is live. */
-  moved(share, now) {
-    const to = this.bounds(now)[1] + share * this.length;
-    return new Span(this.length, to >= now + this.length * MARGIN ? null : to);
-  }
+	/** Earlier (`share` < 0) or later by a share of itself; what would end after now is live. */
+	moved(share, now) {
+		const to = this.bounds(now)[1] + share * this.length;
+		return new Span(this.length, to >= now + this.length * MARGIN ? null : to);
+	}
 }
 
 /** The length of buckets, in seconds, that suits a span which is seen on so many pixels. */
 export function bucketFor(length, pixels) {
-  return BUCKETS_S.find((seconds) => seconds >= (length * PIXELS_A_BUCKET) / pixels) ?? BUCKETS_S.at(-1);
+	return BUCKETS_S.find((seconds) => seconds >= (length * PIXELS_A_BUCKET) / pixels) ?? BUCKETS_S.at(-1);
 }
 
 /** How a moment of any day reads. */
@@ -73,6 +73,6 @@ export const iso = (seconds) => new Date(Math.round(seconds * 1_000)).toISOStrin
 
 /** RFC 3339 as seconds, to the microsecond, which a double of this size just holds; NaN for what is none. */
 export function moment(text) {
-  const micros = /\.\d{3}(\d{3})/.exec(text)?.[1] ?? 0; // a Date ends at milliseconds
-  return (Date.parse(text) * 1_000 + Number(micros)) / 1e6;
+	const micros = /\.\d{3}(\d{3})/.exec(text)?.[1] ?? 0; // a Date ends at milliseconds
+	return (Date.parse(text) * 1_000 + Number(micros)) / 1e6;
 }

@@ -9,21 +9,21 @@ import { iso, MOMENT } from "./span.js";
 const SIDE_PX = 14;
 
 export function tooltip(plot, { lines, alerts }) {
-  const left = plot.cursor.left + plot.bbox.left / devicePixelRatio;
-  const side = left < plot.width / 2 ? { left: `${left + SIDE_PX}px` } : { right: `${plot.width - left + SIDE_PX}px` };
-  const points = lines.map((line, place) => pointOf(plot, place));
-  const at = points.find(Boolean)?.ts ?? plot.posToVal(plot.cursor.left, "x");
-  const firing = alerts.filter(({ fired, resolved }) => fired <= at && at <= (resolved ?? Infinity));
-  const { level } = lines[0];
-  return h("div.tooltip", { style: side },
-    h("b", MOMENT.format(at * 1_000)),
-    h("span.muted", formatUtc(iso(at)), level > 0 && ` · average of ${durationText(level)}`),
-    points.map((point, place) => point && h("span",
-      lines.length > 1 && [swatch(place), ` ${nameOf(lines[place])} `],
-      h("b", { title: point.value }, formatValue(point.value)),
-      point.high > point.low && h("span.muted", ` ${formatValue(point.low)} – ${formatValue(point.high)}`))),
-    !points.some(Boolean) && h("span.muted", "no value"),
-    firing.map(({ severity, name }) => h("span.tag", { "data-severity": severity }, shape(severity, severity), name)));
+	const left = plot.cursor.left + plot.bbox.left / devicePixelRatio;
+	const side = left < plot.width / 2 ? { left: `${left + SIDE_PX}px` } : { right: `${plot.width - left + SIDE_PX}px` };
+	const points = lines.map((line, place) => pointOf(plot, place));
+	const at = points.find(Boolean)?.ts ?? plot.posToVal(plot.cursor.left, "x");
+	const firing = alerts.filter(({ fired, resolved }) => fired <= at && at <= (resolved ?? Infinity));
+	const { level } = lines[0];
+	return h("div.tooltip", { style: side },
+		h("b", MOMENT.format(at * 1_000)),
+		h("span.muted", formatUtc(iso(at)), level > 0 && ` · average of ${durationText(level)}`),
+		points.map((point, place) => point && h("span",
+			lines.length > 1 && [swatch(place), ` ${nameOf(lines[place])} `],
+			h("b", { title: point.value }, formatValue(point.value)),
+			point.high > point.low && h("span.muted", ` ${formatValue(point.low)} – ${formatValue(point.high)}`))),
+		!points.some(Boolean) && h("span.muted", "no value"),
+		firing.map(({ severity, name }) => h("span.tag", { "data-severity": severity }, shape(severity, severity), name)));
 }
 
 export const nameOf = ({ labels }) => formatLabels(labels) || "no labels";

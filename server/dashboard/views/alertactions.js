@@ -10,44 +10,44 @@ const LASTING = [[1, "1 hour"], [4, "4 hours"], [24, "24 hours"], [168, "7 days"
 const comment = (hint) => textField("Comment", "comment", { maxlength: 1_000, hint });
 
 export async function acknowledge(alert, { api, alerts, signal }) {
-  const done = await askFor({
-    title: "Acknowledge the alert",
-    lead: [`Says to everybody that you look at “${alert.rule.name}” on ${alert.device}. It fires until its condition is gone.`],
-    fields: [comment("Optional: what you found, what you do.")],
-    action: "Acknowledge",
-    submit: (values) => api.post(`/v1/alerts/${alert.id}/ack`, { comment: values.get("comment") }),
-  }, signal);
-  if (!done) return;
-  announce("Acknowledged.");
-  alerts.load();
+	const done = await askFor({
+		title: "Acknowledge the alert",
+		lead: [`Says to everybody that you look at “${alert.rule.name}” on ${alert.device}. It fires until its condition is gone.`],
+		fields: [comment("Optional: what you found, what you do.")],
+		action: "Acknowledge",
+		submit: (values) => api.post(`/v1/alerts/${alert.id}/ack`, { comment: values.get("comment") }),
+	}, signal);
+	if (!done) return;
+	announce("Acknowledged.");
+	alerts.load();
 }
 
 export function silence(alert, desk) {
-  const covers = [
-    [`This rule on ${alert.device}`, { device: alert.device, metric: alert.metric, rule: alert.rule.id }],
-    [`Everything on ${alert.device}`, { device: alert.device }],
-    ["This rule on all devices", { rule: alert.rule.id }],
-  ];
-  const what = field("What", select({ name: "covers" }, covers.map(([name], place) => [place, name])));
-  const lead = "Its webhooks are held. The alert is still shown here, and still recorded.";
-  return askSilence(desk, "Silence", lead, [what], (values) => covers[values.get("covers")][1]);
+	const covers = [
+		[`This rule on ${alert.device}`, { device: alert.device, metric: alert.metric, rule: alert.rule.id }],
+		[`Everything on ${alert.device}`, { device: alert.device }],
+		["This rule on all devices", { rule: alert.rule.id }],
+	];
+	const what = field("What", select({ name: "covers" }, covers.map(([name], place) => [place, name])));
+	const lead = "Its webhooks are held. The alert is still shown here, and still recorded.";
+	return askSilence(desk, "Silence", lead, [what], (values) => covers[values.get("covers")][1]);
 }
 
 /** `covered(values)` says what is silenced. Gives whether it was. */
 export async function askSilence({ api, clock, alerts, signal }, title, lead, fields, covered) {
-  const done = await askFor({
-    title,
-    lead: [lead],
-    fields: [...fields, field("For", select({ name: "hours" }, LASTING)), comment("Optional: why.")],
-    action: "Silence",
-    submit: (values) => api.post("/v1/silences", {
-      ...covered(values),
-      until: new Date(clock.now() + values.get("hours") * HOUR_MS),
-      comment: values.get("comment"),
-    }),
-  }, signal);
-  if (!done) return false;
-  announce("Silenced.");
-  alerts.load();
-  return true;
+	const done = await askFor({
+		title,
+		lead: [lead],
+		fields: [...fields, field("For", select({ name: "hours" }, LASTING)), comment("Optional: why.")],
+		action: "Silence",
+		submit: (values) => api.post("/v1/silences", {
+			...covered(values),
+			until: new Date(clock.now() + values.get("hours") * HOUR_MS),
+			comment: values.get("comment"),
+		}),
+	}, signal);
+	if (!done) return false;
+	announce("Silenced.");
+	alerts.load();
+	return true;
 }

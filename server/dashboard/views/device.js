@@ -22,165 +22,165 @@ const UNHEARD_MS = 10_000; // then it is asked for, as while Redis is away
 const SETTLE_MS = 200; // a wheel turns on, and Safari throws at too many addresses
 
 export async function mount(root, desk) {
-  const { api, live, clock, params, query, navigate, signal } = desk;
-  const device = params.name;
-  const name = encodeURIComponent(device);
-  const panels = new Map(); // metric → panel
-  let chosen = query.getAll("metric"); // none: the first ones
-  let calm = new Span(); // the live span to go back to
-  let heard = -Infinity; // when anything came of it, by the server's clock
-  let looked = 0; // when it was heard live, or asked about
-  let refused = "";
-  let asked = false; // whether it is known what there is
-  let settling;
+	const { api, live, clock, params, query, navigate, signal } = desk;
+	const device = params.name;
+	const name = encodeURIComponent(device);
+	const panels = new Map(); // metric → panel
+	let chosen = query.getAll("metric"); // none: the first ones
+	let calm = new Span(); // the live span to go back to
+	let heard = -Infinity; // when anything came of it, by the server's clock
+	let looked = 0; // when it was heard live, or asked about
+	let refused = "";
+	let asked = false; // whether it is known what there is
+	let settling;
 
-  const sight = new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries) panels.get(target.dataset.metric).see(isIntersecting);
-  }, { rootMargin: "150px" });
-  const width = new ResizeObserver(() => panels.forEach((panel) => panel.see()));
+	const sight = new IntersectionObserver((entries) => {
+		for (const { target, isIntersecting } of entries) panels.get(target.dataset.metric).see(isIntersecting);
+	}, { rootMargin: "150px" });
+	const width = new ResizeObserver(() => panels.forEach((panel) => panel.see()));
 
-  // What panels share: `span` is what is seen, `on` what viewers do to it, `want(draw)` has something drawn.
-  const page = {
-    device, api, clock, signal, sight,
-    series: new Map(), // key → Series
-    span: Span.of(query),
-    want: frames(signal),
-    now: () => clock.now() / 1_000,
-    bounds: () => page.span.bounds(page.now()),
-    on: {
-      choose: (length) => show(new Span(length)),
-      between: (from, to) => show(Span.between(from, to)),
-      reset: () => show(calm),
-      move: (share) => show(page.span.moved(share, page.now()), SETTLE_MS),
-      zoom: (factor, share = 0.5) => show(page.span.zoomed(factor, share), SETTLE_MS),
-    },
-  };
-  if (page.span.live) calm = page.span;
-  page.colours = palette(() => panels.forEach((panel) => panel.want(true)), signal);
-  page.history = makeHistory(page, ({ metric }) => panels.get(metric).want());
-  const alerts = new Alerts(api, live, device);
-  const rules = follow(desk, () => api.get("/v1/rules", { device }), judge);
+	// What panels share: `span` is what is seen, `on` what viewers do to it, `want(draw)` has something drawn.
+	const page = {
+		device, api, clock, signal, sight,
+		series: new Map(), // key → Series
+		span: Span.of(query),
+		want: frames(signal),
+		now: () => clock.now() / 1_000,
+		bounds: () => page.span.bounds(page.now()),
+		on: {
+			choose: (length) => show(new Span(length)),
+			between: (from, to) => show(Span.between(from, to)),
+			reset: () => show(calm),
+			move: (share) => show(page.span.moved(share, page.now()), SETTLE_MS),
+			zoom: (factor, share = 0.5) => show(page.span.zoomed(factor, share), SETTLE_MS),
+		},
+	};
+	if (page.span.live) calm = page.span;
+	page.colours = palette(() => panels.forEach((panel) => panel.want(true)), signal);
+	page.history = makeHistory(page, ({ metric }) => panels.get(metric).want());
+	const alerts = new Alerts(api, live, device);
+	const rules = follow(desk, () => api.get("/v1/rules", { device }), judge);
 
-  function draw() {
-    const now = page.now();
-    const metrics = [...panels.keys()].sort();
-    const wanted = chosen.filter((metric) => panels.has(metric));
-    const shown = wanted.length ? wanted : metrics.slice(0, MOST_PANELS);
-    render([
-      deviceHead(device, [...page.series.values()], alerts, heard, now),
-      notice(refused || rules.problem),
-      h("div.device-bar", timeBar(page), metricPicker(metrics, shown, choose)),
-      asked && !metrics.length && absentDevice(device),
-      h("div.charts", shown.map((metric) =>
-        h("figure.chart.panel", { key: metric, "data-metric": metric, ref: panels.get(metric).attach }))),
-      deviceAlerts(desk, device, alerts, rules.answer?.items),
-    ], root);
-    panels.forEach((panel) => panel.want());
-  }
+	function draw() {
+		const now = page.now();
+		const metrics = [...panels.keys()].sort();
+		const wanted = chosen.filter((metric) => panels.has(metric));
+		const shown = wanted.length ? wanted : metrics.slice(0, MOST_PANELS);
+		render([
+			deviceHead(device, [...page.series.values()], alerts, heard, now),
+			notice(refused || rules.problem),
+			h("div.device-bar", timeBar(page), metricPicker(metrics, shown, choose)),
+			asked && !metrics.length && absentDevice(device),
+			h("div.charts", shown.map((metric) =>
+				h("figure.chart.panel", { key: metric, "data-metric": metric, ref: panels.get(metric).attach }))),
+			deviceAlerts(desk, device, alerts, rules.answer?.items),
+		], root);
+		panels.forEach((panel) => panel.want());
+	}
 
-  /** Alerts or rules are other ones. */
-  function judge() {
-    const seconds = (text) => text && Date.parse(text) / 1_000;
-    const marks = [...alerts.resolved.values(), ...alerts.firing.values()].map((alert) =>
-      ({ ...alert, name: alert.rule.name, fired: seconds(alert.fired_at), resolved: seconds(alert.resolved_at) }));
-    panels.forEach((panel) => panel.judge(marks, rules.answer?.items ?? []));
-    draw();
-  }
+	/** Alerts or rules are other ones. */
+	function judge() {
+		const seconds = (text) => text && Date.parse(text) / 1_000;
+		const marks = [...alerts.resolved.values(), ...alerts.firing.values()].map((alert) =>
+			({ ...alert, name: alert.rule.name, fired: seconds(alert.fired_at), resolved: seconds(alert.resolved_at) }));
+		panels.forEach((panel) => panel.judge(marks, rules.answer?.items ?? []));
+		draw();
+	}
 
-  /** See another span. One that goes on changing is loaded, and written into the address, once it rests. */
-  function show(span, afterMs = 0) {
-    if (span.live) calm = span;
-    page.span = span;
-    draw();
-    clearTimeout(settling);
-    settling = setTimeout(() => {
-      write(afterMs > 0);
-      page.series.forEach(page.history.giveUp);
-      page.history.look();
-    }, afterMs);
-  }
+	/** See another span. One that goes on changing is loaded, and written into the address, once it rests. */
+	function show(span, afterMs = 0) {
+		if (span.live) calm = span;
+		page.span = span;
+		draw();
+		clearTimeout(settling);
+		settling = setTimeout(() => {
+			write(afterMs > 0);
+			page.series.forEach(page.history.giveUp);
+			page.history.look();
+		}, afterMs);
+	}
 
-  function choose(metrics) {
-    chosen = metrics;
-    write(false);
-    draw();
-  }
+	function choose(metrics) {
+		chosen = metrics;
+		write(false);
+		draw();
+	}
 
-  function write(replace) {
-    const said = new URLSearchParams([...chosen.map((metric) => ["metric", metric]), ...Object.entries(page.span.words)]);
-    navigate(`/devices/${name}?${said}`, { replace, stay: true });
-  }
+	function write(replace) {
+		const said = new URLSearchParams([...chosen.map((metric) => ["metric", metric]), ...Object.entries(page.span.words)]);
+		navigate(`/devices/${name}?${said}`, { replace, stay: true });
+	}
 
-  function seriesOf(metric, labels) {
-    const key = keyOf(metric, labels);
-    if (!page.series.has(key)) {
-      const series = new Series(metric, labels);
-      page.series.set(key, series);
-      if (!panels.has(metric)) panels.set(metric, makePanel(metric, page));
-      panels.get(metric).add(series);
-    }
-    return page.series.get(key);
-  }
+	function seriesOf(metric, labels) {
+		const key = keyOf(metric, labels);
+		if (!page.series.has(key)) {
+			const series = new Series(metric, labels);
+			page.series.set(key, series);
+			if (!panels.has(metric)) panels.set(metric, makePanel(metric, page));
+			panels.get(metric).add(series);
+		}
+		return page.series.get(key);
+	}
 
-  async function loadNewest() {
-    looked = performance.now();
-    if (!page.series.size) return;
-    try {
-      const [{ metrics }, { items: [known] }] = await Promise.all([
-        api.get(`/v1/devices/${name}/latest`), api.get("/v1/fleet", { device, limit: 1 }),
-      ]);
-      heard = Math.max(heard, moment(known?.last_seen) || 0);
-      for (const [metric, items] of Object.entries(metrics)) {
-        for (const { ts, value, labels } of [items].flat()) seriesOf(metric, labels).know(moment(ts), value);
-      }
-    } catch (error) {
-      if (error.status === undefined) throw error; // they come with the next readings, too
-    }
-  }
+	async function loadNewest() {
+		looked = performance.now();
+		if (!page.series.size) return;
+		try {
+			const [{ metrics }, { items: [known] }] = await Promise.all([
+				api.get(`/v1/devices/${name}/latest`), api.get("/v1/fleet", { device, limit: 1 }),
+			]);
+			heard = Math.max(heard, moment(known?.last_seen) || 0);
+			for (const [metric, items] of Object.entries(metrics)) {
+				for (const { ts, value, labels } of [items].flat()) seriesOf(metric, labels).know(moment(ts), value);
+			}
+		} catch (error) {
+			if (error.status === undefined) throw error; // they come with the next readings, too
+		}
+	}
 
-  /** Whatever came while nobody listened is asked for: nothing was promised of it. */
-  async function catchUp() {
-    const release = live.hold();
-    await Promise.all([page.history.catchUp(), loadNewest()]).finally(release);
-    draw();
-  }
+	/** Whatever came while nobody listened is asked for: nothing was promised of it. */
+	async function catchUp() {
+		const release = live.hold();
+		await Promise.all([page.history.catchUp(), loadNewest()]).finally(release);
+		draw();
+	}
 
-  function hear({ readings }) {
-    const before = page.series.size;
-    heard = page.now();
-    looked = performance.now();
-    for (const { metric, labels, ts, value } of readings) {
-      seriesOf(metric, labels).hear(ts, value);
-      panels.get(metric).want();
-    }
-    if (page.series.size > before) judge();
-  }
+	function hear({ readings }) {
+		const before = page.series.size;
+		heard = page.now();
+		looked = performance.now();
+		for (const { metric, labels, ts, value } of readings) {
+			seriesOf(metric, labels).hear(ts, value);
+			panels.get(metric).want();
+		}
+		if (page.series.size > before) judge();
+	}
 
-  // First of all: what comes while history is loaded is then in the one or in the other.
-  const onRefused = () => (refused = "Live values were refused: what is new is read every few seconds.");
-  live.subscribe(`readings:${device}`, { data: { max_rate: MAX_RATE }, onData: hear, onSubscribed: catchUp, onRefused }, signal);
-  draw();
-  width.observe(root);
-  signal.addEventListener("abort", () => {
-    clearTimeout(settling); // the address is another view's
-    [sight, width].forEach((each) => each.disconnect());
-  }, { once: true });
-  timeKeys(page.on, signal);
-  closePicker(root, signal);
-  clock.tick(() => {
-    draw();
-    if (performance.now() - looked >= UNHEARD_MS) loadNewest();
-  }, signal);
-  alerts.addEventListener("change", judge, { signal });
-  alerts.start(clock, signal);
-  rules.load();
-  try {
-    const { series } = await api.get(`/v1/devices/${name}`);
-    for (const { metric, labels } of series) seriesOf(metric, labels);
-  } catch (error) {
-    if (error.status !== 404) throw error;
-  }
-  await loadNewest();
-  asked = true;
-  judge();
+	// First of all: what comes while history is loaded is then in the one or in the other.
+	const onRefused = () => (refused = "Live values were refused: what is new is read every few seconds.");
+	live.subscribe(`readings:${device}`, { data: { max_rate: MAX_RATE }, onData: hear, onSubscribed: catchUp, onRefused }, signal);
+	draw();
+	width.observe(root);
+	signal.addEventListener("abort", () => {
+		clearTimeout(settling); // the address is another view's
+		[sight, width].forEach((each) => each.disconnect());
+	}, { once: true });
+	timeKeys(page.on, signal);
+	closePicker(root, signal);
+	clock.tick(() => {
+		draw();
+		if (performance.now() - looked >= UNHEARD_MS) loadNewest();
+	}, signal);
+	alerts.addEventListener("change", judge, { signal });
+	alerts.start(clock, signal);
+	rules.load();
+	try {
+		const { series } = await api.get(`/v1/devices/${name}`);
+		for (const { metric, labels } of series) seriesOf(metric, labels);
+	} catch (error) {
+		if (error.status !== 404) throw error;
+	}
+	await loadNewest();
+	asked = true;
+	judge();
 }

@@ -7,16 +7,16 @@ const SHOWN = 8; // of those that are over
 
 /** `rules` is undefined while nobody knows them. */
 export function deviceAlerts(desk, device, alerts, rules) {
-  const query = `device=${encodeURIComponent(device)}`;
-  const over = [...alerts.resolved.values()].sort((a, b) => b.id - a.id).slice(0, SHOWN);
-  const some = alerts.firing.size + over.length > 0;
-  return panel("Alerts", alerts.sure ? `${alerts.count} firing` : "–",
-    " ", h("a.small", { href: `#/alerts?${query}` }, "all of them"),
-    alertList("firing", alerts.firingInOrder(), desk),
-    alertList("resolved", over, desk),
-    !alerts.sure && h("p.empty.muted", "Alerts not known", some && ": this is what was last heard", "."),
-    alerts.sure && !some && h("p.empty.muted", h("span", shape("resolved"), "Nothing has fired here.")),
-    rules && h("p.small.rules", rules.length
-      ? ["Rules that watch this device:", rules.map(({ id, name }) => [" ", h("a", { href: `#/rules/${id}` }, name)])]
-      : ["No rule watches this device. ", h("a", { href: `#/rules/new?${query}` }, "Make one"), " to be told when a value is wrong."]));
+	const query = `device=${encodeURIComponent(device)}`;
+	const over = [...alerts.resolved.values()].sort((a, b) => b.id - a.id).slice(0, SHOWN);
+	const some = alerts.firing.size + over.length > 0;
+	return panel("Alerts", alerts.sure ? `${alerts.count} firing` : "–",
+		" ", h("a.small", { href: `#/alerts?${query}` }, "all of them"),
+		alertList("firing", alerts.firingInOrder(), desk),
+		alertList("resolved", over, desk),
+		!alerts.sure && h("p.empty.muted", "Alerts not known", some && ": this is what was last heard", "."),
+		alerts.sure && !some && h("p.empty.muted", h("span", shape("resolved"), "Nothing has fired here.")),
+		rules && h("p.small.rules", rules.length
+			? ["Rules that watch this device:", rules.map(({ id, name }) => [" ", h("a", { href: `#/rules/${id}` }, name)])]
+			: ["No rule watches this device. ", h("a", { href: `#/rules/new?${query}` }, "Make one"), " to be told when a value is wrong."]));
 }

@@ -8,46 +8,46 @@ export const growth = (read) => (from, to) => Math.max(0, ((read(to) - read(from
 
 /** The mean of what was observed, of `{count, sum_s}`; null where nothing was. */
 export const mean = (read) => (from, to) => {
-  const count = read(to).count - read(from).count;
-  return count > 0 ? (read(to).sum_s - read(from).sum_s) / count : null;
+	const count = read(to).count - read(from).count;
+	return count > 0 ? (read(to).sum_s - read(from).sum_s) / count : null;
 };
 
 /** Under what a share `q` stayed, seconds, as if evenly spread in each bucket; null where nothing was observed. */
 export const quantile = (read, q) => (from, to) => {
-  const { le, counts: totals } = read(to);
-  const counts = totals.map((count, place) => count - (read(from).counts[place] ?? 0));
-  const rank = q * (counts.at(-1) ?? 0);
-  if (rank <= 0) return null;
-  const place = counts.findIndex((count) => count >= rank);
-  if (place >= le.length) return le.at(-1); // beyond the last bound: at least that
-  const [low, before] = place ? [le[place - 1], counts[place - 1]] : [0, 0];
-  return low + ((le[place] - low) * (rank - before)) / Math.max(1e-9, counts[place] - before);
+	const { le, counts: totals } = read(to);
+	const counts = totals.map((count, place) => count - (read(from).counts[place] ?? 0));
+	const rank = q * (counts.at(-1) ?? 0);
+	if (rank <= 0) return null;
+	const place = counts.findIndex((count) => count >= rank);
+	if (place >= le.length) return le.at(-1); // beyond the last bound: at least that
+	const [low, before] = place ? [le[place - 1], counts[place - 1]] : [0, 0];
+	return low + ((le[place] - low) * (rank - before)) / Math.max(1e-9, counts[place] - before);
 };
 
 export class Figures {
-  #samples = [];
+	#samples = [];
 
-  /** False where a sample is no later than the last: another worker may answer from a while ago. */
-  add(sample) {
-    const taken = { ...sample, ms: Date.parse(sample.at) };
-    const last = this.latest;
-    if (last && taken.ms <= last.ms) return false;
-    const less = (total) => last.written[total] > taken.written[total];
-    const restarted = last && (last.node !== taken.node || less("batches") || less("bytes"));
-    this.#samples = [...(restarted ? [] : this.#samples), taken].slice(-KEPT);
-    return true;
-  }
+	/** False where a sample is no later than the last: another worker may answer from a while ago. */
+	add(sample) {
+		const taken = { ...sample, ms: Date.parse(sample.at) };
+		const last = this.latest;
+		if (last && taken.ms <= last.ms) return false;
+		const less = (total) => last.written[total] > taken.written[total];
+		const restarted = last && (last.node !== taken.node || less("batches") || less("bytes"));
+		this.#samples = [...(restarted ? [] : this.#samples), taken].slice(-KEPT);
+		return true;
+	}
 
-  get latest() {
-    return this.#samples.at(-1);
-  }
+	get latest() {
+		return this.#samples.at(-1);
+	}
 
-  lately(measure) {
-    const from = this.#samples.find(({ ms }) => this.latest.ms - ms <= WINDOW_MS);
-    return from === this.latest ? null : measure(from, this.latest);
-  }
+	lately(measure) {
+		const from = this.#samples.find(({ ms }) => this.latest.ms - ms <= WINDOW_MS);
+		return from === this.latest ? null : measure(from, this.latest);
+	}
 
-  course(measure) {
-    return this.#samples.slice(1).map((to, place) => ({ ms: to.ms, value: measure(this.#samples[place], to) }));
-  }
+	course(measure) {
+		return this.#samples.slice(1).map((to, place) => ({ ms: to.ms, value: measure(this.#samples[place], to) }));
+	}
 }

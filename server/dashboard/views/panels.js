@@ -12,7 +12,7 @@ const lately = (measure, format) => (figures) => known(figures.lately(measure), 
 const count = (part, name) => ({ latest }) => known(latest[part][name], formatCount);
 const filled = (name, format) => ({ latest: { queue } }) => `${format(queue[name])} of ${format(queue[`${name}_limit`])}`;
 const form = (name) => ({ latest: { storage } }) =>
-  known(storage.bytes[name], (bytes) => `${formatCount(storage.partitions[name])} · ${formatBytes(bytes)}`);
+	known(storage.bytes[name], (bytes) => `${formatCount(storage.partitions[name])} · ${formatBytes(bytes)}`);
 
 const written = (name) => growth((sample) => sample.written[name]);
 const answered = growth((sample) => sample.written.batches + sample.refused.reduce((sum, each) => sum + each.count, 0));
@@ -22,121 +22,121 @@ const full = (from, { queue }) => 100 * Math.max(queue.rows / queue.rows_limit, 
 
 /** Facts are `[label, read(figures), name]`, the large one without a label; `rows(figures)` gives a table's `[{id, hint, cells}]`. */
 export const PANELS = [
-  {
-    title: "Throughput",
-    facts: [
-      ["", lately(written("accepted"), (value) => rate(value, "readings/s")), "accepted"],
-      ["Requests answered", lately(answered, rate)],
-      ["Duplicates", lately(written("duplicates"), rate)],
-      ["Decoded", lately(written("bytes"), (bytes) => `${formatBytes(bytes)}/s`)],
-      ["Stored since the start", count("written", "accepted"), "total"],
-    ],
-    trace: { label: "Readings stored a second, over the last minutes", measures: [written("accepted")], format: rate },
-  },
-  {
-    title: "Latency, from arrival to COMMIT",
-    note: "Of the oldest batch of each group: most are answered sooner.",
-    facts: [
-      ["", lately(share("stored", 0.99), (p99) => `${formatSeconds(p99)} p99`), "p99"],
-      ["p50", lately(share("stored", 0.5), formatSeconds)],
-      ["Queue, p50 · p99", both("queue")],
-      ["Flush, p50 · p99", both("flush")],
-      ["Decoding, mean", lately(mean(({ latency }) => latency.decode), formatSeconds)],
-    ],
-    trace: {
-      label: "From arrival to COMMIT, over the last minutes",
-      measures: [share("stored", 0.99), share("stored", 0.5)],
-      format: formatSeconds,
-      note: "— p99  ╌ p50",
-    },
-  },
-  {
-    title: "Queue",
-    note: "What is over a limit is refused with 503 and a time to come again.",
-    facts: [
-      ["", ({ latest }) => `${formatValue(full(null, latest))} % full`],
-      ["Readings", filled("rows", formatCount)],
-      ["Bytes", filled("bytes", formatBytes)],
-      ["Bodies coming in", filled("intake_bytes", formatBytes)],
-    ],
-    trace: {
-      label: "How full the queue was, over the last minutes",
-      measures: [full],
-      format: (value) => `${formatValue(value)} %`,
-      least: 10,
-    },
-  },
-  {
-    title: "Refused and failed",
-    columns: ["Reason", "Now", "Since the start"],
-    empty: "Nothing was refused since the start.",
-    rows: (figures) => reasons(figures.latest).slice(0, 12).map(({ id, code, count: total }) => {
-      const now = figures.lately(growth((sample) => reasons(sample).find((each) => each.id === id)?.count ?? 0));
-      return { id, hint: MEANINGS[code] ?? "", cells: [now ? rate(now) : "0", formatCount(total)] };
-    }),
-  },
-  {
-    title: "Workers",
-    note: "Late: by how much its event loop was, when it looked last; above 50 ms everything waits.",
-    columns: ["Process", "Up", "Processor", "Memory", "Late"],
-    empty: "No worker has told of itself yet.",
-    rows: (figures) => figures.latest.workers.map(({ pid, started_at: started, cpu_s: used, resident_bytes: memory, lag_s: late }) => {
-      const busy = figures.lately(growth((sample) => sample.workers.find((worker) => worker.pid === pid)?.cpu_s ?? used));
-      const up = formatDuration(figures.latest.ms - Date.parse(started));
-      const cells = [up, known(busy, () => `${formatValue(Math.round(busy * 100))} %`), formatBytes(memory), formatSeconds(late)];
-      return { id: pid, hint: `since ${formatUtc(started)}`, cells };
-    }),
-  },
-  {
-    title: "Live and reading",
-    facts: [
-      ["Connections to /ws", count("live", "connections")],
-      ["Subscriptions", count("live", "subscriptions")],
-      ["Devices watched", count("live", "watched_devices")],
-      ["Closed as too slow", count("live", "evictions")],
-      ["Queries running · waiting", ({ latest: { reads } }) => `${reads.running} · ${reads.waiting}`],
-      ["Exports under way", count("reads", "streams")],
-    ],
-  },
-  {
-    title: "Webhooks",
-    note: "A dash: another node is elected to send, and knows.",
-    facts: [
-      ["Waiting", count("webhooks", "waiting")],
-      ["Held: silenced or flapping", count("webhooks", "held")],
-      ["Oldest waits", ({ latest }) => known(latest.webhooks.oldest_s, lasting)],
-      ["Attempts", ({ latest }) => latest.webhooks.attempts.map((each) => `${formatCount(each.count)} ${each.outcome}`).join(", ") || "none"],
-    ],
-  },
-  {
-    title: "Storage",
-    note: "Looked at once a minute by the elected worker.",
-    facts: [
-      ["Rows, days", form("readings")],
-      ["Runs, days", form("runs")],
-      ["Packed, days", form("packed")],
-      ["Series in memory", count("storage", "series_cached")],
-      ["Rolled up until", ({ latest: { storage } }) => known(storage.rollups_behind_s, (behind) => `${lasting(behind)} ago`)],
-    ],
-  },
+	{
+		title: "Throughput",
+		facts: [
+			["", lately(written("accepted"), (value) => rate(value, "readings/s")), "accepted"],
+			["Requests answered", lately(answered, rate)],
+			["Duplicates", lately(written("duplicates"), rate)],
+			["Decoded", lately(written("bytes"), (bytes) => `${formatBytes(bytes)}/s`)],
+			["Stored since the start", count("written", "accepted"), "total"],
+		],
+		trace: { label: "Readings stored a second, over the last minutes", measures: [written("accepted")], format: rate },
+	},
+	{
+		title: "Latency, from arrival to COMMIT",
+		note: "Of the oldest batch of each group: most are answered sooner.",
+		facts: [
+			["", lately(share("stored", 0.99), (p99) => `${formatSeconds(p99)} p99`), "p99"],
+			["p50", lately(share("stored", 0.5), formatSeconds)],
+			["Queue, p50 · p99", both("queue")],
+			["Flush, p50 · p99", both("flush")],
+			["Decoding, mean", lately(mean(({ latency }) => latency.decode), formatSeconds)],
+		],
+		trace: {
+			label: "From arrival to COMMIT, over the last minutes",
+			measures: [share("stored", 0.99), share("stored", 0.5)],
+			format: formatSeconds,
+			note: "— p99  ╌ p50",
+		},
+	},
+	{
+		title: "Queue",
+		note: "What is over a limit is refused with 503 and a time to come again.",
+		facts: [
+			["", ({ latest }) => `${formatValue(full(null, latest))} % full`],
+			["Readings", filled("rows", formatCount)],
+			["Bytes", filled("bytes", formatBytes)],
+			["Bodies coming in", filled("intake_bytes", formatBytes)],
+		],
+		trace: {
+			label: "How full the queue was, over the last minutes",
+			measures: [full],
+			format: (value) => `${formatValue(value)} %`,
+			least: 10,
+		},
+	},
+	{
+		title: "Refused and failed",
+		columns: ["Reason", "Now", "Since the start"],
+		empty: "Nothing was refused since the start.",
+		rows: (figures) => reasons(figures.latest).slice(0, 12).map(({ id, code, count: total }) => {
+			const now = figures.lately(growth((sample) => reasons(sample).find((each) => each.id === id)?.count ?? 0));
+			return { id, hint: MEANINGS[code] ?? "", cells: [now ? rate(now) : "0", formatCount(total)] };
+		}),
+	},
+	{
+		title: "Workers",
+		note: "Late: by how much its event loop was, when it looked last; above 50 ms everything waits.",
+		columns: ["Process", "Up", "Processor", "Memory", "Late"],
+		empty: "No worker has told of itself yet.",
+		rows: (figures) => figures.latest.workers.map(({ pid, started_at: started, cpu_s: used, resident_bytes: memory, lag_s: late }) => {
+			const busy = figures.lately(growth((sample) => sample.workers.find((worker) => worker.pid === pid)?.cpu_s ?? used));
+			const up = formatDuration(figures.latest.ms - Date.parse(started));
+			const cells = [up, known(busy, () => `${formatValue(Math.round(busy * 100))} %`), formatBytes(memory), formatSeconds(late)];
+			return { id: pid, hint: `since ${formatUtc(started)}`, cells };
+		}),
+	},
+	{
+		title: "Live and reading",
+		facts: [
+			["Connections to /ws", count("live", "connections")],
+			["Subscriptions", count("live", "subscriptions")],
+			["Devices watched", count("live", "watched_devices")],
+			["Closed as too slow", count("live", "evictions")],
+			["Queries running · waiting", ({ latest: { reads } }) => `${reads.running} · ${reads.waiting}`],
+			["Exports under way", count("reads", "streams")],
+		],
+	},
+	{
+		title: "Webhooks",
+		note: "A dash: another node is elected to send, and knows.",
+		facts: [
+			["Waiting", count("webhooks", "waiting")],
+			["Held: silenced or flapping", count("webhooks", "held")],
+			["Oldest waits", ({ latest }) => known(latest.webhooks.oldest_s, lasting)],
+			["Attempts", ({ latest }) => latest.webhooks.attempts.map((each) => `${formatCount(each.count)} ${each.outcome}`).join(", ") || "none"],
+		],
+	},
+	{
+		title: "Storage",
+		note: "Looked at once a minute by the elected worker.",
+		facts: [
+			["Rows, days", form("readings")],
+			["Runs, days", form("runs")],
+			["Packed, days", form("packed")],
+			["Series in memory", count("storage", "series_cached")],
+			["Rolled up until", ({ latest: { storage } }) => known(storage.rollups_behind_s, (behind) => `${lasting(behind)} ago`)],
+		],
+	},
 ];
 
 /** What to make of a reason, by its code; a code that is not here speaks for itself. */
 const MEANINGS = {
-  overloaded: "more came than could be stored in time",
-  unavailable: "PostgreSQL did not answer, or we were stopping",
-  unauthorized: "no valid key",
-  forbidden: "the key may not do that",
-  quota: "a key's quota was used up",
-  invalid: "readings that are not valid",
-  too_large: "a body or a batch over the limit",
+	overloaded: "more came than could be stored in time",
+	unavailable: "PostgreSQL did not answer, or we were stopping",
+	unauthorized: "no valid key",
+	forbidden: "the key may not do that",
+	quota: "a key's quota was used up",
+	invalid: "readings that are not valid",
+	too_large: "a body or a batch over the limit",
 };
 
 function reasons({ refused, failures }) {
-  return [
-    ...refused.map(({ status, code, count: total }) => ({ id: `${status} ${code}`, code, count: total })),
-    ...failures.credentials.map(({ door, count: total }) => ({ id: `no valid key (${door})`, code: "unauthorized", count: total })),
-    ...failures.hindered.map(({ code, count: total }) => ({ id: `batch set aside: ${code}`, code, count: total })),
-    ...failures.streams.map(({ cause, count: total }) => ({ id: `export cut: ${cause}`, code: cause, count: total })),
-  ].sort((a, b) => b.count - a.count);
+	return [
+		...refused.map(({ status, code, count: total }) => ({ id: `${status} ${code}`, code, count: total })),
+		...failures.credentials.map(({ door, count: total }) => ({ id: `no valid key (${door})`, code: "unauthorized", count: total })),
+		...failures.hindered.map(({ code, count: total }) => ({ id: `batch set aside: ${code}`, code, count: total })),
+		...failures.streams.map(({ cause, count: total }) => ({ id: `export cut: ${cause}`, code: cause, count: total })),
+	].sort((a, b) => b.count - a.count);
 }

@@ -12,60 +12,60 @@ const MOST_SHOWN = 100;
 const PATIENCE_MS = 20_000; // the server gives a preview ten seconds
 const VERBS = { firing: "fires", escalated: "escalates", deescalated: "goes down", resolved: "is resolved" };
 const LACKS = {
-  deadline: "It took too long: some of the history was not read.",
-  readings: "There are too many readings: some of the history was not read.",
-  series: "The rule watches too many series: the last ones were not read.",
-  transitions: `There are more than ${MOST_TOLD.toLocaleString()} transitions: these are the first.`,
+	deadline: "It took too long: some of the history was not read.",
+	readings: "There are too many readings: some of the history was not read.",
+	series: "The rule watches too many series: the last ones were not read.",
+	transitions: `There are more than ${MOST_TOLD.toLocaleString()} transitions: these are the first.`,
 };
 
 /** Gives `tree()`, the <section>; `draw()` follows when it is another. */
 export function rulePreview({ api, clock }, draft, draw) {
-  let summary = "Try the rule on stored readings before it wakes anybody. Nothing is changed, nobody is told.";
-  let transitions = [];
-  let trying = false;
-  let hours = 24;
+	let summary = "Try the rule on stored readings before it wakes anybody. Nothing is changed, nobody is told.";
+	let transitions = [];
+	let trying = false;
+	let hours = 24;
 
-  async function attempt() {
-    const to = clock.now();
-    [trying, transitions, summary] = [true, [], "Reading …"];
-    draw();
-    try {
-      const question = { rule: ruleOf(draft), from: new Date(to - hours * HOUR_MS), to: new Date(to), limit: MOST_TOLD };
-      const told = await api.post("/v1/rules/preview", question, { timeoutMs: PATIENCE_MS });
-      summary = summaryOf(told);
-      ({ transitions } = told);
-    } catch (error) {
-      summary = saidBy(error);
-    }
-    trying = false;
-    draw();
-  }
+	async function attempt() {
+		const to = clock.now();
+		[trying, transitions, summary] = [true, [], "Reading …"];
+		draw();
+		try {
+			const question = { rule: ruleOf(draft), from: new Date(to - hours * HOUR_MS), to: new Date(to), limit: MOST_TOLD };
+			const told = await api.post("/v1/rules/preview", question, { timeoutMs: PATIENCE_MS });
+			summary = summaryOf(told);
+			({ transitions } = told);
+		} catch (error) {
+			summary = saidBy(error);
+		}
+		trying = false;
+		draw();
+	}
 
-  return () => h("section.panel.fields",
-    h("h2", "What it would have done"),
-    h("div.row.preview-ask",
-      select({ "aria-label": "On which history", onchange: ({ target }) => (hours = target.value) }, SPANS, hours),
-      button("Try it", attempt, { disabled: trying })),
-    h("p", { role: "status" }, summary),
-    h("ol.preview.rows", transitions.slice(-MOST_SHOWN).reverse().map(transitionRow)));
+	return () => h("section.panel.fields",
+		h("h2", "What it would have done"),
+		h("div.row.preview-ask",
+			select({ "aria-label": "On which history", onchange: ({ target }) => (hours = target.value) }, SPANS, hours),
+			button("Try it", attempt, { disabled: trying })),
+		h("p", { role: "status" }, summary),
+		h("ol.preview.rows", transitions.slice(-MOST_SHOWN).reverse().map(transitionRow)));
 }
 
 function summaryOf({ series, readings, transitions, truncated_by: lack }) {
-  const fired = transitions.filter(({ event }) => event === "firing");
-  const devices = new Set(fired.map(({ device }) => device)).size;
-  const times = fired.length === 1 ? "once" : `${fired.length.toLocaleString()} times`;
-  const found = fired.length
-    ? `It would have fired ${times}, on ${devices} ${devices === 1 ? "device" : "devices"}.`
-    : series ? "It would not have fired." : "It watches no series that is stored yet.";
-  const judged = `${readings.toLocaleString()} readings of ${series.toLocaleString()} series were judged.`;
-  return `${found} ${judged} ${LACKS[lack] ?? ""}`.trim();
+	const fired = transitions.filter(({ event }) => event === "firing");
+	const devices = new Set(fired.map(({ device }) => device)).size;
+	const times = fired.length === 1 ? "once" : `${fired.length.toLocaleString()} times`;
+	const found = fired.length
+		? `It would have fired ${times}, on ${devices} ${devices === 1 ? "device" : "devices"}.`
+		: series ? "It would not have fired." : "It watches no series that is stored yet.";
+	const judged = `${readings.toLocaleString()} readings of ${series.toLocaleString()} series were judged.`;
+	return `${found} ${judged} ${LACKS[lack] ?? ""}`.trim();
 }
 
 function transitionRow({ event, at, device, metric, severity, value, threshold }) {
-  const name = event === "resolved" ? "resolved" : severity;
-  return h("li", { "data-severity": name },
-    shape(name, name),
-    h("span", h("b", device), ` · ${metric} ${VERBS[event] ?? event} at ${formatValue(value)}`,
-      h("span.muted", ` (limit ${formatValue(threshold)})`)),
-    moment(at));
+	const name = event === "resolved" ? "resolved" : severity;
+	return h("li", { "data-severity": name },
+		shape(name, name),
+		h("span", h("b", device), ` · ${metric} ${VERBS[event] ?? event} at ${formatValue(value)}`,
+			h("span.muted", ` (limit ${formatValue(threshold)})`)),
+		moment(at));
 }
