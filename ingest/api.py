@@ -8,6 +8,8 @@ from fastapi.responses import JSONResponse
 
 from ingest.body import check_json, read_body
 from ingest.corridor import Corridor
+from ingest.foreign import senml
+from ingest.foreign.described import media
 from ingest.foreign.dialect import SKIPPED
 from ingest.foreign.passage import receive
 from ingest.foreign.table import door_of_kind
@@ -35,7 +37,10 @@ Writer = Annotated[Principal, Depends(_writer)]
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Body"}, "examples": EXAMPLES}},
+            "content": {
+                "application/json": {"schema": {"$ref": "#/components/schemas/Body"}, "examples": EXAMPLES},
+                **{kind: media(example) for kind, example in senml.DESCRIBED.items()},
+            },
         }
     },
 )

@@ -32,7 +32,7 @@ def described(
         ]
     }
     if body:
-        extra["requestBody"] = {"required": True, "content": {kind: _media(example) for kind, example in body.items()}}
+        extra["requestBody"] = {"required": True, "content": {kind: media(example) for kind, example in body.items()}}
     route = {"tags": [TAG], "summary": summary, "status_code": status, "openapi_extra": extra}
     return route if answers else route | {"response_class": Response}
 
@@ -42,7 +42,8 @@ def _parameter(name: str, place: str, text: str, example: str) -> dict[str, Any]
     return {"name": name, "in": place, "description": text, "required": place == "path", "schema": schema}
 
 
-def _media(example: Any) -> dict[str, Any]:
+def media(example: Any) -> dict[str, Any]:
+    """What a kind of content is, by an example of it: None where it is binary."""
     if example is None:
         return {"schema": {"type": "string", "format": "binary"}}
     return {"schema": {"type": "string"} if isinstance(example, str) else {}, "example": example}

@@ -10,8 +10,10 @@ from schemas.columns import Receipt
 from schemas.errors import SluiceError
 from schemas.problems import MEDIA_TYPE, encode_problem
 
-CBOR = "application/senml+cbor"
-KINDS = frozenset({"application/senml+json", CBOR})
+JSON, CBOR = "application/senml+json", "application/senml+cbor"
+KINDS = frozenset({JSON, CBOR})
+DESCRIBED = {JSON: [{"bn": "urn:dev:ow:10e2073a01080063:", "n": "temp", "u": "Cel", "v": 23.1}], CBOR: None}
+"""An example of each; in CBOR it is binary."""
 
 
 def _encode(outcome: Receipt | SluiceError, _: str) -> Answer:
