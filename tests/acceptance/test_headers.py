@@ -107,7 +107,7 @@ async def test_the_documentation_works_under_its_policy(shared_server: Server) -
             page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
             for path, shown in {"/docs": ".opblock-summary", "/redoc": "[data-section-id]"}.items():
                 await page.goto(shared_server.url + path)
-                await page.locator(shown).first.wait_for(timeout=20_000)
+                await page.locator(shown).first.wait_for(timeout=60_000)
         finally:
             await browser.close()
     # ReDoc asks its makers for their logo: just what the policy is there to stop.

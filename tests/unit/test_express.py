@@ -58,7 +58,7 @@ class Hall:
             self.refused = Hall._Refused()
 
     def __init__(self) -> None:
-        self.body_limits = BodyLimits(receive_s=0.05)
+        self.body_limits = BodyLimits(receive_s=0.5)
         self.intake = Intake(1_000)
         self.metrics = Hall._Metrics()
         self.admits = self.takes = True
