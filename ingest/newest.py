@@ -13,8 +13,8 @@ import asyncpg
 import numpy as np
 
 from ingest import packed
-from ingest.runs import QUARTER_US
 from schemas.columns import LATE_AFTER_US, Bools, Float64s, Int32s, Int64s, Rows
+from schemas.runs import QUARTER_US
 from schemas.times import to_datetime, to_micros
 
 Connection = asyncpg.pool.PoolConnectionProxy

@@ -11,11 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from schemas.columns import Int64s, Rows
-
-QUARTER_US = 900_000_000
-"""A run lies within a quarter of an hour: `quarter_of` of the schema. Its offsets fit into an integer."""
-SHORTEST = 4  # readings of a run; fewer are stored one by one, where SQL finds them by index
-LONGEST = 320  # so that two runs fit on a page of 8 KiB
+from schemas.runs import LONGEST, QUARTER_US, SHORTEST
 
 _PG_EPOCH_US = 946_684_800_000_000  # PostgreSQL counts microseconds from 2000-01-01
 _INTEGER, _DOUBLE = 23, 701  # oids of the elements' types

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest.group import arrange
-from ingest.runs import LONGEST
 from schemas.columns import Receipt
+from schemas.runs import LONGEST
 from tests.integration.writing import Workshop, outcomes, writer
 
 

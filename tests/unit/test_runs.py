@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.runs import LONGEST, QUARTER_US, SHORTEST, encode, find_runs
+from ingest.runs import encode, find_runs
 from schemas.columns import Rows
+from schemas.runs import LONGEST, QUARTER_US, SHORTEST
 
 PG_EPOCH_US = 946_684_800_000_000
 START = 1_795_428_000_000_000 // QUARTER_US * QUARTER_US
