@@ -10,7 +10,7 @@ usage: python3 dev.py COMMAND [...]
   check                      lint, formatting, types
   bench [--quick] …          what a reading costs, and where
   lock                       make requirements*.txt anew from pyproject.toml
-  anything else              goes to `sluice`: key, rules, storage, audit, mqtt, simulate, serve, migrate, doctor …
+  anything else              goes to `sluice`: key, rules, storage, audit, mqtt, plan, simulate, migrate, doctor …
 
 Commands run in the project's folder. Pip's own settings (PIP_INDEX_URL, PIP_CERT, …) are respected.
 """

@@ -23,6 +23,7 @@ from server.keys import KeyRing
 from server.local import LocalServiceError
 from server.masks import Masks
 from server.migrations import MigrationError, migrate
+from server.plan_cli import plan_command
 from server.reach import with_pool
 from server.rules_cli import app as rules_app
 from server.settings import Settings
@@ -40,6 +41,7 @@ key_app = typer.Typer(no_args_is_help=True, help="API keys.")
 app.add_typer(key_app, name="key")
 app.add_typer(rules_app, name="rules")
 app.add_typer(storage_app, name="storage")
+app.command("plan")(plan_command)
 
 QUOTA = "A quota of its own, instead of the one for all keys."
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}

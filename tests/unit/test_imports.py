@@ -24,6 +24,7 @@ PURE = [
     "alerts/live/commands.py",
     "alerts/live/protocol.py",
     "alerts/live/sequence.py",
+    "server/capacity/*.py",
 ]
 
 

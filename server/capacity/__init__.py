@@ -1,0 +1,1 @@
+"""How much of everything a fleet needs: arithmetic over measured coefficients, no I/O."""
