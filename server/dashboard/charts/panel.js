@@ -14,7 +14,7 @@ const MOST_LINES = 8; // as many as there are colours
 
 /**
  * Gives `attach(root)`, null when that is gone; `add(series)`; `judge(alerts, rules)`; `see(seen)` when it comes within sight
- * or its width changes; and `want(anew)`, which has it drawn soon, with `anew` even where it shows the same values.
+ * or its width changes; and `want(anew)`, which has it drawn soon, with `anew` even where it shows the same.
  */
 export function makePanel(metric, page) {
 	const all = []; // its series
@@ -26,7 +26,6 @@ export function makePanel(metric, page) {
 	let seen = false;
 	let plot = null;
 	let drawn = []; // the columns that it shows
-	let stale = false;
 	let said = "";
 	page.signal.addEventListener("abort", end, { once: true });
 	return { attach, add, judge, see, want };
@@ -74,7 +73,7 @@ export function makePanel(metric, page) {
 	}
 
 	function want(anew = false) {
-		stale ||= anew;
+		if (anew) drawn = [];
 		if (seen) page.want(draw);
 	}
 
@@ -89,18 +88,19 @@ export function makePanel(metric, page) {
 		const { length, live } = page.span;
 		const [from] = page.bounds();
 		const pixel = live ? length / size.width : 1e-3;
-		const begin = Math.floor(from / pixel) * pixel;
+		const min = Math.floor(from / pixel) * pixel;
+		const max = min + length;
 		const tables = chart.lines.map((line) => line.columns());
 		const fresh = tables.some((table, place) => table !== drawn[place]);
-		if (plot && !fresh && !stale && begin === chart.window[0] && begin + length === chart.window[1]) return;
-		Object.assign(chart, { window: [begin, begin + length], now: page.now() });
+		if (plot && !fresh && min === chart.window[0] && max === chart.window[1]) return;
+		Object.assign(chart, { window: [min, max], now: page.now() });
+		drawn = tables;
 		const data = fresh && join(tables);
-		[drawn, stale] = [tables, false];
 		if (!plot) plot = makePlot(box, size, data, chart, page.colours, { zoom: page.on.between, cursor: show });
 		else {
 			plot.batch(() => {
 				if (fresh) plot.setData(data, false);
-				plot.setScale("x", { min: begin, max: begin + length });
+				plot.setScale("x", { min, max });
 			});
 		}
 	}
@@ -143,11 +143,11 @@ export function makePanel(metric, page) {
 				under && here && tooltip(plot, chart),
 				h("p.note.muted.small", noteOf(lines, from, to)),
 				h("p.unseen", { "aria-live": "polite" }, said)),
-			h("div.under",
-				h("span.limits.small", limits.map(({ severity, side, value, rule }) =>
+			h("div.split.small",
+				h("span.limits", limits.map(({ severity, side, value, rule }) =>
 					h("span.tag", { "data-severity": severity, title: `${severity}: ${rule.name}` },
 						shape(severity, severity), `${side === "above" ? ">" : "<"} ${formatValue(value)}`))),
-				h("a.small", { href: file, download: true, title: "What is seen here, as a file" }, "CSV")),
+				h("a", { href: file, download: true, title: "What is seen here, as a file" }, "CSV")),
 			all.length > 1 && legend(lines),
 		], root);
 	}
@@ -161,10 +161,9 @@ export function makePanel(metric, page) {
 		const next = first + MOST_LINES < all.length ? first + MOST_LINES : 0;
 		return h("ul.legend.small",
 			lines.map((line, place) =>
-				h("li", swatch(place), h("span", nameOf(line)), h("b", line.newest ? formatValue(line.newest.value) : "–"))),
-			all.length > MOST_LINES && h("li",
-				h("span.muted", `label sets ${first + 1} – ${first + lines.length} of ${all.length}`),
-				button("Show the next", () => choose(next))));
+				h("li", swatch(place), ` ${nameOf(line)} `, h("b", line.newest ? formatValue(line.newest.value) : "–"))),
+			all.length > MOST_LINES && h("li.muted",
+				`label sets ${first + 1} – ${first + lines.length} of ${all.length} `, button("Show the next", () => choose(next))));
 	}
 }
 

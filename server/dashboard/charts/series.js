@@ -1,9 +1,9 @@
 /**
- * One series as it is drawn: history as it was loaded (readings, or buckets), and behind it the live tail.
+ * One series as it is drawn: history as it was loaded, readings or buckets, and behind it the live tail.
  *
- * Live values are conflated: of several that come at once only the newest is told. So the tail is a first look, and
- * history, asked for again from where it ends, takes its place: what was drawn of the tail is then either in the answer,
- * or had not been stored when it was asked for. So each reading is there once, whatever came first.
+ * Live values are conflated: of several that come at once only the newest is told. So the tail is a first look, and history,
+ * asked for again from where it ends, takes its place. What was drawn of the tail is then either in the answer, or had not been
+ * stored when it was asked for: each reading is there once, whatever came first.
  */
 
 import { moment } from "./span.js";
@@ -12,32 +12,25 @@ const MOST_TAIL = 2_000; // values; what is dropped comes again with history
 const SILENCE_STEPS = 3; // so many usual steps without a value are a gap …
 const SILENCE_BUCKETS = 1.5; // … but never less than one bucket that is missing
 
-/** What tells a series from the others of its device. */
-export const keyOf = (metric, labels = {}) => JSON.stringify([metric, Object.entries(labels).sort()]);
-
 export class Series {
 	#points = []; // {ts, avg, min, max, count} of buckets, {ts, avg} of readings, ascending
 	#tail = []; // {ts, avg}, ascending
 	#silence; // seconds without a value that are a gap
 	#columns = null;
 
-	/** Seconds of its buckets; 0: readings; null: nothing was loaded yet. */
-	level = null;
-	/** `{ts, value}` */
-	newest = null;
-	/** On how many pixels it is drawn; 0: out of sight. */
-	pixels = 0;
+	level = null; // seconds of its buckets; 0: readings; null: nothing was loaded yet
+	newest = null; // {ts, value}
+	pixels = 0; // on which it is drawn; 0: out of sight
 
-	// What history keeps of it: `loaded` is {from, to, bucket, open, asked}, `readable` of how many seconds readings are few.
-	loaded = null;
-	readable = Infinity;
+	// What history keeps of it.
+	loaded = null; // {from, to, bucket, open, asked}
+	readable = Infinity; // of how many seconds readings are few
 	busy = true;
 	problem = "";
-	failures = 0;
 	retryAt = 0;
 	ending = null;
 
-	constructor(metric, labels = {}) {
+	constructor(metric, labels) {
 		this.metric = metric;
 		this.labels = labels;
 	}
@@ -61,8 +54,7 @@ export class Series {
 	}
 
 	/** Take a live value; one that is not newer than those here is known already. */
-	hear(text, value) {
-		const ts = moment(text);
+	hear(ts, value) {
 		this.know(ts, value);
 		if (ts <= (this.unsure?.ts ?? (this.level === 0 ? this.known : undefined))) return;
 		this.#tail.push({ ts, avg: value });

@@ -23,7 +23,7 @@ export function tooltip(plot, { lines, alerts }) {
 			h("b", { title: point.value }, formatValue(point.value)),
 			point.high > point.low && h("span.muted", ` ${formatValue(point.low)} – ${formatValue(point.high)}`))),
 		!points.some(Boolean) && h("span.muted", "no value"),
-		firing.map(({ severity, name }) => h("span.tag", { "data-severity": severity }, shape(severity, severity), name)));
+		firing.map(({ severity, rule }) => h("span.tag", { "data-severity": severity }, shape(severity, severity), rule.name)));
 }
 
 export const nameOf = ({ labels }) => formatLabels(labels) || "no labels";

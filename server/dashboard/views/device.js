@@ -1,37 +1,34 @@
 /** One device: how it is, its metrics over time, and its alerts. */
 
 import { Alerts } from "../alerts.js";
+import { withQuery } from "../api.js";
 import { frames } from "../charts/frames.js";
 import { makeHistory } from "../charts/history.js";
 import { palette } from "../charts/palette.js";
 import { makePanel } from "../charts/panel.js";
-import { keyOf, Series } from "../charts/series.js";
+import { Series } from "../charts/series.js";
 import { moment, Span } from "../charts/span.js";
 import { follow } from "../listing.js";
-import { h, notice, render } from "../tree.js";
+import { h, notice, render, search } from "../tree.js";
 import { deviceAlerts } from "./devicealerts.js";
 import { absentDevice, deviceHead } from "./devicehead.js";
-import { closePicker, metricPicker } from "./metricpicker.js";
 import { timeBar, timeKeys } from "./timebar.js";
 
 export const title = ({ name }) => name;
 
-const MOST_PANELS = 24; // that are shown unasked
+const MOST_PANELS = 24;
 const MAX_RATE = 5; // live values a second
-const UNHEARD_MS = 10_000; // then it is asked for, as while Redis is away
 const SETTLE_MS = 200; // a wheel turns on, and Safari throws at too many addresses
 
 export async function mount(root, desk) {
-	const { api, live, clock, params, query, navigate, signal } = desk;
+	const { api, live, clock, params, query, session, navigate, signal } = desk;
 	const device = params.name;
-	const name = encodeURIComponent(device);
+	const path = `/devices/${encodeURIComponent(device)}`;
 	const panels = new Map(); // metric → panel
-	let chosen = query.getAll("metric"); // none: the first ones
+	let sought = query.get("metric") ?? "";
 	let calm = new Span(); // the live span to go back to
 	let heard = -Infinity; // when anything came of it, by the server's clock
-	let looked = 0; // when it was heard live, or asked about
 	let refused = "";
-	let asked = false; // whether it is known what there is
 	let settling;
 
 	const sight = new IntersectionObserver((entries) => {
@@ -61,28 +58,42 @@ export async function mount(root, desk) {
 	const alerts = new Alerts(api, live, device);
 	const rules = follow(desk, () => api.get("/v1/rules", { device }), judge);
 
+	/** What there is, and when it was heard of: live values may not come. */
+	const known = follow(desk, async () => {
+		const { items: [found] } = await api.get("/v1/fleet", { device, limit: 1, latest: 0 });
+		if (!found) return false;
+		const { metrics } = await api.get(`/v1${path}/latest`);
+		heard = Math.max(heard, moment(found.last_seen));
+		for (const [metric, items] of Object.entries(metrics)) {
+			for (const { ts, value, labels } of [items].flat()) seriesOf(metric, labels).know(moment(ts), value);
+		}
+		return true;
+	}, judge);
+
 	function draw() {
-		const now = page.now();
 		const metrics = [...panels.keys()].sort();
-		const wanted = chosen.filter((metric) => panels.has(metric));
-		const shown = wanted.length ? wanted : metrics.slice(0, MOST_PANELS);
+		const found = metrics.filter((metric) => metric.toLowerCase().includes(sought.trim().toLowerCase()));
+		const more = found.length - MOST_PANELS;
 		render([
-			deviceHead(device, [...page.series.values()], alerts, heard, now),
-			notice(refused || rules.problem),
-			h("div.device-bar", timeBar(page), metricPicker(metrics, shown, choose)),
-			asked && !metrics.length && absentDevice(device),
-			h("div.charts", shown.map((metric) =>
+			deviceHead(device, [...page.series.values()], alerts, heard, page.now()),
+			notice(refused || known.problem || rules.problem),
+			h("div.device-bar.split",
+				timeBar(page),
+				(metrics.length > 1 || sought) && h("div.filters", search("Find a metric", "Find a metric", sought, seek))),
+			known.answer === false && !metrics.length && absentDevice(device, session),
+			h("div.charts", found.slice(0, MOST_PANELS).map((metric) =>
 				h("figure.chart.panel", { key: metric, "data-metric": metric, ref: panels.get(metric).attach }))),
+			more > 0 && h("p.muted.small", `${more} more metrics: write a part of a name.`),
 			deviceAlerts(desk, device, alerts, rules.answer?.items),
 		], root);
 		panels.forEach((panel) => panel.want());
 	}
 
-	/** Alerts or rules are other ones. */
+	/** Alerts, rules or series are other ones. */
 	function judge() {
 		const seconds = (text) => text && Date.parse(text) / 1_000;
 		const marks = [...alerts.resolved.values(), ...alerts.firing.values()].map((alert) =>
-			({ ...alert, name: alert.rule.name, fired: seconds(alert.fired_at), resolved: seconds(alert.resolved_at) }));
+			({ ...alert, fired: seconds(alert.fired_at), resolved: seconds(alert.resolved_at) }));
 		panels.forEach((panel) => panel.judge(marks, rules.answer?.items ?? []));
 		draw();
 	}
@@ -100,19 +111,18 @@ export async function mount(root, desk) {
 		}, afterMs);
 	}
 
-	function choose(metrics) {
-		chosen = metrics;
-		write(false);
+	function seek(text) {
+		sought = text;
+		write(true);
 		draw();
 	}
 
 	function write(replace) {
-		const said = new URLSearchParams([...chosen.map((metric) => ["metric", metric]), ...Object.entries(page.span.words)]);
-		navigate(`/devices/${name}?${said}`, { replace, stay: true });
+		navigate(withQuery(path, { metric: sought || null, ...page.span.words }), { replace, stay: true });
 	}
 
-	function seriesOf(metric, labels) {
-		const key = keyOf(metric, labels);
+	function seriesOf(metric, labels = {}) {
+		const key = JSON.stringify([metric, Object.entries(labels).sort()]);
 		if (!page.series.has(key)) {
 			const series = new Series(metric, labels);
 			page.series.set(key, series);
@@ -122,38 +132,20 @@ export async function mount(root, desk) {
 		return page.series.get(key);
 	}
 
-	async function loadNewest() {
-		looked = performance.now();
-		if (!page.series.size) return;
-		try {
-			const [{ metrics }, { items: [known] }] = await Promise.all([
-				api.get(`/v1/devices/${name}/latest`), api.get("/v1/fleet", { device, limit: 1 }),
-			]);
-			heard = Math.max(heard, moment(known?.last_seen) || 0);
-			for (const [metric, items] of Object.entries(metrics)) {
-				for (const { ts, value, labels } of [items].flat()) seriesOf(metric, labels).know(moment(ts), value);
-			}
-		} catch (error) {
-			if (error.status === undefined) throw error; // they come with the next readings, too
+	function hear({ readings }) {
+		const before = page.series.size;
+		heard = page.now();
+		for (const { metric, labels, ts, value } of readings) {
+			seriesOf(metric, labels).hear(moment(ts), value);
+			panels.get(metric).want();
 		}
+		if (page.series.size > before) judge();
 	}
 
 	/** Whatever came while nobody listened is asked for: nothing was promised of it. */
 	async function catchUp() {
 		const release = live.hold();
-		await Promise.all([page.history.catchUp(), loadNewest()]).finally(release);
-		draw();
-	}
-
-	function hear({ readings }) {
-		const before = page.series.size;
-		heard = page.now();
-		looked = performance.now();
-		for (const { metric, labels, ts, value } of readings) {
-			seriesOf(metric, labels).hear(ts, value);
-			panels.get(metric).want();
-		}
-		if (page.series.size > before) judge();
+		await Promise.all([page.history.catchUp(), known.load()]).finally(release);
 	}
 
 	// First of all: what comes while history is loaded is then in the one or in the other.
@@ -166,21 +158,9 @@ export async function mount(root, desk) {
 		[sight, width].forEach((each) => each.disconnect());
 	}, { once: true });
 	timeKeys(page.on, signal);
-	closePicker(root, signal);
-	clock.tick(() => {
-		draw();
-		if (performance.now() - looked >= UNHEARD_MS) loadNewest();
-	}, signal);
+	clock.tick(draw, signal);
 	alerts.addEventListener("change", judge, { signal });
 	alerts.start(clock, signal);
 	rules.load();
-	try {
-		const { series } = await api.get(`/v1/devices/${name}`);
-		for (const { metric, labels } of series) seriesOf(metric, labels);
-	} catch (error) {
-		if (error.status !== 404) throw error;
-	}
-	await loadNewest();
-	asked = true;
-	judge();
+	await known.load();
 }

@@ -16,7 +16,8 @@ export function deviceAlerts(desk, device, alerts, rules) {
 		alertList("resolved", over, desk),
 		!alerts.sure && h("p.empty.muted", "Alerts not known", some && ": this is what was last heard", "."),
 		alerts.sure && !some && h("p.empty.muted", h("span", shape("resolved"), "Nothing has fired here.")),
-		rules && h("p.small.rules", rules.length
-			? ["Rules that watch this device:", rules.map(({ id, name }) => [" ", h("a", { href: `#/rules/${id}` }, name)])]
-			: ["No rule watches this device. ", h("a", { href: `#/rules/new?${query}` }, "Make one"), " to be told when a value is wrong."]));
+		rules && h("p.small.rules",
+			rules.length ? "Rules that watch this device: " : "No rule watches this device. ",
+			rules.map(({ id, name }) => [h("a", { href: `#/rules/${id}` }, name), " · "]),
+			h("a", { href: `#/rules/new?${query}` }, "New rule")));
 }
