@@ -1,12 +1,12 @@
 /**
- * When charts are drawn: a few in each frame. What painting costs is told to nobody, and is more than drawing; so after a
- * frame that came late the next ones are left free for as long: on a slow machine values come later, frames do not.
+ * When charts are drawn: a few in each frame. What painting costs nobody tells, and it is more than drawing: so a frame that
+ * came late is followed by as long a rest. On a slow machine values come later, frames do not.
  */
 
 const A_FRAME = 4; // charts: 20 that change five times a second are 100 a second
 const LATE_MS = 25;
 
-/** Gives `want(draw)`: have it called in one of the next frames; again before that is the same. */
+/** Gives `want(draw)`: have it called, once, in one of the next frames. */
 export function frames(signal) {
 	const waiting = new Set();
 	let [asked, before, rest] = [0, 0, 0];
@@ -22,9 +22,8 @@ export function frames(signal) {
 		}
 		if (waiting.size) ask();
 	};
-	signal.addEventListener("abort", () => cancelAnimationFrame(asked), { once: true });
 	return (draw) => {
-		if (signal.aborted) return; // an answer that was not awaited any more
+		if (signal.aborted) return;
 		if (!asked) before = performance.now(); // idle time is not the time of a frame
 		waiting.add(draw);
 		ask();

@@ -1,13 +1,10 @@
-/** How a chart is zoomed, moved and read besides by the mouse alone: wheel, fingers, double click, arrow keys. */
+/** How a chart is zoomed, moved and read, besides what is drawn out of it by the mouse. */
 
 const ZOOM_A_NOTCH = 1.0015; // to the power of the wheel's pixels
 const STEP_PX = 4; // a finger that moved less has not moved
 const STEPS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -Infinity, End: Infinity, Escape: 0 };
 
-/**
- * Follow them: `on.zoom(factor, share)` around a place (0 left, 1 right), `on.move(share)` to later, `on.reset()`;
- * `step(count)` by so many values, 0: away.
- */
+/** `on` is the page's: places are shares of the width. `step(count)` reads so many values on; 0: none. */
 export function follow(box, on, step) {
 	const share = (x) => {
 		const { left, width } = (box.querySelector(".u-over") ?? box).getBoundingClientRect();

@@ -1,6 +1,6 @@
 /**
- * What is loaded of the series of a device: for the span that is seen, as finely as the pixels show, only for charts
- * within sight, a few requests at a time; and again from where it ends.
+ * What is loaded of a device's series: for the span that is seen, as finely as the pixels show, only for charts within sight,
+ * a few requests at a time; and again from where it ends.
  */
 
 import { bucketFor, iso, moment } from "./span.js";
@@ -14,7 +14,7 @@ const DAY_S = 86_400;
 const AHEAD_S = 660; // readings may be so far ahead of the server's clock
 const OVERLAP_S = 10; // asked for twice, for readings that were stored out of order
 const FILL_S = { least: 5, most: 60 }; // how often what is new is asked for; at most where none is known of
-const RETRY_S = 15; // at most, after ever more failures
+const RETRY_S = 5;
 
 const seconds = () => performance.now() / 1_000;
 const askedOf = ({ pixels }) => Math.min(MOST_ASKED, A_PIXEL.asked * pixels);
@@ -36,9 +36,10 @@ export function makeHistory(page, tell) {
 	function isDue(series) {
 		const { level, loaded, pixels, ending, retryAt, unsure, newest, known } = series;
 		if (page.signal.aborted || !pixels || ending || seconds() < retryAt) return false;
-		const rest = unsure || newest?.ts > known + level ? level / 6 : FILL_S.most;
-		const patience = Math.min(FILL_S.most, Math.max(FILL_S.least, rest));
-		return !fits(series) || (loaded.open && (loaded.asked < lostAt || seconds() - loaded.asked >= patience));
+		if (!fits(series)) return true;
+		const more = unsure || newest?.ts > known + level;
+		const patience = more ? Math.min(FILL_S.most, Math.max(FILL_S.least, level / 6)) : FILL_S.most;
+		return loaded.open && (loaded.asked < lostAt || seconds() - loaded.asked >= patience);
 	}
 
 	/** Whether what is loaded covers what is seen, as finely as it should. */
@@ -57,25 +58,19 @@ export function makeHistory(page, tell) {
 		tell(series);
 		try {
 			if (series.busy || !(await fill(series, api))) await load(series, api);
-			Object.assign(series, { failures: 0, problem: "" });
 			series.loaded.asked = asked;
+			series.problem = "";
 		} catch (error) {
 			if (signal.aborted || page.signal.aborted) return;
 			if (error.status === undefined) throw error;
-			fail(series, error);
+			series.problem = `${error.message} Trying again.`;
+			series.retryAt = seconds() + Math.max(RETRY_S, error.retryAfterMs / 1_000);
 		} finally {
 			asking -= 1;
 			if (!signal.aborted) Object.assign(series, { busy: false, ending: null });
 			tell(series);
 			look();
 		}
-	}
-
-	function fail(series, { status, message, retryAfterMs }) {
-		const refused = status >= 400 && status < 500 && status !== 429;
-		const pause = Math.max(Math.min(RETRY_S, 2 ** ++series.failures), retryAfterMs / 1_000);
-		series.retryAt = refused ? Infinity : seconds() + pause;
-		series.problem = refused ? message : `${message} Trying again.`;
 	}
 
 	async function load(series, api) {
@@ -116,7 +111,7 @@ export function makeHistory(page, tell) {
 
 	/** Readings (of level 0) or buckets as points; null where there are more readings than the pixels can show. */
 	async function read(series, api, level, from, to) {
-		const end = Math.max(from, Math.min(to, page.now() + AHEAD_S)); // said, as readings may be ahead of the server's clock
+		const end = Math.max(from, Math.min(to, page.now() + AHEAD_S));
 		const question = { ...selection(page.device, series), from: iso(from), to: iso(end) };
 		if (level) {
 			const { buckets } = await api.get("/v1/series", { ...question, bucket_s: level });
@@ -129,12 +124,12 @@ export function makeHistory(page, tell) {
 	page.clock.tick(look, page.signal);
 	return {
 		look,
-		/** What was asked is not wanted any more: another span is seen, or the series by nobody. */
+		/** Another span is seen, or the series by nobody: what was asked is not wanted any more. */
 		giveUp(series) {
 			series.ending?.abort();
 			Object.assign(series, { ending: null, retryAt: 0 });
 		},
-		/** Live values may have been missed: load what came since. Resolves when what is within sight is whole again. */
+		/** Live values may have been missed. Resolves when what is within sight is whole again. */
 		catchUp: () => new Promise((done) => {
 			lostAt = seconds();
 			page.series.forEach((series) => (series.retryAt = 0));

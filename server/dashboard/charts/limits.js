@@ -3,7 +3,7 @@
 import { covers } from "../alerts.js";
 import { sideOf } from "../views/rulewords.js";
 
-/** The limits of these series, by value: `{severity, side: "above" | "below", value, rule}`. Of rates there are none. */
+/** `{severity, side: "above" | "below", value, rule}`, by value. Of rates there are none. */
 export function limitsOf(rules, lines) {
 	return rules
 		.filter((rule) => rule.enabled && lines.some((line) => watches(rule, line)))
@@ -11,9 +11,8 @@ export function limitsOf(rules, lines) {
 		.sort((a, b) => a.value - b.value);
 }
 
-function watches({ metric, labels = {} }, series) {
-	return covers(metric, series.metric) && Object.entries(labels).every(([name, value]) => series.labels[name] === value);
-}
+const watches = (rule, { metric, labels }) =>
+	covers(rule.metric, metric) && Object.entries(rule.labels ?? {}).every(([name, value]) => labels[name] === value);
 
 function levelsOf({ type, levels, outside, severity }) {
 	if (type === "range") return ["below", "above"].map((side, place) => ({ severity, side, value: outside[place] }));

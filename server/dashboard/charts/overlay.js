@@ -1,19 +1,13 @@
 /** What is drawn under and over the lines of a chart: limits, and marks where alerts fired. */
 
 import { SEVERITY_RANK } from "../alerts.js";
+import { byId } from "../dom.js";
 
 const STRIP_PX = 3;
-const MARK = 0.65; // of the shapes, which are 16 pixels wide
-/** As index.html has them. */
-const SHAPES = {
-	critical: new Path2D("M5 .8h6L15.2 5v6L11 15.2H5L.8 11V5z"),
-	warning: new Path2D("M8 1.2 15.4 14.4H.6z"),
-	info: new Path2D("M.8 8a7.2 7.2 0 0 1 14.4 0A7.2 7.2 0 0 1 .8 8z"),
-};
+const MARK = 0.65; // of a shape, which is 16 pixels wide
 
-/** Under the lines: each limit as a line, and a tint on what is beyond it. */
-export function drawLimits({ ctx, bbox, scales, valToPos }, limits, colours) {
-	const { left, top, width, height } = bbox;
+/** Each limit as a line, and a tint on what is beyond it. */
+export function drawLimits({ ctx, bbox: { left, top, width, height }, scales, valToPos }, limits, colours) {
 	ctx.save();
 	ctx.lineWidth = devicePixelRatio;
 	ctx.setLineDash([4 * devicePixelRatio, 3 * devicePixelRatio]);
@@ -28,10 +22,9 @@ export function drawLimits({ ctx, bbox, scales, valToPos }, limits, colours) {
 	ctx.restore();
 }
 
-/** Over the lines: a strip for as long as an alert fired, with its severity's shape where it began. */
-export function drawAlerts({ ctx, bbox, valToPos }, { alerts, now }, colours) {
-	const { left, top, height } = bbox;
-	const right = left + bbox.width;
+/** A strip for as long as an alert fired, with its severity's shape where it began. */
+export function drawAlerts({ ctx, bbox: { left, top, width, height }, valToPos }, { alerts, now }, colours) {
+	const right = left + width;
 	const strip = STRIP_PX * devicePixelRatio;
 	ctx.save();
 	ctx.lineWidth = devicePixelRatio;
@@ -39,19 +32,19 @@ export function drawAlerts({ ctx, bbox, valToPos }, { alerts, now }, colours) {
 		const [begin, end] = [fired, resolved ?? now].map((seconds) => valToPos(seconds, "x", true));
 		if (end < left || begin > right) continue;
 		const from = Math.max(left, begin);
-		const width = Math.min(right, end) - from;
+		const lasted = Math.min(right, end) - from;
 		ctx.fillStyle = ctx.strokeStyle = colours[severity];
 		ctx.globalAlpha = 0.07;
-		ctx.fillRect(from, top, width, height);
+		ctx.fillRect(from, top, lasted, height);
 		ctx.globalAlpha = 1;
-		ctx.fillRect(from, top - strip, Math.max(2 * devicePixelRatio, width), strip);
-		if (resolved && end <= right) line(ctx, end, top - strip, end, top + 2 * strip);
+		ctx.fillRect(from, top - strip, Math.max(2 * devicePixelRatio, lasted), strip);
 		if (begin >= left) drawMark(ctx, severity, begin, top, height, colours.surface);
 	}
 	ctx.restore();
 }
 
 function drawMark(ctx, severity, x, top, height, edge) {
+	const shape = new Path2D(byId(`shape-${severity}`).firstElementChild.getAttribute("d"));
 	const scale = MARK * devicePixelRatio;
 	ctx.save();
 	ctx.globalAlpha = 0.5;
@@ -60,8 +53,8 @@ function drawMark(ctx, severity, x, top, height, edge) {
 	ctx.translate(x - 8 * scale, top);
 	ctx.scale(scale, scale);
 	ctx.strokeStyle = edge;
-	ctx.fill(SHAPES[severity]);
-	ctx.stroke(SHAPES[severity]);
+	ctx.fill(shape);
+	ctx.stroke(shape);
 	ctx.restore();
 }
 

@@ -5,7 +5,7 @@ import { onTheme } from "../theme.js";
 const NAMES = ["muted", "line", "surface", "critical", "warning", "info"];
 const LINES = [1, 2, 3, 4, 5, 6, 7, 8].map((number) => `var(--series-${number})`);
 
-/** Gives them by name, kept as they are shown; `lines` and, behind a line, `clouds` have one for each. */
+/** Gives them by name, as they are now; `lines` and, behind a line, `clouds` have one for each. */
 export function palette(changed, signal) {
 	const colours = {};
 	const read = () => {
@@ -18,11 +18,9 @@ export function palette(changed, signal) {
 		colours.lines = LINES.map(colour);
 		colours.clouds = LINES.map((line) => colour(`color-mix(in srgb, ${line} 18%, transparent)`));
 		probe.remove();
+		changed();
 	};
 	read();
-	onTheme(() => {
-		read();
-		changed();
-	}, signal);
+	onTheme(read, signal);
 	return colours;
 }

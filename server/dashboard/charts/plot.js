@@ -1,4 +1,4 @@
-/** How a chart is drawn, as uPlot takes it. A chart is `{lines, limits, alerts, window, now}`; moments are in seconds. */
+/** A chart, `{lines, limits, alerts, window, now}` with moments in seconds, as uPlot takes it. */
 
 import { numbers, times } from "../format.js";
 import uPlot from "../vendor/uplot/uPlot.esm.js";
@@ -8,13 +8,13 @@ const DAY = times({ day: "numeric", month: "short" });
 const CLOCK = times({ timeStyle: "short" });
 const SECONDS = times({ timeStyle: "medium" });
 const compact = numbers({ notation: "compact", maximumFractionDigits: 2 });
-const REACH = 0.6; // a limit within so much of what is seen is seen too
-const NEAR_PX = 24; // a point further from the cursor is not meant
+const REACH = 0.6; // of what is seen: a limit that is no further is seen too
+const NEAR_PX = 24; // of the cursor
 const PARTS = 3; // columns of a line: its value, smallest, largest
-const SHARED = ["mousemove", "mouseleave"]; // of the mouse, with the other charts: not what is drawn out
+const SHARED = ["mousemove", "mouseleave"]; // with the other charts: not what is drawn out
 const [linear, stepped] = [uPlot.paths.linear(), uPlot.paths.stepped({ align: 1 })];
 
-/** Draw a chart into a box; `on.zoom(from, to)` when a part was drawn out, `on.cursor(plot)` when the cursor moved. */
+/** `on.zoom(from, to)` when a part was drawn out, `on.cursor()` when the cursor moved. */
 export function makePlot(box, size, data, chart, colours, on) {
 	const axis = { stroke: () => colours.muted, font: "11px system-ui, sans-serif", ticks: { show: false }, gap: 4 };
 	const bound = { stroke: "transparent", width: 0, points: { show: false } };
@@ -55,22 +55,22 @@ export function makePlot(box, size, data, chart, colours, on) {
 	}, data, box);
 }
 
-/** The columns of all lines as uPlot takes them: with the same moments for all. */
+/** The columns of all lines, with the same moments for all. */
 export const join = (tables) => (tables.length === 1 ? tables[0] : uPlot.join(tables));
 
 /** What a line has near the cursor: `{ts, value, low, high}`; null where there is nothing. */
 export function pointOf({ cursor, data }, place) {
-	const index = cursor.idxs[place * PARTS + 1] ?? null;
-	if (index === null) return null;
+	const index = cursor.idxs[place * PARTS + 1];
+	if (index == null) return null;
 	const [value, low, high] = data.slice(place * PARTS + 1).map((column) => column[index]);
 	return { ts: data[0][index], value, low, high };
 }
 
-/** Move the cursor by so many values that there are, from the newest on; 0: away. */
+/** Move the cursor by so many values, from the newest on; 0: away. */
 export function moveCursor(plot, count) {
 	const { data: [moments, ...columns], cursor, series: [{ idxs: [from, to] }] } = plot;
 	const places = [...moments.keys()].filter((place) =>
-		place >= from && place <= to && columns.some((column) => (column[place] ?? null) !== null));
+		place >= from && place <= to && columns.some((column) => column[place] != null));
 	const at = cursor.idx === null ? places.length : places.findLastIndex((place) => place <= cursor.idx);
 	const place = places[Math.min(places.length - 1, Math.max(0, at + count))];
 	const left = count && places.length ? plot.valToPos(moments[place], "x") : -10;
@@ -81,19 +81,18 @@ export function moveCursor(plot, count) {
 function dots({ data }, index) {
 	const values = data[index];
 	const places = [...values.keys()].filter((place) => values[place] !== undefined); // the others are of other lines
-	const none = (turn) => (values[places[turn]] ?? null) === null;
+	const none = (turn) => values[places[turn]] == null;
 	return places.filter((place, turn) => !none(turn) && none(turn + 1) && (none(turn - 1) || turn === places.length - 1));
 }
 
-/** The range of values: rounded, so that it rests while values move a little, and with the limits that are near. */
+/** The range of values, with the limits that are near: in steps, so that it rests while values move a little. */
 function range(min, max, limits) {
-	if ((min ?? null) === null) return [0, 1];
+	if (min == null) return [0, 1];
 	const reach = Math.max((max - min) * REACH, Math.abs(max) * 0.1);
 	const near = limits.map(({ value }) => value).filter((value) => value >= min - reach && value <= max + reach);
 	const [least, most] = [Math.min(min, ...near), Math.max(max, ...near)];
 	const span = most - least || Math.abs(most) * 0.1 || 1;
-	const power = 10 ** Math.floor(Math.log10(span / 4));
-	const step = power * [5, 2, 1].find((digit) => digit * power <= span / 4);
+	const step = 2 ** Math.floor(Math.log2(span / 4));
 	const low = Math.floor((least - span * 0.05) / step) * step;
 	return [least >= 0 ? Math.max(0, low) : low, Math.ceil((most + span * 0.05) / step) * step];
 }
@@ -106,8 +105,4 @@ function timeTexts(plot, moments, axis, space, step) {
 	});
 }
 
-function valueTexts(plot, values, axis, space, step) {
-	const [, fraction = ""] = String(step).split(".");
-	const text = (value) => (step < 1e-5 ? value.toExponential(1) : value.toFixed(fraction.length));
-	return values.map((value) => (Math.abs(value) >= 1e5 ? compact(value) : text(value)));
-}
+const valueTexts = (plot, values) => values.map((value) => (Math.abs(value) >= 1e5 ? compact(value) : String(value)));

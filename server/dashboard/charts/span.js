@@ -1,4 +1,4 @@
-/** Which time is seen: a length that ends now and moves along with it, or a fixed part. Seconds since 1970, everywhere. */
+/** Which time is seen: a length that ends now and moves along, or a fixed part. Seconds since 1970, here and wherever charts are. */
 
 import { times } from "../format.js";
 
@@ -19,7 +19,7 @@ export class Span {
 		this.to = to;
 	}
 
-	/** What a hash's query says: `span=6h`, or `from` and `to`. Nonsense is the first span, live. */
+	/** What an address says: `span=6h`, or `from` and `to`. Nonsense is the first span, live. */
 	static of(query) {
 		const [from, to] = ["from", "to"].map((name) => moment(query.get(name)));
 		if (to > from) return Span.between(from, to);
@@ -42,16 +42,13 @@ export class Span {
 
 	/** As `of` reads it. */
 	get words() {
-		if (!this.live) return { from: iso(this.to - this.length), to: iso(this.to) };
-		const [unit, size] = Object.entries(UNITS).findLast(([, seconds]) => this.length % seconds === 0) ?? ["s", 1];
-		return { span: `${Math.round(this.length / size)}${unit}` };
+		return this.live ? { span: `${Math.round(this.length)}s` } : { from: iso(this.to - this.length), to: iso(this.to) };
 	}
 
-	/** Longer (`factor` > 1) or shorter, around the place (0 left, 1 right) that stays where it is seen. A live one stays live. */
+	/** Longer (`factor` > 1) or shorter; the place `share` (0 left, 1 right) stays where it is seen, a live one stays live. */
 	zoomed(factor, share) {
-		if (this.live) return new Span(Math.round(this.length * factor));
 		const { length } = new Span(this.length * factor); // within its limits
-		return new Span(length, this.to + (1 - share) * (length - this.length));
+		return this.live ? new Span(length) : new Span(length, this.to + (1 - share) * (length - this.length));
 	}
 
 	/** Earlier (`share` < 0) or later by a share of itself; what would end after now is live. */
