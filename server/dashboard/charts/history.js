@@ -1,31 +1,25 @@
-/**
- * What is loaded of a device's series: for the span that is seen, as finely as the pixels show, only for charts within sight,
- * a few requests at a time; and again from where it ends.
- */
+/** Loads a device's series: for the span that is seen, as finely as the pixels show, and again from where it ends. */
 
 import { bucketFor, iso, moment } from "./span.js";
 
 const AT_ONCE = 4; // requests: a worker reads as many for all of its viewers
 const A_PIXEL = { asked: 4, kept: 6 }; // readings: more are buckets
 const MOST_ASKED = 10_000; // the API gives no more
-const READINGS_UP_TO_S = 21_600; // of a longer span the first question is for buckets
+const READINGS_UP_TO_S = 3_600; // of a longer span buckets are asked for
 const KEPT_S = [60, 3_600, 86_400]; // buckets that outlive the readings
-const DAY_S = 86_400;
 const AHEAD_S = 660; // readings may be so far ahead of the server's clock
-const OVERLAP_S = 10; // asked for twice, for readings that were stored out of order
-const FILL_S = { least: 5, most: 60 }; // how often what is new is asked for; at most where none is known of
+const OVERLAP_S = 10; // for readings that were stored out of order
+const FILL_S = { least: 5, most: 60 }; // how often what is new is asked for; the most where none is known of
 const RETRY_S = 5;
 
 const seconds = () => performance.now() / 1_000;
-const askedOf = ({ pixels }) => Math.min(MOST_ASKED, A_PIXEL.asked * pixels);
 
-/** Keeps `page.series` loaded; `tell(series)` follows what becomes of one: it is `busy`, has a `problem`, or was loaded. */
+/** Keeps `page.series` loaded; `tell(series)` follows when one is `busy`, has a `problem`, or was loaded. */
 export function makeHistory(page, tell) {
 	let whole = []; // who waits until all is here
 	let asking = 0;
 	let lostAt = 0; // live values may have been missed until then
 
-	/** Ask whatever is to be asked now. */
 	function look() {
 		for (const series of page.series.values()) if (asking < AT_ONCE && isDue(series)) ask(series);
 		if (asking) return;
@@ -97,39 +91,36 @@ export function makeHistory(page, tell) {
 
 	/** `[level, points]`: readings where the pixels can show them, else buckets, the finest that are still there. */
 	async function finest(series, api, from, to, bucket) {
-		const old = to < page.now() - DAY_S;
-		const levels = [bucket, ...KEPT_S.filter((level) => old && level > bucket)];
-		if (page.span.length <= Math.min(READINGS_UP_TO_S, series.readable)) levels.unshift(0);
+		const levels = [bucket, ...KEPT_S.filter((level) => level > bucket)];
+		if (page.span.length <= READINGS_UP_TO_S) levels.unshift(0);
 		for (const level of levels) {
 			const points = await read(series, api, level, from, to);
-			if (!points?.length && level !== levels.at(-1) && (old || !points)) continue;
-			const readings = points.reduce((sum, { count = 1 }) => sum + count, 0);
-			series.readable = (askedOf(series) * (Math.min(to, page.now()) - from)) / readings;
-			return [level, points];
+			if (points?.length) return [level, points];
 		}
+		return [levels[0], []];
 	}
 
 	/** Readings (of level 0) or buckets as points; null where there are more readings than the pixels can show. */
 	async function read(series, api, level, from, to) {
-		const end = Math.max(from, Math.min(to, page.now() + AHEAD_S));
-		const question = { ...selection(page.device, series), from: iso(from), to: iso(end) };
+		const question = { ...selection(page.device, series), from: iso(from), to: iso(Math.min(to, page.now() + AHEAD_S)) };
 		if (level) {
 			const { buckets } = await api.get("/v1/series", { ...question, bucket_s: level });
 			return buckets.map((bucket) => ({ ...bucket, ts: moment(bucket.ts) }));
 		}
-		const { items, next } = await api.get("/v1/readings", { ...question, limit: askedOf(series) });
+		const limit = Math.min(MOST_ASKED, A_PIXEL.asked * series.pixels);
+		const { items, next } = await api.get("/v1/readings", { ...question, limit });
 		return next ? null : items.map(({ ts, value }) => ({ ts: moment(ts), avg: value }));
 	}
 
 	page.clock.tick(look, page.signal);
 	return {
 		look,
-		/** Another span is seen, or the series by nobody: what was asked is not wanted any more. */
+		/** What was asked is not wanted any more. */
 		giveUp(series) {
 			series.ending?.abort();
 			Object.assign(series, { ending: null, retryAt: 0 });
 		},
-		/** Live values may have been missed. Resolves when what is within sight is whole again. */
+		/** Resolves when what is within sight is whole again. */
 		catchUp: () => new Promise((done) => {
 			lostAt = seconds();
 			page.series.forEach((series) => (series.retryAt = 0));

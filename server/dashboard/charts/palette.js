@@ -5,7 +5,7 @@ import { onTheme } from "../theme.js";
 const NAMES = ["muted", "line", "surface", "critical", "warning", "info"];
 const LINES = [1, 2, 3, 4, 5, 6, 7, 8].map((number) => `var(--series-${number})`);
 
-/** Gives them by name, as they are now; `lines` and, behind a line, `clouds` have one for each. */
+/** Gives them by name, as they are now; `lines` has one for each. */
 export function palette(changed, signal) {
 	const colours = {};
 	const read = () => {
@@ -16,7 +16,6 @@ export function palette(changed, signal) {
 		};
 		for (const name of NAMES) colours[name] = colour(`var(--${name})`);
 		colours.lines = LINES.map(colour);
-		colours.clouds = LINES.map((line) => colour(`color-mix(in srgb, ${line} 18%, transparent)`));
 		probe.remove();
 		changed();
 	};

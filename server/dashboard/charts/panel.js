@@ -6,7 +6,7 @@ import { button, h, render, shape } from "../tree.js";
 import { follow } from "./gestures.js";
 import { selection } from "./history.js";
 import { limitsOf } from "./limits.js";
-import { join, makePlot, moveCursor, pointOf } from "./plot.js";
+import { join, makePlot, moveCursor } from "./plot.js";
 import { iso } from "./span.js";
 import { nameOf, swatch, tooltip } from "./tooltip.js";
 
@@ -14,18 +14,18 @@ const MOST_LINES = 8; // as many as there are colours
 
 /**
  * Gives `attach(root)`, null when that is gone; `add(series)`; `judge(alerts, rules)`; `see(seen)` when it comes within sight
- * or its width changes; and `want(anew)`, which has it drawn soon, with `anew` even where it shows the same.
+ * or is resized; and `want(anew)`, which has it drawn soon, with `anew` even where it shows the same.
  */
 export function makePanel(metric, page) {
 	const all = []; // its series
 	const chart = { lines: [], limits: [], alerts: [], window: [0, 1], now: 0 };
 	let root = null;
-	let box; // of the plot
-	let size = { width: 0, height: 0 }; // of that: to ask at every frame would cost layouts
-	let first = 0; // of the series, that is drawn
+	let box;
+	let size = { width: 0, height: 0 }; // of the box: to ask at every frame would cost layouts
+	let first = 0; // that is drawn
 	let seen = false;
 	let plot = null;
-	let drawn = []; // the columns that it shows
+	let drawn = []; // columns
 	let said = "";
 	page.signal.addEventListener("abort", end, { once: true });
 	return { attach, add, judge, see, want };
@@ -35,7 +35,7 @@ export function makePanel(metric, page) {
 		root = node;
 		end();
 		if (!node) return;
-		root.series = all; // for whoever looks from outside, such as a test
+		root.series = all; // for tests
 		show();
 		page.sight.observe(root);
 	}
@@ -46,7 +46,6 @@ export function makePanel(metric, page) {
 		choose(first);
 	}
 
-	/** Draw the series from a place on, as many as there are colours. */
 	function choose(place) {
 		first = place;
 		chart.lines = all.slice(first, first + MOST_LINES);
@@ -83,7 +82,7 @@ export function makePanel(metric, page) {
 		show();
 	}
 
-	/** Draw what differs from what is seen: a window that moves, moves by whole pixels. */
+	/** A window that moves, moves by whole pixels: between them there is nothing to draw. */
 	function drawChart() {
 		const { length, live } = page.span;
 		const [from] = page.bounds();
@@ -105,13 +104,12 @@ export function makePanel(metric, page) {
 		}
 	}
 
-	/** Give up what the browser holds for it; to draw it again makes it anew. */
 	function end() {
 		plot?.destroy();
 		[plot, drawn] = [null, []];
 	}
 
-	/** By the keyboard: move the cursor by so many values and say what is there, or with 0 take it away. */
+	/** Move the cursor by so many values and say what is there; 0: away. */
 	function step(count) {
 		if (!plot) return;
 		moveCursor(plot, count);
@@ -119,19 +117,17 @@ export function makePanel(metric, page) {
 		show();
 	}
 
-	/** Show all but the plot. Under the cursor is all that is there, of another chart's cursor only the value. */
+	/** Show all but the plot. */
 	function show() {
 		const { lines, limits } = chart;
 		const [last] = all.map((each) => each.newest).filter(Boolean).sort((a, b) => b.ts - a.ts);
-		const [under, here] = [plot?.cursor.left >= 0, box?.matches(":hover, :focus-visible")];
-		const at = under && !here && pointOf(plot, 0);
+		const pointed = plot?.cursor.left >= 0 && box.matches(":hover, :focus-visible"); // not in another chart
 		const [from, to] = page.bounds();
 		const which = all.length > 1 ? { device: page.device, metric } : all[0] && selection(page.device, all[0]);
 		const file = withQuery("/v1/readings", { ...which, from: iso(from), to: iso(to), format: "csv" });
 		render([
 			h("figcaption",
 				h("h2", { title: metric }, metric),
-				h("span.at.small", at && formatValue(at.value)),
 				h("span.now", h("b.newest", { title: last?.value }, last ? formatValue(last.value) : "–"), " ",
 					last && h("time.age.muted.small", { datetime: iso(last.ts), title: formatUtc(iso(last.ts)) },
 						formatDuration((page.now() - last.ts) * 1_000)))),
@@ -140,7 +136,7 @@ export function makePanel(metric, page) {
 					ref: take, role: "application", tabindex: 0, "aria-roledescription": "chart",
 					"aria-label": `${metric} over time; newest value ${last?.value ?? "unknown"}; arrow keys read others`,
 				}),
-				under && here && tooltip(plot, chart),
+				pointed && tooltip(plot, chart),
 				h("p.note.muted.small", noteOf(lines, from, to)),
 				h("p.unseen", { "aria-live": "polite" }, said)),
 			h("div.split.small",

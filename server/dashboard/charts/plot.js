@@ -32,7 +32,7 @@ export function makePlot(box, size, data, chart, colours, on) {
 			const points = { show: true, filter: dots, size: 5, width: 0, fill: stroke };
 			return [{ stroke, points, width: 1.5, paths: (...details) => (line.steps ? stepped : linear)(...details) }, bound, bound];
 		})],
-		bands: chart.lines.map((line, place) => ({ series: [place * PARTS + 3, place * PARTS + 2], fill: () => colours.clouds[place] })),
+		bands: chart.lines.map((line, place) => ({ series: [place * PARTS + 3, place * PARTS + 2], fill: () => `color-mix(in srgb, ${colours.lines[place]} 18%, transparent)` })),
 		cursor: {
 			y: false,
 			points: { size: 7, show: (plot, index) => index % PARTS === 1 && document.createElement("div") },
@@ -55,10 +55,10 @@ export function makePlot(box, size, data, chart, colours, on) {
 	}, data, box);
 }
 
-/** The columns of all lines, with the same moments for all. */
+/** With the same moments for all. */
 export const join = (tables) => (tables.length === 1 ? tables[0] : uPlot.join(tables));
 
-/** What a line has near the cursor: `{ts, value, low, high}`; null where there is nothing. */
+/** What a line has near the cursor; null where there is nothing. */
 export function pointOf({ cursor, data }, place) {
 	const index = cursor.idxs[place * PARTS + 1];
 	if (index == null) return null;

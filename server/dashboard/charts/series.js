@@ -1,16 +1,15 @@
 /**
- * One series as it is drawn: history as it was loaded, readings or buckets, and behind it the live tail.
+ * History as it was loaded, readings or buckets, and behind it the live tail.
  *
- * Live values are conflated: of several that come at once only the newest is told. So the tail is a first look, and history,
- * asked for again from where it ends, takes its place. What was drawn of the tail is then either in the answer, or had not been
- * stored when it was asked for: each reading is there once, whatever came first.
+ * Of live values that come at once only the newest is told. So the tail is a first look, and history, asked for again from
+ * where it ends, takes its place: what was drawn of the tail is in the answer, or had not been stored when it was asked for.
  */
 
 import { moment } from "./span.js";
 
 const MOST_TAIL = 2_000; // values; what is dropped comes again with history
-const SILENCE_STEPS = 3; // so many usual steps without a value are a gap …
-const SILENCE_BUCKETS = 1.5; // … but never less than one bucket that is missing
+const SILENCE_STEPS = 3; // usual ones without a value are a gap …
+const SILENCE_BUCKETS = 1.5; // … but never less than so many buckets
 
 export class Series {
 	#points = []; // {ts, avg, min, max, count} of buckets, {ts, avg} of readings, ascending
@@ -21,10 +20,7 @@ export class Series {
 	level = null; // seconds of its buckets; 0: readings; null: nothing was loaded yet
 	newest = null; // {ts, value}
 	pixels = 0; // on which it is drawn; 0: out of sight
-
-	// What history keeps of it.
 	loaded = null; // {from, to, bucket, open, asked}
-	readable = Infinity; // of how many seconds readings are few
 	busy = true;
 	problem = "";
 	retryAt = 0;
@@ -35,12 +31,11 @@ export class Series {
 		this.labels = labels;
 	}
 
-	/** The last that came live and is not confirmed by history; the answer to a question that is asked now holds it. */
+	/** The last that came live and is not in history; the answer to a question that is asked now holds it. */
 	get unsure() {
 		return this.#tail.at(-1);
 	}
 
-	/** Up to where history is known; undefined where nothing was loaded. */
 	get known() {
 		return this.#points.at(-1)?.ts;
 	}
@@ -53,7 +48,7 @@ export class Series {
 		if (!(this.newest?.ts >= ts)) this.newest = { ts, value };
 	}
 
-	/** Take a live value; one that is not newer than those here is known already. */
+	/** A live value; one that is not newer than those here is known already. */
 	hear(ts, value) {
 		this.know(ts, value);
 		if (ts <= (this.unsure?.ts ?? (this.level === 0 ? this.known : undefined))) return;
@@ -76,7 +71,7 @@ export class Series {
 		this.#columns = null;
 	}
 
-	/** Everything as points, ascending: of buckets, the tail is folded into them. */
+	/** Ascending; into buckets, the tail is folded. */
 	points() {
 		if (!this.level) return this.#points.concat(this.#tail);
 		const points = this.#points.slice();
@@ -91,7 +86,7 @@ export class Series {
 		return points;
 	}
 
-	/** What is drawn: moments, values, smallest and largest; a null is a gap. The same array until something changes. */
+	/** Moments, values, smallest and largest; a null is a gap. The same array until something changes. */
 	columns() {
 		return (this.#columns ??= this.#draw(this.points()));
 	}
@@ -117,7 +112,7 @@ export class Series {
 	}
 }
 
-/** How long nothing may come before that is a gap, in seconds: by what is usual between two readings here. */
+/** How long nothing may come before that is a gap, in seconds. */
 function silenceOf(points, level) {
 	const steps = points.slice(1).map(({ ts, count = 1 }, place) => (ts - points[place].ts) / count);
 	const usual = Float64Array.from(steps).sort()[steps.length >> 1];

@@ -1,11 +1,10 @@
-/** Which time is seen: a length that ends now and moves along, or a fixed part. Seconds since 1970, here and wherever charts are. */
+/** Which time is seen: a length that ends now and moves along, or a fixed part. In seconds since 1970, as all of charts. */
 
 import { times } from "../format.js";
 
 const FIRST_S = 900;
 const SHORTEST_S = 2;
 const LONGEST_S = 800 * 86_400;
-const UNITS = { s: 1, m: 60, h: 3_600, d: 86_400 };
 const MARGIN = 0.01; // kept free at the right of a live span
 
 /** Lengths of buckets; those from a minute on divide one another, and are what rollups hold ready. */
@@ -19,12 +18,10 @@ export class Span {
 		this.to = to;
 	}
 
-	/** What an address says: `span=6h`, or `from` and `to`. Nonsense is the first span, live. */
+	/** What an address says: `span`, or `from` and `to`. Nonsense is the first span, live. */
 	static of(query) {
 		const [from, to] = ["from", "to"].map((name) => moment(query.get(name)));
-		if (to > from) return Span.between(from, to);
-		const [, digits, unit] = /^(\d{1,9})([smhd])$/.exec(query.get("span")) ?? [];
-		return new Span(digits && digits * UNITS[unit]);
+		return to > from ? Span.between(from, to) : new Span(Number(query.get("span")) || FIRST_S);
 	}
 
 	static between(from, to) {
@@ -42,10 +39,10 @@ export class Span {
 
 	/** As `of` reads it. */
 	get words() {
-		return this.live ? { span: `${Math.round(this.length)}s` } : { from: iso(this.to - this.length), to: iso(this.to) };
+		return this.live ? { span: Math.round(this.length) } : { from: iso(this.to - this.length), to: iso(this.to) };
 	}
 
-	/** Longer (`factor` > 1) or shorter; the place `share` (0 left, 1 right) stays where it is seen, a live one stays live. */
+	/** Longer (`factor` > 1) or shorter; what is at `share` (0 left, 1 right) stays there, and a live one stays live. */
 	zoomed(factor, share) {
 		const { length } = new Span(this.length * factor); // within its limits
 		return this.live ? new Span(length) : new Span(length, this.to + (1 - share) * (length - this.length));
@@ -58,12 +55,11 @@ export class Span {
 	}
 }
 
-/** The length of buckets, in seconds, that suits a span which is seen on so many pixels. */
+/** How long buckets are, of a span that is seen on so many pixels. */
 export function bucketFor(length, pixels) {
 	return BUCKETS_S.find((seconds) => seconds >= (length * PIXELS_A_BUCKET) / pixels) ?? BUCKETS_S.at(-1);
 }
 
-/** How a moment of any day reads. */
 export const MOMENT = times({ dateStyle: "medium", timeStyle: "medium" });
 
 export const iso = (seconds) => new Date(Math.round(seconds * 1_000)).toISOString();

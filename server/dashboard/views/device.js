@@ -26,8 +26,8 @@ export async function mount(root, desk) {
 	const path = `/devices/${encodeURIComponent(device)}`;
 	const panels = new Map(); // metric → panel
 	let sought = query.get("metric") ?? "";
-	let calm = new Span(); // the live span to go back to
-	let heard = -Infinity; // when anything came of it, by the server's clock
+	let calm = new Span(); // the live one to go back to
+	let heard = -Infinity; // when anything came, by the server's clock
 	let refused = "";
 	let settling;
 
@@ -58,7 +58,7 @@ export async function mount(root, desk) {
 	const alerts = new Alerts(api, live, device);
 	const rules = follow(desk, () => api.get("/v1/rules", { device }), judge);
 
-	/** What there is, and when it was heard of: live values may not come. */
+	// Live values may not come.
 	const known = follow(desk, async () => {
 		const { items: [found] } = await api.get("/v1/fleet", { device, limit: 1, latest: 0 });
 		if (!found) return false;

@@ -3,13 +3,13 @@
 import { formatBytes, formatCount, formatDuration, formatSeconds, formatUtc, formatValue } from "../format.js";
 import { growth, mean, quantile } from "./figures.js";
 
-const known = (value, format) => ((value ?? null) === null ? "–" : format(value));
+const known = (value, format) => (value == null ? "–" : format(value));
 const rate = (value, unit = "/s") => `${formatValue(value < 10 ? Number(value.toFixed(1)) : value)} ${unit}`;
-const lasting = (seconds) => formatDuration(seconds * 1_000);
+const percent = (value) => `${formatValue(value)} %`;
 
 // What facts read: what happened lately, a number of the latest sample, or one with its limit.
 const lately = (measure, format) => (figures) => known(figures.lately(measure), format);
-const count = (part, name) => ({ latest }) => known(latest[part][name], formatCount);
+const count = (part, name, format = formatCount) => ({ latest }) => known(latest[part][name], format);
 const filled = (name, format) => ({ latest: { queue } }) => `${format(queue[name])} of ${format(queue[`${name}_limit`])}`;
 const form = (name) => ({ latest: { storage } }) =>
 	known(storage.bytes[name], (bytes) => `${formatCount(storage.partitions[name])} · ${formatBytes(bytes)}`);
@@ -19,6 +19,7 @@ const answered = growth((sample) => sample.written.batches + sample.refused.redu
 const share = (stage, q) => quantile(({ latency }) => latency[stage], q);
 const both = (stage) => (figures) => [0.5, 0.99].map((q) => lately(share(stage, q), formatSeconds)(figures)).join(" · ");
 const full = (from, { queue }) => 100 * Math.max(queue.rows / queue.rows_limit, queue.bytes / queue.bytes_limit);
+const lasting = (seconds) => formatDuration(seconds * 1_000);
 
 /** Facts are `[label, read(figures), name]`, the large one without a label; `rows(figures)` gives a table's `[{id, hint, cells}]`. */
 export const PANELS = [
@@ -54,25 +55,20 @@ export const PANELS = [
 		title: "Queue",
 		note: "What is over a limit is refused with 503 and a time to come again.",
 		facts: [
-			["", ({ latest }) => `${formatValue(full(null, latest))} % full`],
+			["", ({ latest }) => `${percent(full(null, latest))} full`],
 			["Readings", filled("rows", formatCount)],
 			["Bytes", filled("bytes", formatBytes)],
 			["Bodies coming in", filled("intake_bytes", formatBytes)],
 		],
-		trace: {
-			label: "How full the queue was, over the last minutes",
-			measures: [full],
-			format: (value) => `${formatValue(value)} %`,
-			least: 10,
-		},
+		trace: { label: "How full the queue was, over the last minutes", measures: [full], format: percent, least: 10 },
 	},
 	{
 		title: "Refused and failed",
 		columns: ["Reason", "Now", "Since the start"],
 		empty: "Nothing was refused since the start.",
-		rows: (figures) => reasons(figures.latest).slice(0, 12).map(({ id, code, count: total }) => {
-			const now = figures.lately(growth((sample) => reasons(sample).find((each) => each.id === id)?.count ?? 0));
-			return { id, hint: MEANINGS[code] ?? "", cells: [now ? rate(now) : "0", formatCount(total)] };
+		rows: (figures) => reasons(figures.latest).slice(0, 12).map(({ id, total }) => {
+			const now = figures.lately(growth((sample) => reasons(sample).find((each) => each.id === id)?.total ?? 0));
+			return { id, cells: [now ? rate(now) : "0", formatCount(total)] };
 		}),
 	},
 	{
@@ -81,9 +77,9 @@ export const PANELS = [
 		columns: ["Process", "Up", "Processor", "Memory", "Late"],
 		empty: "No worker has told of itself yet.",
 		rows: (figures) => figures.latest.workers.map(({ pid, started_at: started, cpu_s: used, resident_bytes: memory, lag_s: late }) => {
-			const busy = figures.lately(growth((sample) => sample.workers.find((worker) => worker.pid === pid)?.cpu_s ?? used));
+			const busy = growth((sample) => 100 * (sample.workers.find((worker) => worker.pid === pid)?.cpu_s ?? used));
 			const up = formatDuration(figures.latest.ms - Date.parse(started));
-			const cells = [up, known(busy, () => `${formatValue(Math.round(busy * 100))} %`), formatBytes(memory), formatSeconds(late)];
+			const cells = [up, lately(busy, (value) => percent(Math.round(value)))(figures), formatBytes(memory), formatSeconds(late)];
 			return { id: pid, hint: `since ${formatUtc(started)}`, cells };
 		}),
 	},
@@ -91,7 +87,6 @@ export const PANELS = [
 		title: "Live and reading",
 		facts: [
 			["Connections to /ws", count("live", "connections")],
-			["Subscriptions", count("live", "subscriptions")],
 			["Devices watched", count("live", "watched_devices")],
 			["Closed as too slow", count("live", "evictions")],
 			["Queries running · waiting", ({ latest: { reads } }) => `${reads.running} · ${reads.waiting}`],
@@ -104,7 +99,7 @@ export const PANELS = [
 		facts: [
 			["Waiting", count("webhooks", "waiting")],
 			["Held: silenced or flapping", count("webhooks", "held")],
-			["Oldest waits", ({ latest }) => known(latest.webhooks.oldest_s, lasting)],
+			["Oldest waits", count("webhooks", "oldest_s", lasting)],
 			["Attempts", ({ latest }) => latest.webhooks.attempts.map((each) => `${formatCount(each.count)} ${each.outcome}`).join(", ") || "none"],
 		],
 	},
@@ -116,27 +111,16 @@ export const PANELS = [
 			["Runs, days", form("runs")],
 			["Packed, days", form("packed")],
 			["Series in memory", count("storage", "series_cached")],
-			["Rolled up until", ({ latest: { storage } }) => known(storage.rollups_behind_s, (behind) => `${lasting(behind)} ago`)],
+			["Behind with rollups", count("storage", "rollups_behind_s", lasting)],
 		],
 	},
 ];
 
-/** What to make of a reason, by its code; a code that is not here speaks for itself. */
-const MEANINGS = {
-	overloaded: "more came than could be stored in time",
-	unavailable: "PostgreSQL did not answer, or we were stopping",
-	unauthorized: "no valid key",
-	forbidden: "the key may not do that",
-	quota: "a key's quota was used up",
-	invalid: "readings that are not valid",
-	too_large: "a body or a batch over the limit",
-};
-
-function reasons({ refused, failures }) {
+function reasons({ refused, failures: { credentials, hindered, streams } }) {
 	return [
-		...refused.map(({ status, code, count: total }) => ({ id: `${status} ${code}`, code, count: total })),
-		...failures.credentials.map(({ door, count: total }) => ({ id: `no valid key (${door})`, code: "unauthorized", count: total })),
-		...failures.hindered.map(({ code, count: total }) => ({ id: `batch set aside: ${code}`, code, count: total })),
-		...failures.streams.map(({ cause, count: total }) => ({ id: `export cut: ${cause}`, code: cause, count: total })),
-	].sort((a, b) => b.count - a.count);
+		...refused.map(({ status, code, count: total }) => ({ id: `${status} ${code}`, total })),
+		...credentials.map(({ door, count: total }) => ({ id: `no valid key (${door})`, total })),
+		...hindered.map(({ code, count: total }) => ({ id: `batch set aside: ${code}`, total })),
+		...streams.map(({ cause, count: total }) => ({ id: `export cut: ${cause}`, total })),
+	].sort((a, b) => b.total - a.total);
 }
