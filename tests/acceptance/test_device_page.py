@@ -130,7 +130,7 @@ async def test_server_lost_and_regained(lost: tuple[Desk, Proxy], shared_server:
 
 async def test_zoom_loads_finer_data_and_is_in_the_address(desk: Desk, sender: Sender) -> None:
     await sender.send(*(number % 60 for number in range(7_200)), back_ms=60_000, step_ms=1_000)
-    tab = await desk.enter(path=f"{sender.path}?span=6h")
+    tab = await desk.enter(path=f"{sender.path}?span=21600")
     await eventually(lambda: tab.evaluate(LEVELS), [30])  # seconds: one chart has the whole width
     (count, spread) = await tab.evaluate(
         "(({count, min, max}) => [count, max - min >= 29])(document.querySelector('.chart').series[0].points()[30])"

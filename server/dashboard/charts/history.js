@@ -32,7 +32,7 @@ export function makeHistory(page, tell) {
 		if (page.signal.aborted || !pixels || ending || seconds() < retryAt) return false;
 		if (!fits(series)) return true;
 		const more = unsure || newest?.ts > known + level;
-		const patience = more ? Math.min(FILL_S.most, Math.max(FILL_S.least, level / 6)) : FILL_S.most;
+		const patience = more ? Math.max(FILL_S.least, Math.min(FILL_S.most, level / 6)) : FILL_S.most;
 		return loaded.open && (loaded.asked < lostAt || seconds() - loaded.asked >= patience);
 	}
 

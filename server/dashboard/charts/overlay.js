@@ -1,10 +1,28 @@
 /** What is drawn under and over the lines of a chart: limits, and marks where alerts fired. */
 
-import { SEVERITY_RANK } from "../alerts.js";
+import { covers, SEVERITY_RANK } from "../alerts.js";
 import { byId } from "../dom.js";
+import { sideOf } from "../views/rulewords.js";
 
 const STRIP_PX = 3;
 const MARK = 0.65; // of a shape, which is 16 pixels wide
+
+/** What rules say of the values of these lines, ascending; of rates there is nothing to draw. */
+export function limitsOf(rules, lines) {
+	return rules
+		.filter((rule) => rule.enabled && lines.some((line) => watches(rule, line)))
+		.flatMap((rule) => levelsOf(rule.condition).map((level) => ({ ...level, rule })))
+		.sort((a, b) => a.value - b.value);
+}
+
+const watches = (rule, { metric, labels }) =>
+	covers(rule.metric, metric) && Object.entries(rule.labels ?? {}).every(([name, value]) => labels[name] === value);
+
+function levelsOf({ type, levels, outside, severity }) {
+	if (type === "range") return ["below", "above"].map((side, place) => ({ severity, side, value: outside[place] }));
+	if (type !== "threshold") return [];
+	return levels.map((level) => ({ severity: level.severity, side: sideOf(level), value: level[sideOf(level)] }));
+}
 
 /** Each limit as a line, and a tint on what is beyond it. */
 export function drawLimits({ ctx, bbox: { left, top, width, height }, scales, valToPos }, limits, colours) {

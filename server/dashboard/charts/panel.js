@@ -5,7 +5,7 @@ import { formatDuration, formatUtc, formatValue } from "../format.js";
 import { button, h, render, shape } from "../tree.js";
 import { follow } from "./gestures.js";
 import { selection } from "./history.js";
-import { limitsOf } from "./limits.js";
+import { limitsOf } from "./overlay.js";
 import { join, makePlot, moveCursor } from "./plot.js";
 import { iso } from "./span.js";
 import { nameOf, swatch, tooltip } from "./tooltip.js";

@@ -32,7 +32,10 @@ export function makePlot(box, size, data, chart, colours, on) {
 			const points = { show: true, filter: dots, size: 5, width: 0, fill: stroke };
 			return [{ stroke, points, width: 1.5, paths: (...details) => (line.steps ? stepped : linear)(...details) }, bound, bound];
 		})],
-		bands: chart.lines.map((line, place) => ({ series: [place * PARTS + 3, place * PARTS + 2], fill: () => `color-mix(in srgb, ${colours.lines[place]} 18%, transparent)` })),
+		bands: chart.lines.map((line, place) => ({
+			series: [place * PARTS + 3, place * PARTS + 2],
+			fill: () => `color-mix(in srgb, ${colours.lines[place]} 18%, transparent)`,
+		})),
 		cursor: {
 			y: false,
 			points: { size: 7, show: (plot, index) => index % PARTS === 1 && document.createElement("div") },

@@ -1,8 +1,7 @@
-/** What a chart says of the moment under the cursor, beside that. */
+/** What a chart says of the moment under the cursor. */
 
-import { formatLabels, formatUtc, formatValue } from "../format.js";
+import { formatDuration, formatLabels, formatUtc, formatValue } from "../format.js";
 import { h, shape } from "../tree.js";
-import { durationText } from "../views/rulewords.js";
 import { pointOf } from "./plot.js";
 import { iso, MOMENT } from "./span.js";
 
@@ -17,7 +16,7 @@ export function tooltip(plot, { lines, alerts }) {
 	const { level } = lines[0];
 	return h("div.tooltip", { style: side },
 		h("b", MOMENT.format(at * 1_000)),
-		h("span.muted", formatUtc(iso(at)), level > 0 && ` · average of ${durationText(level)}`),
+		h("span.muted", formatUtc(iso(at)), level > 0 && ` · average of ${formatDuration(level * 1_000)}`),
 		points.map((point, place) => point && h("span",
 			lines.length > 1 && [swatch(place), ` ${nameOf(lines[place])} `],
 			h("b", { title: point.value }, formatValue(point.value)),

@@ -1,4 +1,4 @@
-/** What the view `system` shows: a table of panels, each with what it reads from the figures. */
+/** What the view `system` shows. */
 
 import { formatBytes, formatCount, formatDuration, formatSeconds, formatUtc, formatValue } from "../format.js";
 import { growth, mean, quantile } from "./figures.js";
@@ -7,7 +7,7 @@ const known = (value, format) => (value == null ? "–" : format(value));
 const rate = (value, unit = "/s") => `${formatValue(value < 10 ? Number(value.toFixed(1)) : value)} ${unit}`;
 const percent = (value) => `${formatValue(value)} %`;
 
-// What facts read: what happened lately, a number of the latest sample, or one with its limit.
+// What facts read of the figures:
 const lately = (measure, format) => (figures) => known(figures.lately(measure), format);
 const count = (part, name, format = formatCount) => ({ latest }) => known(latest[part][name], format);
 const filled = (name, format) => ({ latest: { queue } }) => `${format(queue[name])} of ${format(queue[`${name}_limit`])}`;
@@ -21,7 +21,7 @@ const both = (stage) => (figures) => [0.5, 0.99].map((q) => lately(share(stage, 
 const full = (from, { queue }) => 100 * Math.max(queue.rows / queue.rows_limit, queue.bytes / queue.bytes_limit);
 const lasting = (seconds) => formatDuration(seconds * 1_000);
 
-/** Facts are `[label, read(figures), name]`, the large one without a label; `rows(figures)` gives a table's `[{id, hint, cells}]`. */
+/** Facts are `[label, read(figures), name]`, the large one without a label. */
 export const PANELS = [
 	{
 		title: "Throughput",
@@ -36,7 +36,6 @@ export const PANELS = [
 	},
 	{
 		title: "Latency, from arrival to COMMIT",
-		note: "Of the oldest batch of each group: most are answered sooner.",
 		facts: [
 			["", lately(share("stored", 0.99), (p99) => `${formatSeconds(p99)} p99`), "p99"],
 			["p50", lately(share("stored", 0.5), formatSeconds)],
@@ -73,7 +72,7 @@ export const PANELS = [
 	},
 	{
 		title: "Workers",
-		note: "Late: by how much its event loop was, when it looked last; above 50 ms everything waits.",
+		note: "Late: by how much its event loop was; above 50 ms everything waits.",
 		columns: ["Process", "Up", "Processor", "Memory", "Late"],
 		empty: "No worker has told of itself yet.",
 		rows: (figures) => figures.latest.workers.map(({ pid, started_at: started, cpu_s: used, resident_bytes: memory, lag_s: late }) => {
@@ -87,10 +86,8 @@ export const PANELS = [
 		title: "Live and reading",
 		facts: [
 			["Connections to /ws", count("live", "connections")],
-			["Devices watched", count("live", "watched_devices")],
 			["Closed as too slow", count("live", "evictions")],
 			["Queries running · waiting", ({ latest: { reads } }) => `${reads.running} · ${reads.waiting}`],
-			["Exports under way", count("reads", "streams")],
 		],
 	},
 	{
@@ -105,12 +102,10 @@ export const PANELS = [
 	},
 	{
 		title: "Storage",
-		note: "Looked at once a minute by the elected worker.",
 		facts: [
 			["Rows, days", form("readings")],
 			["Runs, days", form("runs")],
 			["Packed, days", form("packed")],
-			["Series in memory", count("storage", "series_cached")],
 			["Behind with rollups", count("storage", "rollups_behind_s", lasting)],
 		],
 	},
