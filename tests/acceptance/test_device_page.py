@@ -208,7 +208,7 @@ async def test_moving_a_chart_does_not_wear_out_the_address(desk: Desk, sender: 
             const replace = history.replaceState;
             history.replaceState = (...details) => (changes++, replace.apply(history, details));
             for (let step = 0; step < 300; step++)
-                document.querySelector('.plot').dispatchEvent(new WheelEvent('wheel', {deltaX: -5, cancelable: true}));
+                document.body.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowLeft', bubbles: true}));
             return changes;
         }"""
     )

@@ -1,12 +1,10 @@
-/**
- * When charts are drawn: a few in each frame. What painting costs nobody tells, and it is more than drawing: so a frame that
- * came late is followed by as long a rest. On a slow machine values come later, frames do not.
- */
-
 const A_FRAME = 4; // charts: 20 that change five times a second are 100 a second
 const LATE_MS = 25;
 
-/** Gives `want(draw)`: have it called, once, in one of the next frames. */
+/**
+ * Gives `want(draw)`: have it called, once, in one of the next frames. What painting costs nobody tells, so a frame that came
+ * late is followed by as long a rest: on a slow machine values come later, frames do not.
+ */
 export function frames(signal) {
 	const waiting = new Set();
 	let [asked, before, rest] = [0, 0, 0];

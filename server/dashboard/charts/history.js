@@ -36,7 +36,6 @@ export function makeHistory(page, tell) {
 		return loaded.open && (loaded.asked < lostAt || seconds() - loaded.asked >= patience);
 	}
 
-	/** Whether what is loaded covers what is seen, as finely as it should. */
 	function fits({ level, loaded, pixels, size }) {
 		const [from, to] = page.bounds();
 		if (!loaded || loaded.from > from || loaded.to < to) return false;
@@ -89,7 +88,7 @@ export function makeHistory(page, tell) {
 		return Boolean(points);
 	}
 
-	/** `[level, points]`: readings where the pixels can show them, else buckets, the finest that are still there. */
+	/** Readings (of level 0) where the pixels can show them, else buckets, the finest that are still there. */
 	async function finest(series, api, from, to, bucket) {
 		const levels = [bucket, ...KEPT_S.filter((level) => level > bucket)];
 		if (page.span.length <= READINGS_UP_TO_S) levels.unshift(0);
@@ -100,7 +99,7 @@ export function makeHistory(page, tell) {
 		return [levels[0], []];
 	}
 
-	/** Readings (of level 0) or buckets as points; null where there are more readings than the pixels can show. */
+	/** Null where there are more readings than the pixels can show. */
 	async function read(series, api, level, from, to) {
 		const question = { ...selection(page.device, series), from: iso(from), to: iso(Math.min(to, page.now() + AHEAD_S)) };
 		if (level) {

@@ -1,5 +1,3 @@
-/** What is drawn under and over the lines of a chart: limits, and marks where alerts fired. */
-
 import { covers, SEVERITY_RANK } from "../alerts.js";
 import { byId } from "../dom.js";
 import { sideOf } from "../views/rulewords.js";
@@ -7,7 +5,7 @@ import { sideOf } from "../views/rulewords.js";
 const STRIP_PX = 3;
 const MARK = 0.65; // of a shape, which is 16 pixels wide
 
-/** What rules say of the values of these lines, ascending; of rates there is nothing to draw. */
+/** Of the values of these lines, ascending. */
 export function limitsOf(rules, lines) {
 	return rules
 		.filter((rule) => rule.enabled && lines.some((line) => watches(rule, line)))

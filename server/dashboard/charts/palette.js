@@ -1,11 +1,9 @@
-/** The theme's colours, as a canvas takes them. */
-
 import { onTheme } from "../theme.js";
 
 const NAMES = ["muted", "line", "surface", "critical", "warning", "info"];
 const LINES = [1, 2, 3, 4, 5, 6, 7, 8].map((number) => `var(--series-${number})`);
 
-/** Gives them by name, as they are now; `lines` has one for each. */
+/** The theme's colours by name, as a canvas takes them, and as they are now; `lines` has one for each. */
 export function palette(changed, signal) {
 	const colours = {};
 	const read = () => {

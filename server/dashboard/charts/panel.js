@@ -1,5 +1,3 @@
-/** One metric of a device: its newest value, its chart, what limits it, and its readings as a file. */
-
 import { withQuery } from "../api.js";
 import { formatDuration, formatUtc, formatValue } from "../format.js";
 import { button, h, render, shape } from "../tree.js";
@@ -13,8 +11,8 @@ import { nameOf, swatch, tooltip } from "./tooltip.js";
 const MOST_LINES = 8; // as many as there are colours
 
 /**
- * Gives `attach(root)`, null when that is gone; `add(series)`; `judge(alerts, rules)`; `see(seen)` when it comes within sight
- * or is resized; and `want(anew)`, which has it drawn soon, with `anew` even where it shows the same.
+ * One metric: `attach(root)`, null when that is gone; `see(seen)` when it comes within sight, or is resized; `want(anew)` has
+ * it drawn soon, with `anew` even where it shows the same.
  */
 export function makePanel(metric, page) {
 	const all = []; // its series
@@ -163,7 +161,7 @@ export function makePanel(metric, page) {
 	}
 }
 
-/** What is written where lines should be, while there are none. */
+/** In the place of lines. */
 function noteOf(lines, from, to) {
 	const problem = lines.find((line) => line.problem)?.problem;
 	if (problem) return problem;

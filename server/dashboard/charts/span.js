@@ -1,5 +1,3 @@
-/** Which time is seen: a length that ends now and moves along, or a fixed part. In seconds since 1970, as all of charts. */
-
 import { times } from "../format.js";
 
 const FIRST_S = 900;
@@ -11,8 +9,9 @@ const MARGIN = 0.01; // kept free at the right of a live span
 const BUCKETS_S = [1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400, 604_800];
 const PIXELS_A_BUCKET = 1.5;
 
+/** The time that is seen. In seconds since 1970, as everywhere in charts. */
 export class Span {
-	/** `to`: where it ends; null: now, and live. */
+	/** `to`: where it ends; null: now, moving along. */
 	constructor(length = FIRST_S, to = null) {
 		this.length = Math.min(LONGEST_S, Math.max(SHORTEST_S, length));
 		this.to = to;
@@ -37,7 +36,6 @@ export class Span {
 		return [to - this.length, to];
 	}
 
-	/** As `of` reads it. */
 	get words() {
 		return this.live ? { span: Math.round(this.length) } : { from: iso(this.to - this.length), to: iso(this.to) };
 	}

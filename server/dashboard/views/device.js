@@ -18,7 +18,7 @@ export const title = ({ name }) => name;
 
 const MOST_PANELS = 24;
 const MAX_RATE = 5; // live values a second
-const SETTLE_MS = 200; // a wheel turns on, and Safari throws at too many addresses
+const SETTLE_MS = 200; // a key repeats itself, and Safari throws at too many addresses
 
 export async function mount(root, desk) {
 	const { api, live, clock, params, query, session, navigate, signal } = desk;
@@ -34,7 +34,6 @@ export async function mount(root, desk) {
 	const sight = new IntersectionObserver((entries) => {
 		for (const { target, isIntersecting } of entries) panels.get(target.dataset.metric).see(isIntersecting);
 	}, { rootMargin: "150px" });
-	const width = new ResizeObserver(() => panels.forEach((panel) => panel.see()));
 
 	// What panels share: `span` is what is seen, `on` what viewers do to it, `want(draw)` has something drawn.
 	const page = {
@@ -89,7 +88,6 @@ export async function mount(root, desk) {
 		panels.forEach((panel) => panel.want());
 	}
 
-	/** Alerts, rules or series are other ones. */
 	function judge() {
 		const seconds = (text) => text && Date.parse(text) / 1_000;
 		const marks = [...alerts.resolved.values(), ...alerts.firing.values()].map((alert) =>
@@ -98,7 +96,7 @@ export async function mount(root, desk) {
 		draw();
 	}
 
-	/** See another span. One that goes on changing is loaded, and written into the address, once it rests. */
+	/** One that goes on changing is loaded, and written into the address, once it rests. */
 	function show(span, afterMs = 0) {
 		if (span.live) calm = span;
 		page.span = span;
@@ -142,21 +140,18 @@ export async function mount(root, desk) {
 		if (page.series.size > before) judge();
 	}
 
-	/** Whatever came while nobody listened is asked for: nothing was promised of it. */
+	/** Nothing was promised of what came while nobody listened. */
 	async function catchUp() {
 		const release = live.hold();
 		await Promise.all([page.history.catchUp(), known.load()]).finally(release);
 	}
 
-	// First of all: what comes while history is loaded is then in the one or in the other.
-	const onRefused = () => (refused = "Live values were refused: what is new is read every few seconds.");
+	// First of all: whatever comes is then in history, or live.
+	const onRefused = () => (refused = "Live values were refused: the page reads every few seconds.");
 	live.subscribe(`readings:${device}`, { data: { max_rate: MAX_RATE }, onData: hear, onSubscribed: catchUp, onRefused }, signal);
 	draw();
-	width.observe(root);
-	signal.addEventListener("abort", () => {
-		clearTimeout(settling); // the address is another view's
-		[sight, width].forEach((each) => each.disconnect());
-	}, { once: true });
+	new ResizeObserver(() => panels.forEach((panel) => panel.see())).observe(root);
+	signal.addEventListener("abort", () => clearTimeout(settling), { once: true }); // the address is another view's
 	timeKeys(page.on, signal);
 	clock.tick(draw, signal);
 	alerts.addEventListener("change", judge, { signal });

@@ -1,5 +1,3 @@
-/** The alerts of one device, and the rules that are about it. */
-
 import { h, panel, shape } from "../tree.js";
 import { alertList } from "./alertlist.js";
 

@@ -1,5 +1,3 @@
-/** How a device is, in a line; and what to do where it never was. */
-
 import { formatDuration } from "../format.js";
 import { h, shape } from "../tree.js";
 import { firstReading } from "./firstreading.js";
@@ -24,7 +22,6 @@ export function deviceHead(device, series, alerts, heard, now) {
 export function absentDevice(device, { key }) {
 	return h("section.panel.empty",
 		h("p", h("b", "This device has not sent anything", key.device_glob && ", or your key may not see it", ".")),
-		h("p.muted", "With an admin or ingest key in ", h("code", "$KEY"),
-			", this sends a first reading; its chart appears here at once. Or ", h("a", { href: "#/fleet" }, "look for another device"), "."),
+		h("p.muted", "With an ingest key in ", h("code", "$KEY"), ", this sends a first reading; its chart appears here at once."),
 		firstReading(device, "$KEY"));
 }

@@ -1,5 +1,3 @@
-/** What the view `system` shows. */
-
 import { formatBytes, formatCount, formatDuration, formatSeconds, formatUtc, formatValue } from "../format.js";
 import { growth, mean, quantile } from "./figures.js";
 
@@ -11,15 +9,12 @@ const percent = (value) => `${formatValue(value)} %`;
 const lately = (measure, format) => (figures) => known(figures.lately(measure), format);
 const count = (part, name, format = formatCount) => ({ latest }) => known(latest[part][name], format);
 const filled = (name, format) => ({ latest: { queue } }) => `${format(queue[name])} of ${format(queue[`${name}_limit`])}`;
-const form = (name) => ({ latest: { storage } }) =>
-	known(storage.bytes[name], (bytes) => `${formatCount(storage.partitions[name])} · ${formatBytes(bytes)}`);
 
 const written = (name) => growth((sample) => sample.written[name]);
 const answered = growth((sample) => sample.written.batches + sample.refused.reduce((sum, each) => sum + each.count, 0));
 const share = (stage, q) => quantile(({ latency }) => latency[stage], q);
 const both = (stage) => (figures) => [0.5, 0.99].map((q) => lately(share(stage, q), formatSeconds)(figures)).join(" · ");
 const full = (from, { queue }) => 100 * Math.max(queue.rows / queue.rows_limit, queue.bytes / queue.bytes_limit);
-const lasting = (seconds) => formatDuration(seconds * 1_000);
 
 /** Facts are `[label, read(figures), name]`, the large one without a label. */
 export const PANELS = [
@@ -92,21 +87,12 @@ export const PANELS = [
 	},
 	{
 		title: "Webhooks",
-		note: "A dash: another node is elected to send, and knows.",
+		note: "A dash: another node is elected to send.",
 		facts: [
 			["Waiting", count("webhooks", "waiting")],
 			["Held: silenced or flapping", count("webhooks", "held")],
-			["Oldest waits", count("webhooks", "oldest_s", lasting)],
+			["Oldest waits", count("webhooks", "oldest_s", (seconds) => formatDuration(seconds * 1_000))],
 			["Attempts", ({ latest }) => latest.webhooks.attempts.map((each) => `${formatCount(each.count)} ${each.outcome}`).join(", ") || "none"],
-		],
-	},
-	{
-		title: "Storage",
-		facts: [
-			["Rows, days", form("readings")],
-			["Runs, days", form("runs")],
-			["Packed, days", form("packed")],
-			["Behind with rollups", count("storage", "rollups_behind_s", lasting)],
 		],
 	},
 ];

@@ -1,5 +1,3 @@
-/** Which time is seen, to be chosen. */
-
 import { iso, MOMENT } from "../charts/span.js";
 import { button, h } from "../tree.js";
 
@@ -10,7 +8,7 @@ const STEPS = {
 	"+": ["+", "Zoom in", "zoom", 0.5],
 	"-": ["−", "Zoom out", "zoom", 2],
 };
-const HINT = "Drag across a chart to zoom, Ctrl and the wheel zoom too, Shift and the wheel move; a double click goes back.";
+const HINT = "Drag across a chart to zoom; a double click goes back.";
 
 export function timeBar({ span, on, bounds, now }) {
 	const [from, to] = bounds();
