@@ -100,13 +100,14 @@ export function makeHistory(page, tell) {
 	}
 
 	/** Null where there are more readings than the pixels can show. */
-	async function read(series, api, level, from, to) {
-		const question = { ...selection(page.device, series), from: iso(from), to: iso(Math.min(to, page.now() + AHEAD_S)) };
+	async function read({ metric, labels, pixels }, api, level, from, to) {
+		const question = { device: page.device, metric, exact: true, from: iso(from), to: iso(Math.min(to, page.now() + AHEAD_S)) };
+		for (const [name, value] of Object.entries(labels)) question[`labels.${name}`] = value;
 		if (level) {
 			const { buckets } = await api.get("/v1/series", { ...question, bucket_s: level });
 			return buckets.map((bucket) => ({ ...bucket, ts: moment(bucket.ts) }));
 		}
-		const limit = Math.min(MOST_ASKED, A_PIXEL.asked * series.pixels);
+		const limit = Math.min(MOST_ASKED, A_PIXEL.asked * pixels);
 		const { items, next } = await api.get("/v1/readings", { ...question, limit });
 		return next ? null : items.map(({ ts, value }) => ({ ts: moment(ts), avg: value }));
 	}
@@ -127,9 +128,4 @@ export function makeHistory(page, tell) {
 			look();
 		}),
 	};
-}
-
-export function selection(device, { metric, labels }) {
-	const pairs = Object.entries(labels).map(([name, value]) => [`labels.${name}`, value]);
-	return { device, metric, exact: true, ...Object.fromEntries(pairs) };
 }

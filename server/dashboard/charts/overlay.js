@@ -5,12 +5,10 @@ import { sideOf } from "../views/rulewords.js";
 const STRIP_PX = 3;
 const MARK = 0.65; // of a shape, which is 16 pixels wide
 
-/** Of the values of these lines, ascending. */
 export function limitsOf(rules, lines) {
 	return rules
 		.filter((rule) => rule.enabled && lines.some((line) => watches(rule, line)))
-		.flatMap((rule) => levelsOf(rule.condition).map((level) => ({ ...level, rule })))
-		.sort((a, b) => a.value - b.value);
+		.flatMap((rule) => levelsOf(rule.condition).map((level) => ({ ...level, rule })));
 }
 
 const watches = (rule, { metric, labels }) =>

@@ -2,7 +2,6 @@ import { withQuery } from "../api.js";
 import { formatDuration, formatUtc, formatValue } from "../format.js";
 import { button, h, render, shape } from "../tree.js";
 import { follow } from "./gestures.js";
-import { selection } from "./history.js";
 import { limitsOf } from "./overlay.js";
 import { join, makePlot, moveCursor } from "./plot.js";
 import { iso } from "./span.js";
@@ -121,8 +120,7 @@ export function makePanel(metric, page) {
 		const [last] = all.map((each) => each.newest).filter(Boolean).sort((a, b) => b.ts - a.ts);
 		const pointed = plot?.cursor.left >= 0 && box.matches(":hover, :focus-visible"); // not in another chart
 		const [from, to] = page.bounds();
-		const which = all.length > 1 ? { device: page.device, metric } : all[0] && selection(page.device, all[0]);
-		const file = withQuery("/v1/readings", { ...which, from: iso(from), to: iso(to), format: "csv" });
+		const file = withQuery("/v1/readings", { device: page.device, metric, from: iso(from), to: iso(to), format: "csv" });
 		render([
 			h("figcaption",
 				h("h2", { title: metric }, metric),

@@ -1,5 +1,3 @@
-/** A chart, `{lines, limits, alerts, window, now}` with moments in seconds, as uPlot takes it. */
-
 import { numbers, times } from "../format.js";
 import uPlot from "../vendor/uplot/uPlot.esm.js";
 import { drawAlerts, drawLimits } from "./overlay.js";
@@ -14,7 +12,7 @@ const PARTS = 3; // columns of a line: its value, smallest, largest
 const SHARED = ["mousemove", "mouseleave"]; // with the other charts: not what is drawn out
 const [linear, stepped] = [uPlot.paths.linear(), uPlot.paths.stepped({ align: 1 })];
 
-/** `on.zoom(from, to)` when a part was drawn out, `on.cursor()` when the cursor moved. */
+/** A chart, `{lines, limits, alerts, window, now}`, drawn by uPlot; `on.zoom(from, to)` when a part was drawn out. */
 export function makePlot(box, size, data, chart, colours, on) {
 	const axis = { stroke: () => colours.muted, font: "11px system-ui, sans-serif", ticks: { show: false }, gap: 4 };
 	const bound = { stroke: "transparent", width: 0, points: { show: false } };
@@ -71,12 +69,9 @@ export function pointOf({ cursor, data }, place) {
 
 /** Move the cursor by so many values, from the newest on; 0: away. */
 export function moveCursor(plot, count) {
-	const { data: [moments, ...columns], cursor, series: [{ idxs: [from, to] }] } = plot;
-	const places = [...moments.keys()].filter((place) =>
-		place >= from && place <= to && columns.some((column) => column[place] != null));
-	const at = cursor.idx === null ? places.length : places.findLastIndex((place) => place <= cursor.idx);
-	const place = places[Math.min(places.length - 1, Math.max(0, at + count))];
-	const left = count && places.length ? plot.valToPos(moments[place], "x") : -10;
+	const { data: [moments], cursor, series: [{ idxs: [from, to] }] } = plot;
+	const place = Math.min(to, Math.max(from, (cursor.idx ?? to + 1) + count));
+	const left = count && moments.length ? plot.valToPos(moments[place], "x") : -10;
 	plot.setCursor({ left, top: left }, true, true);
 }
 
