@@ -39,7 +39,7 @@ export function makePanel(metric, page) {
 
 	function add(series) {
 		all.push(series);
-		all.sort((a, b) => nameOf(a).localeCompare(nameOf(b), undefined, { numeric: true })); // whichever came first: colours stay
+		all.sort((a, b) => nameOf(a).localeCompare(nameOf(b), undefined, { numeric: true })); // so that colours stay
 		choose(first);
 	}
 
@@ -139,7 +139,7 @@ export function makePanel(metric, page) {
 				h("span.limits", limits.map(({ severity, side, value, rule }) =>
 					h("span.tag", { "data-severity": severity, title: `${severity}: ${rule.name}` },
 						shape(severity, severity), `${side === "above" ? ">" : "<"} ${formatValue(value)}`))),
-				h("a", { href: file, download: true, title: "What is seen here, as a file" }, "CSV")),
+				h("a", { href: file, download: true }, "CSV")),
 			all.length > 1 && legend(lines),
 		], root);
 	}

@@ -26,13 +26,13 @@ export function makePlot(box, size, data, chart, colours, on) {
 			{ ...axis, size: 48, space: 32, grid: { stroke: () => colours.line, width: 1 }, values: valueTexts },
 		],
 		series: [{}, ...chart.lines.flatMap((line, place) => {
-			const stroke = () => colours.lines[place];
+			const stroke = () => colours[`series-${place + 1}`];
 			const points = { show: true, filter: dots, size: 5, width: 0, fill: stroke };
 			return [{ stroke, points, width: 1.5, paths: (...details) => (line.steps ? stepped : linear)(...details) }, bound, bound];
 		})],
 		bands: chart.lines.map((line, place) => ({
 			series: [place * PARTS + 3, place * PARTS + 2],
-			fill: () => `color-mix(in srgb, ${colours.lines[place]} 18%, transparent)`,
+			fill: () => `color-mix(in srgb, ${colours[`series-${place + 1}`]} 18%, transparent)`,
 		})),
 		cursor: {
 			y: false,

@@ -27,7 +27,7 @@ export const PANELS = [
 			["Decoded", lately(written("bytes"), (bytes) => `${formatBytes(bytes)}/s`)],
 			["Stored since the start", count("written", "accepted"), "total"],
 		],
-		trace: { label: "Readings stored a second, over the last minutes", measures: [written("accepted")], format: rate },
+		trace: { label: "Readings stored a second", measures: [written("accepted")], format: rate },
 	},
 	{
 		title: "Latency, from arrival to COMMIT",
@@ -39,7 +39,7 @@ export const PANELS = [
 			["Decoding, mean", lately(mean(({ latency }) => latency.decode), formatSeconds)],
 		],
 		trace: {
-			label: "From arrival to COMMIT, over the last minutes",
+			label: "From arrival to COMMIT",
 			measures: [share("stored", 0.99), share("stored", 0.5)],
 			format: formatSeconds,
 			note: "— p99  ╌ p50",
@@ -54,7 +54,7 @@ export const PANELS = [
 			["Bytes", filled("bytes", formatBytes)],
 			["Bodies coming in", filled("intake_bytes", formatBytes)],
 		],
-		trace: { label: "How full the queue was, over the last minutes", measures: [full], format: percent, least: 10 },
+		trace: { label: "How full the queue was", measures: [full], format: percent, least: 10 },
 	},
 	{
 		title: "Refused and failed",
