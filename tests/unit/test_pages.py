@@ -61,8 +61,9 @@ def test_every_import_and_every_style_is_there() -> None:
             assert [path for path in IMPORT.findall(text) if str(resolved(name, path)) not in FILES] == [], name
     views = re.findall(r'name: "(\w+)"', OWN["views/index.js"])
     assert {f"views/{name}.js" for name in views} <= FILES.keys()
-    styles = {each for group in re.findall(r"styles: \[(.*?)\]", OWN["views/index.js"]) for each in group.split(", ")}
-    assert {str(resolved("views/index.js", f"{name[1:-1]}.css")) for name in styles} <= FILES.keys()
+    styles = re.findall(r'stylesheet" href="/dashboard/([\w./]+)"', read_pages()["index.html"].body.decode())
+    assert sorted(styles) == sorted(name for name in FILES if name.endswith(".css"))
+    assert styles.index("controls.css") < styles.index("vendor/uplot/uPlot.min.css") < styles.index("views/device.css")
 
 
 def resolved(name: str, path: str) -> PurePosixPath:
