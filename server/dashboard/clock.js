@@ -1,7 +1,7 @@
-/** The server's time, and one tick a second for everything that grows old. */
+/** The server's time, and one tick a second. */
 
 const TICK_MS = 1_000;
-const SKEW_NOTICED_MS = 2_000; // the Date header is in whole seconds: a smaller difference is none
+const SKEW_NOTICED_MS = 2_000; // the Date header is in whole seconds
 
 export class Clock {
 	#skewMs = 0;
@@ -13,7 +13,7 @@ export class Clock {
 		document.addEventListener("visibilitychange", tick);
 	}
 
-	/** On the server, in milliseconds: ages must not depend on a viewer's wrong clock. */
+	/** On the server: ages must not depend on a viewer's wrong clock. */
 	now() {
 		return Date.now() + this.#skewMs;
 	}
@@ -22,10 +22,9 @@ export class Clock {
 		this.#ticking.addEventListener("tick", () => callback(this.now()), { signal });
 	}
 
-	/** Learn from an answer's Date header; `asked` is when it was asked for. */
 	learn(date, asked) {
 		const took = Date.now() - asked;
-		if (!date || took > SKEW_NOTICED_MS) return; // when in that time it was written, nobody knows
+		if (!date || took > SKEW_NOTICED_MS) return;
 		const skew = Date.parse(date) + 500 - (asked + took / 2); // +500: Date is cut to whole seconds
 		this.#skewMs = Math.abs(skew) > SKEW_NOTICED_MS ? skew : 0;
 	}

@@ -1,8 +1,6 @@
-/** What the header says of the connection. */
-
 import { announce, byId } from "./dom.js";
 import { formatDuration } from "./format.js";
-import { button, facts, h, moment, render, shape } from "./tree.js";
+import { button, h, moment, render, shape } from "./tree.js";
 
 const STATES = {
 	live: ["Live", "live", "Events and values arrive as they happen."],
@@ -10,19 +8,18 @@ const STATES = {
 	reconnecting: ["Reconnecting", "waiting", "The connection is being made again. What you see was known before."],
 	offline: ["Offline", "refused", "Nothing is being tried. What you see was known before."],
 };
-const TOLD_AFTER_MS = 1_000; // a shorter interruption is not worth a word to those who listen
-const TIMED_AFTER_MS = 5_000; // nor a number to those who look
+const TOLD_AFTER_MS = 1_000;
+const TIMED_AFTER_MS = 5_000;
 
 export function showConnection(live, clock, signal) {
-	let told = "live";
+	let told = "";
 	function draw() {
-		const { name, since, heard, reason } = live.state;
+		const { name, since, reason } = live.state;
 		const [title, mark, meaning] = STATES[name];
 		const lasting = clock.now() - since;
-		const first = name === "reconnecting" && heard === null;
+		const first = name === "reconnecting" && !told;
 		const said = reason && ` The server said: ${reason}.`;
 		const why = navigator.onLine ? said : " This device has no network; the page goes on by itself once it has.";
-		const at = (ms) => moment(new Date(ms).toISOString());
 		byId("connection").dataset.state = name;
 		render([
 			shape(mark),
@@ -31,9 +28,10 @@ export function showConnection(live, clock, signal) {
 		], byId("connection"));
 		render([
 			h("p", meaning, name === "offline" && why),
-			facts([["Since", at(since)], ["Last message on it", heard && at(heard)]]),
+			h("p.muted.small", "Since ", moment(new Date(since).toISOString())),
 			(name === "reconnecting" || name === "offline") && button("Try now", () => live.retry()),
 		], byId("connection-details"));
+		if (!told && name === "live") told = name;
 		if (name === told || lasting < TOLD_AFTER_MS || first) return;
 		told = name;
 		announce(`${title}. ${meaning}`);

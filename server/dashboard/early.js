@@ -1,4 +1,4 @@
-// Before anything is painted: the theme that was chosen here, so that a dark room sees no white flash.
+// Before anything is painted, so that a dark room sees no white flash.
 {
 	const theme = localStorage?.getItem("sluice.theme");
 	if (theme) document.documentElement.dataset.theme = theme;

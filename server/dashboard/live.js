@@ -1,34 +1,21 @@
-/**
- * `/ws`, live, by the official client: it connects again after a growing pause, and asks for what it missed.
- *
- * `state` is `{name, since, heard, reason}`: times are milliseconds of the server's clock, `heard` is when anything came last.
- *   "live"          connected, and everything that happened is on the page
- *   "behind"        connected, and catching up: what the page shows may be old
- *   "reconnecting"  not connected; trying again by itself
- *   "offline"       not connected, and nothing is being tried: see `reason`
- */
+/** `/ws`, by the official client: it connects again after a growing pause, and asks for what it missed. */
 
 import "./vendor/centrifuge/centrifuge.js";
 
 const { Centrifuge } = globalThis;
-const PAUSES = { minReconnectDelay: 500, maxReconnectDelay: 20_000 };
-const NOT_ASKED_AGAIN = 3_500; // close codes from 3500 to 3999, and those below 3000, mean: do not come back
+const NOT_ASKED_AGAIN = 3_500; // and higher codes mean: do not come back
 
 export class Live extends EventTarget {
-	#clock;
-	#client = null;
-	#late = new Set(); // what is not caught up yet
-
-	state = { name: "reconnecting", since: 0, heard: null, reason: "" };
+	#client;
+	#late = new Set();
 
 	constructor(clock) {
 		super();
-		this.#clock = clock;
-		this.state.since = clock.now();
+		this.clock = clock;
+		this.state = { name: "reconnecting", since: clock.now(), reason: "" }; // or "live", "behind", "offline"
 	}
 
 	start(session, api, signal) {
-		const url = `${location.protocol.replace("http", "ws")}//${location.host}/ws`;
 		const getToken = async () => {
 			try {
 				return (await api.post("/v1/tokens")).token;
@@ -37,17 +24,14 @@ export class Live extends EventTarget {
 				throw error;
 			}
 		};
-		const client = new Centrifuge(url, { ...PAUSES, getToken, websocket: this.#hearing() });
+		const client = new Centrifuge(`${location.origin.replace("http", "ws")}/ws`, { getToken });
 		this.#client = client;
 		for (const event of ["connected", "connecting", "error"]) client.on(event, () => this.#show());
 		client.on("disconnected", ({ code, reason }) => {
 			this.#show(reason);
-			if (code >= NOT_ASKED_AGAIN || code === 1) session.renew(); // it says so where the key is revoked
+			if (code >= NOT_ASKED_AGAIN || code === 1) session.renew(); // the key may be revoked
 		});
-		addEventListener("offline", () => this.#show(), { signal });
-		addEventListener("online", () => this.retry(), { signal });
 		signal.addEventListener("abort", () => {
-			this.#client = null;
 			client.removeAllListeners();
 			client.disconnect();
 		}, { once: true });
@@ -55,7 +39,6 @@ export class Live extends EventTarget {
 	}
 
 	retry() {
-		if (!this.#client || this.#client.state === "connected") return;
 		this.#client.disconnect();
 		this.#client.connect();
 	}
@@ -73,48 +56,29 @@ export class Live extends EventTarget {
 		return () => this.#late.delete(hold) && this.#show();
 	}
 
-	/** A channel, until the signal. `onSubscribed(false)` says that something may be missing for ever: load anew. */
+	/** `onSubscribed(false)`: something may be missing for ever. */
 	subscribe(channel, { data, onData, onSubscribed, onRefused }, signal) {
-		const client = this.#client;
-		if (signal.aborted || !client) return;
-		const subscription = client.newSubscription(channel, data ? { data } : {});
+		if (signal.aborted) return;
+		const subscription = this.#client.newSubscription(channel, data ? { data } : {});
 		let release = null;
-		const settled = () => {
+		subscription.on("state", ({ newState }) => {
 			release?.();
-			release = null;
-		};
-		subscription.on("subscribing", () => (release ??= this.hold()));
-		subscription.on("subscribed", ({ recovered }) => {
-			settled();
-			onSubscribed?.(recovered);
+			release = newState === "subscribing" ? this.hold() : null;
 		});
-		subscription.on("unsubscribed", ({ code }) => {
-			settled();
-			if (code > 0) onRefused?.();
-		});
+		subscription.on("subscribed", ({ recovered }) => onSubscribed?.(recovered));
+		subscription.on("unsubscribed", ({ code }) => code > 0 && onRefused?.());
 		subscription.on("publication", ({ data: published }) => onData(published));
 		subscription.subscribe();
-		signal.addEventListener("abort", () => client.removeSubscription(subscription), { once: true }); // unsubscribes first
-	}
-
-	/** The browser's socket, which also tells when anything came: the client keeps the server's pings to itself. */
-	#hearing() {
-		const heard = () => (this.state.heard = this.#clock.now());
-		return class extends WebSocket {
-			constructor(...details) {
-				super(...details);
-				this.addEventListener("message", heard);
-			}
-		};
+		signal.addEventListener("abort", () => this.#client.removeSubscription(subscription), { once: true });
 	}
 
 	#show(reason = "") {
-		const connection = this.#client?.state;
+		const { state: connection } = this.#client;
 		const tried = connection === "connecting" && navigator.onLine;
 		const name = connection === "connected" ? (this.#late.size ? "behind" : "live") : tried ? "reconnecting" : "offline";
 		if (name === this.state.name && reason === this.state.reason) return;
-		const since = name === this.state.name ? this.state.since : this.#clock.now();
-		this.state = { ...this.state, name, since, reason };
+		const since = name === this.state.name ? this.state.since : this.clock.now();
+		this.state = { name, since, reason };
 		this.dispatchEvent(new Event("state"));
 	}
 }

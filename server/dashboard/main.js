@@ -1,8 +1,6 @@
-/** The page, from who is signed in until the session ends. */
-
 import { showAccount } from "./account.js";
 import { Alerts } from "./alerts.js";
-import { Api } from "./api.js";
+import { makeApi } from "./api.js";
 import { Clock } from "./clock.js";
 import { showConnection } from "./connection.js";
 import { announce, byId, notify } from "./dom.js";
@@ -10,44 +8,43 @@ import { Live } from "./live.js";
 import { showNavigation } from "./navigation.js";
 import { prefetch, Router } from "./router.js";
 import { Session } from "./session.js";
-import { hideSignIn, reasonFor, showSignIn } from "./signin.js";
+import { hideSignIn, showSignIn } from "./signin.js";
 
-const SPOKEN = { firing: "fires", escalated: "escalated", deescalated: "went down", resolved: "is resolved" };
-const ASK_AGAIN_MS = 2_000; // for a server that is away while the page is loaded
+const ASK_AGAIN_MS = 2_000;
 
 const clock = new Clock();
 const session = new Session();
-session.api = new Api(clock, session, new AbortController().signal);
+session.api = makeApi(clock, session, new AbortController().signal);
 let ending = new AbortController();
 
 function open() {
 	ending.abort();
 	ending = new AbortController();
 	const { signal } = ending;
-	const api = new Api(clock, session, signal);
+	const api = makeApi(clock, session, signal);
 	const live = new Live(clock);
 	const alerts = new Alerts(api, live);
 	const router = new Router(byId("view"), session, (ends) => ({ api: api.within(ends), live, clock, alerts, session }));
-	const entered = !byId("sign-in").hidden; // by the form, which held the focus: the view takes it over
+	const entered = !byId("sign-in").hidden; // the form held the focus: the view takes it over
 	hideSignIn();
 	showFrame(true);
-	showAccount(session, clock, signal);
+	showAccount(session);
 	showConnection(live, clock, signal);
 	showNavigation({ session, router, alerts }, signal);
-	alerts.addEventListener("event", ({ detail: { event, alert } }) => {
-		if (SPOKEN[event]) announce(`${alert.severity}: ${alert.rule.name} on ${alert.device} ${SPOKEN[event]}.`);
-	}, { signal });
+	alerts.addEventListener("event", ({ detail: { event, alert } }) =>
+		announce(`${alert.severity}: ${alert.rule.name} on ${alert.device} ${event.replace("_", " ")}.`), { signal });
 	live.start(session, api, signal);
 	alerts.start(clock, signal);
 	router.start(signal, entered);
-	prefetch(session);
+	prefetch();
 }
 
-/** Forget everything that was shown. The address stays, for whoever signs in next. */
-function close(reason) {
+/** The address stays, for whoever signs in next. */
+function close({ reason }) {
 	ending.abort();
 	document.querySelectorAll(":popover-open").forEach((menu) => menu.hidePopover());
 	showFrame(false);
+	document.title = "Sluice";
 	ask(reason);
 }
 
@@ -63,8 +60,8 @@ async function begin() {
 		if (!(await session.restore())) ask("");
 		notify("");
 	} catch (error) {
-		notify(`${reasonFor(error)} The page keeps trying.`);
-		setTimeout(begin, Math.max(ASK_AGAIN_MS, error.retryAfterMs ?? 0));
+		notify(`${error.message} The page keeps trying.`);
+		setTimeout(begin, Math.max(ASK_AGAIN_MS, error.retryAfterMs));
 	}
 }
 
@@ -77,5 +74,5 @@ byId("skip").addEventListener("click", (event) => {
 	byId(byId("view").hidden ? "key" : "view").focus();
 });
 session.addEventListener("change", open);
-session.addEventListener("end", ({ reason }) => close(reason));
+session.addEventListener("end", close);
 begin();

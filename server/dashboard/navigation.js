@@ -1,5 +1,3 @@
-/** The header's links: the views that this key may see. */
-
 import { byId } from "./dom.js";
 import { refusalOf } from "./router.js";
 import { h, render } from "./tree.js";
@@ -10,23 +8,19 @@ export function showNavigation({ session, router, alerts }, signal) {
 
 	function draw() {
 		const { view, title } = router.current;
-		const firing = alerts.firing.size > 0;
-		const badge = () => [
-			h("span.badge", { "data-severity": alerts.firingInOrder()[0].severity }, alerts.count),
+		const [worst] = alerts.firingInOrder();
+		const badge = worst && [
+			h("span.badge", { "data-severity": worst.severity }, alerts.count),
 			h("span.unseen", " firing"),
 		];
 		render(shown.map(({ name, path, label }) => {
 			const here = name === (view?.under ?? view?.name);
 			return h("li", { key: name }, h("a", { href: `#${path}`, "aria-current": here ? "page" : "false" },
-				label, name === "alerts" && firing && badge()));
+				label, name === "alerts" && badge));
 		}), byId("navigation"));
-		document.title = `${firing ? `(${alerts.count}) ` : ""}${title} · Sluice`;
+		document.title = `${worst ? `(${alerts.count}) ` : ""}${title} · Sluice`;
 	}
 
 	router.addEventListener("show", draw, { signal });
 	alerts.watch(draw, signal);
-	signal.addEventListener("abort", () => {
-		render(null, byId("navigation"));
-		document.title = "Sluice";
-	});
 }

@@ -190,7 +190,7 @@ async def test_losing_the_server_is_said_and_nothing_is_missed(shared_server: Se
                 await expect(tab.locator("#connection")).to_have_attribute("data-state", "live")
             await expect(tab.locator(f'#firing .alert[data-device="{device}"]')).to_have_count(0)
             heard = [text for text in await tab.evaluate("heard") if device in text]
-            assert [text.rpartition(device)[2] for text in heard] == [" escalated.", " is resolved."]
+            assert [text.rpartition(device)[2] for text in heard] == [" escalated.", " resolved."]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
