@@ -1,8 +1,7 @@
-/** Dialogs over the page, and the forms in them. */
-
+import { announce } from "./dom.js";
 import { button, h, render } from "./tree.js";
 
-/** Show a dialog until it is closed, as by Escape. `draw()` draws its `content(dialog)` anew. */
+/** `draw()` draws the dialog's `content(dialog)` anew. */
 export function openDialog(title, content) {
 	const dialog = document.createElement("dialog");
 	dialog.className = "dialog";
@@ -14,17 +13,14 @@ export function openDialog(title, content) {
 	return { dialog, draw };
 }
 
-/**
- * Gives what `submit(FormData)` gave, or null where nothing was done; what it throws is shown. What was begun is awaited even
- * where the dialog is gone: what it made must not be lost.
- */
-export function askFor({ title, lead, fields = [], action, danger = false, submit }, signal) {
+/** Gives what `submit(FormData)` gave, even where the dialog is gone meanwhile; null where nothing was done. */
+export function askFor({ title, lead = [], fields, action, said, danger = false, submit }, signal) {
 	let doing = false;
 	let problem = "";
 	return new Promise((resolve) => {
 		const { dialog, draw } = openDialog(title, () =>
 			h("form", { onsubmit: act },
-				lead.map((text) => h("p", { class: danger ? "" : "muted" }, text)),
+				lead.map((text) => text && h("p", { class: danger ? "" : "muted" }, text)),
 				fields,
 				h("p.problem", { role: "alert" }, problem),
 				h("div.actions",
@@ -45,6 +41,7 @@ export function askFor({ title, lead, fields = [], action, danger = false, submi
 			try {
 				resolve((await submit(values)) ?? true);
 				dialog.close();
+				announce(said);
 			} catch (error) {
 				if (!dialog.open) resolve(null);
 				[doing, problem] = [false, saidBy(error)];
@@ -54,7 +51,6 @@ export function askFor({ title, lead, fields = [], action, danger = false, submi
 	});
 }
 
-/** What an error says, with what was wrong where. */
 export function saidBy(error) {
 	const places = (error.errors ?? []).map(({ loc, message }) => `${loc.slice(-2).join(" ")}: ${message}`);
 	return [error.message, ...places].join("\n");

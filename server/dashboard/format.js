@@ -1,5 +1,3 @@
-/** How values, ages and moments read. Moments are in the viewer's zone, with UTC in the title. */
-
 export const numbers = (options) => new Intl.NumberFormat(undefined, options).format;
 export const times = (options) => new Intl.DateTimeFormat(undefined, { hourCycle: "h23", ...options });
 
@@ -14,7 +12,8 @@ export const ZONE = TIME.resolvedOptions().timeZone;
 
 export const formatCount = numbers({ maximumFractionDigits: 0 });
 
-/** A value as precise as an eye needs it; the exact one belongs into a title. */
+export const counted = (count, noun) => `${formatCount(count)} ${noun}${count === 1 ? "" : "s"}`;
+
 export function formatValue(value) {
 	const size = Math.abs(value);
 	if (size >= 1e9 || (size > 0 && size < 1e-4)) return huge(value);
@@ -22,7 +21,7 @@ export function formatValue(value) {
 	return (size < 10_000 ? plain : formatCount)(value);
 }
 
-/** A length of time in its largest unit: "4 s", "12 min", "3 h", "5 d". */
+/** "4 s", "12 min", "3 h", "5 d". */
 export function formatDuration(ms) {
 	const seconds = Math.max(0, Math.floor(ms / 1_000));
 	if (seconds < 60) return `${seconds} s`;
@@ -31,10 +30,9 @@ export function formatDuration(ms) {
 	return `${Math.floor(seconds / 86_400)} d`;
 }
 
-/** A moment as a title shows it: "2026-11-20 10:00:00.123 UTC". */
+/** "2026-11-20 10:00:00.123 UTC". */
 export const formatUtc = (iso) => `${iso.replace("T", " ").replace(/Z$/, "")} UTC`;
 
-/** A moment: the time of day, with the day where that is not today. */
 export function formatMoment(iso) {
 	const moment = new Date(iso);
 	return (moment.toDateString() === new Date().toDateString() ? TIME : DAY_AND_TIME).format(moment);
@@ -42,11 +40,11 @@ export function formatMoment(iso) {
 
 export const formatLabels = (labels) => Object.entries(labels ?? {}).map(([name, value]) => `${name}=${value}`).join(", ");
 
-/** A size: "0 B", "12.3 MiB". */
+/** "0 B", "12.3 MiB". */
 export function formatBytes(bytes) {
 	const step = bytes < 1 ? 0 : Math.min(SIZES.length - 1, Math.floor(Math.log2(bytes) / 10));
 	return `${small(bytes / 1_024 ** step)} ${SIZES[step]}`;
 }
 
-/** Seconds as people speak of latencies: "0.4 ms", "12 ms", "1.5 s". */
+/** "0.4 ms", "1.5 s". */
 export const formatSeconds = (seconds) => (seconds < 1 ? `${small(seconds * 1_000)} ms` : `${small(seconds)} s`);

@@ -1,4 +1,4 @@
-/** Trees of `h(…)` say what there is to see; Preact changes in the document what differs. Text goes in as text, never as HTML. */
+/** What pages are built of. Text goes in as text, never as HTML. */
 
 import { announce } from "./dom.js";
 import { formatMoment, formatUtc } from "./format.js";
@@ -6,7 +6,7 @@ import { cloneElement, h as node, render } from "./vendor/preact/preact.mjs";
 
 export { render };
 
-/** A node: `h("p.muted.small", {title: "…"}, …)`; attributes may be left out, children that are false or null are. */
+/** `h("p.muted.small", {title: "…"}, …)`; attributes may be left out. */
 export function h(name, ...children) {
 	const [tag, ...classes] = name.split(".");
 	const attributes = children[0]?.constructor === Object ? children.shift() : {};
@@ -14,7 +14,6 @@ export function h(name, ...children) {
 	return node(tag, { ...attributes, class: classes.join(" ") || null }, ...children);
 }
 
-/** One of the shapes in index.html; hidden from those who listen unless it has a label. */
 export function shape(name, label) {
 	const spoken = label ? { role: "img", "aria-label": label } : { "aria-hidden": "true" };
 	return h("svg.shape", { viewBox: "0 0 16 16", ...spoken }, h("use", { href: `#shape-${name}` }));
@@ -23,7 +22,7 @@ export function shape(name, label) {
 export const button = (text, act, attributes) =>
 	h("button", { type: "button", class: "quiet", onclick: act, ...attributes }, text);
 
-/** A <select> of `options`, each a text or `[value, text]`. */
+/** `options` are texts, or `[value, text]`. */
 export const select = (attributes, options, chosen) =>
 	h("select", attributes, options.map((option) => {
 		const [value, text = value] = [option].flat();
@@ -42,14 +41,13 @@ export const panel = (title, count, ...children) =>
 	h("section.panel", { key: title, "aria-label": title },
 		h("h2", title, " ", count !== null && h("span.count", count)), children);
 
-/** One of a few `[value, text]`. */
 export const choices = (legend, name, options, chosen, choose) =>
 	h("fieldset.choices", h("legend", legend), options.map(([value, text]) =>
 		h("label",
 			h("input", { type: "radio", name, value, checked: value === chosen, onchange: () => choose(value) }),
 			h("span", text))));
 
-/** A <table>: its columns by name, "" for one that is `unseen` by this name. */
+/** `unseen` is what the column without a name is called to those who listen. */
 export function table(columns, rows, unseen) {
 	const heads = columns.map((column) => h("th", { scope: "col" }, column || h("span.unseen", unseen)));
 	return h("table", h("thead", h("tr", heads)), h("tbody", rows));
@@ -59,28 +57,25 @@ export const notice = (text) => h("p.notice", { role: "status", hidden: !text },
 
 export const moment = (iso) => h("time", { datetime: iso, title: formatUtc(iso) }, formatMoment(iso));
 
-/** Names and what they are: `[[name, value], …]`. */
 export const facts = (pairs) => h("dl.facts", pairs.map(([name, value]) => [h("dt", name), h("dd", value)]));
 
-/** A labelled control; `hint` says below it what it takes. */
 export function field(label, control, hint) {
-	const labelled = (shown) => h("label.field", h("span", label), shown);
-	if (!hint) return labelled(control);
-	const id = `hint-${control.props.name}`;
-	return h("div.field", labelled(cloneElement(control, { "aria-describedby": id })), h("span.muted.small", { id }, hint));
+	const id = hint && `hint-${control.props.name}`;
+	return h("div.field",
+		h("label.field", h("span", label), cloneElement(control, { "aria-describedby": id })),
+		hint && h("span.muted.small", { id }, hint));
 }
 
 export const textField = (label, name, { hint, ...attributes }) =>
 	field(label, h("input", { name, autocomplete: "off", ...attributes }), hint);
 
-/** Copies `text`; where the clipboard is closed to us, it selects the <code> within `around` instead. */
+/** Where the clipboard is closed to us, it selects the <code> within `around` instead. */
 export const copyButton = (text, around) =>
 	button("Copy", async ({ target }) => {
 		try {
 			await navigator.clipboard.writeText(text);
 			target.textContent = "Copied";
 			announce("Copied.");
-			setTimeout(() => (target.textContent = "Copy"), 2_000);
 		} catch {
 			getSelection().selectAllChildren(target.closest(around).querySelector("code"));
 		}

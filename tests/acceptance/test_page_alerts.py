@@ -145,7 +145,7 @@ async def test_a_storm_that_is_over_leaves_no_hole_in_what_is_resolved(desk: Des
             const api = {get: async (path, {state, limit} = {}) => answer(state, limit)};
             let hear;
             const live = {hold: () => () => {}, subscribe: (name, told) => (hear = told)};
-            const clock = {now: () => Date.now(), tick: () => {}};
+            const clock = {now: () => Date.now(), tick: (callback) => setInterval(callback, 100)};
             const {signal} = new AbortController();
             const alerts = new Alerts(api, live);
             alerts.start(clock, signal);

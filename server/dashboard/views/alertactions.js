@@ -1,6 +1,3 @@
-/** What can be done about an alert. */
-
-import { announce } from "../dom.js";
 import { askFor } from "../form.js";
 import { field, select, textField } from "../tree.js";
 
@@ -15,18 +12,17 @@ export async function acknowledge(alert, { api, alerts, signal }) {
 		lead: [`Says to everybody that you look at “${alert.rule.name}” on ${alert.device}. It fires until its condition is gone.`],
 		fields: [comment("Optional: what you found, what you do.")],
 		action: "Acknowledge",
+		said: "Acknowledged.",
 		submit: (values) => api.post(`/v1/alerts/${alert.id}/ack`, { comment: values.get("comment") }),
 	}, signal);
-	if (!done) return;
-	announce("Acknowledged.");
-	alerts.load();
+	if (done) alerts.load();
 }
 
-export function silence(alert, desk) {
+export function silence({ device, metric, rule: { id: rule } }, desk) {
 	const covers = [
-		[`This rule on ${alert.device}`, { device: alert.device, metric: alert.metric, rule: alert.rule.id }],
-		[`Everything on ${alert.device}`, { device: alert.device }],
-		["This rule on all devices", { rule: alert.rule.id }],
+		[`This rule on ${device}`, { device, metric, rule }],
+		[`Everything on ${device}`, { device }],
+		["This rule on all devices", { rule }],
 	];
 	const what = field("What", select({ name: "covers" }, covers.map(([name], place) => [place, name])));
 	const lead = "Its webhooks are held. The alert is still shown here, and still recorded.";
@@ -40,14 +36,13 @@ export async function askSilence({ api, clock, alerts, signal }, title, lead, fi
 		lead: [lead],
 		fields: [...fields, field("For", select({ name: "hours" }, LASTING)), comment("Optional: why.")],
 		action: "Silence",
+		said: "Silenced.",
 		submit: (values) => api.post("/v1/silences", {
 			...covered(values),
 			until: new Date(clock.now() + values.get("hours") * HOUR_MS),
 			comment: values.get("comment"),
 		}),
 	}, signal);
-	if (!done) return false;
-	announce("Silenced.");
-	alerts.load();
-	return true;
+	if (done) alerts.load();
+	return done;
 }

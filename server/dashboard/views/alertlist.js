@@ -1,5 +1,3 @@
-/** Alerts as rows of a list, each with what can be done about it. */
-
 import { formatDuration, formatLabels, formatValue } from "../format.js";
 import { button, h, moment, shape } from "../tree.js";
 import { acknowledge, silence } from "./alertactions.js";
@@ -10,7 +8,7 @@ function alertRow(alert, desk) {
 	const { id, rule, device, metric, labels, severity, value, threshold, state, resolved_at: ended } = alert;
 	const began = alert.fired_at ?? alert.started_at;
 	const fires = state === "firing";
-	const crossed = typeof value === "number" && typeof threshold === "number";
+	const crossed = Number.isFinite(value) && Number.isFinite(threshold);
 	const crossing = () => `${formatValue(value)} ${value < threshold ? "<" : ">"} ${formatValue(threshold)}`;
 	const lasted = formatDuration((ended ? Date.parse(ended) : desk.clock.now()) - Date.parse(began));
 	const said = saidOf(alert);
@@ -22,7 +20,7 @@ function alertRow(alert, desk) {
 		h("p.where",
 			h("span", h("a", { href: `#/devices/${encodeURIComponent(device)}` }, device), " · "),
 			[metric, formatLabels(labels)].filter(Boolean).join(" · ")),
-		h("div.muted.small", fires ? "since " : "resolved ", moment(fires ? began : ended ?? began), ` · ${ended ? "after " : ""}${lasted}`),
+		h("div.muted.small", fires ? "since " : "resolved ", moment(ended ?? began), ` · ${ended ? "after " : ""}${lasted}`),
 		said && h("p.small", { "data-part": "said" }, said),
 		fires && desk.session.has("admin") && h("div.actions",
 			!alert.acknowledged_at && button("Acknowledge", () => acknowledge(alert, desk)),
