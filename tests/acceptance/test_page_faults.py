@@ -87,17 +87,6 @@ async def test_lists_follow_what_others_change(desk: Desk) -> None:
     assert [each["annotations"] for each in stored["items"] if each["name"] == name] == [annotations]
 
 
-async def test_a_style_sheet_that_did_not_come_is_asked_for_again(desk: Desk) -> None:
-    tab = await desk.open(path="#/fleet")
-    with desk.tolerating("ERR_FAILED"):
-        await tab.route("**/keys.css", lambda route: route.abort(), times=1)
-        async with tab.expect_event("requestfailed"):
-            await tab.get_by_label("API key").fill(desk.server.admin_key)
-            await tab.get_by_role("button", name="Sign in").click()
-        await tab.get_by_role("link", name="Keys").click()
-        await expect(tab.locator("[data-view=keys] .keys").first).to_have_css("margin-top", "12px")
-
-
 async def test_a_query_says_what_is_empty_and_a_slow_answer_teaches_no_time(desk: Desk) -> None:
     tab = await desk.open()
     said, slow, quick = await tab.evaluate(
@@ -137,31 +126,6 @@ async def test_more_than_a_thousand_alerts_are_counted(desk: Desk) -> None:
         }"""
     )
     assert counts == ["0", "2500", "10000+"]
-
-
-async def test_pages_of_the_fleet_that_begin_elsewhere_are_forgotten(desk: Desk) -> None:
-    tab = await desk.open()
-    same, gone = await tab.evaluate(
-        """async () => {
-            const {fleetOf} = await import('/dashboard/views/fleetdata.js');
-            const asked = [];
-            const cursors = ['a', 'a', 'b', 'a'];
-            const ending = new AbortController();
-            let fleet;
-            const api = {get: async (path, {limit, cursor}, {known} = {}) => {
-                if (limit < 5000) return {items: [], next: null};
-                if (cursor) asked.push(known);
-                if (asked.length === 4) ending.abort();
-                else setTimeout(() => fleet.look());
-                return {items: [], next: cursor ? null : cursors[asked.length]};
-            }};
-            fleet = fleetOf(api, {now: () => Date.now()}, ending.signal);
-            fleet.run(() => [], () => {});
-            while (asked.length < 4) await new Promise((resolve) => setTimeout(resolve, 20));
-            return [asked[0] === asked[1], asked[3] !== asked[0]];
-        }"""
-    )
-    assert (same, gone) == (True, True)
 
 
 async def test_a_chart_on_a_very_wide_screen_is_loaded(desk: Desk) -> None:
@@ -256,7 +220,3 @@ async def test_nobody_says_that_nothing_fires_who_does_not_know(desk: Desk) -> N
         await tab.unroute(away)
         await expect(tab.locator(".device-head .tag")).to_have_text("nothing fires")
         await expect(tab.locator("#view .notice")).to_be_hidden()
-        await tab.route("**/v1/rules", lambda route: route.fulfill(status=503, json={"detail": "away"}))
-        async with tab.expect_response("**/v1/rules"):
-            await tab.goto(f"{desk.server.url}/#/alerts")
-        await expect(tab.locator("#view > .view:not([aria-busy]) #resolved")).to_be_attached()

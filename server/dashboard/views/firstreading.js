@@ -1,8 +1,6 @@
-/** What to do where nothing has been sent yet: a command for a shell. */
-
 import { command } from "../tree.js";
 
-/** `key` is what the shell makes a key of, such as "$KEY". */
+/** A command for a shell, which makes a key of `key`, such as "$KEY". */
 export function firstReading(device, key) {
 	const name = JSON.stringify(device).replaceAll("'", "'\\''");
 	return command(`curl ${location.origin}/v1/readings \\

@@ -1,18 +1,18 @@
 /** The devices as rows, of which only those near the screen exist. */
 
-import { formatDuration, formatLabels, formatUtc, formatValue } from "../format.js";
+import { counted, formatDuration, formatLabels, formatUtc, formatValue } from "../format.js";
 import { h, shape } from "../tree.js";
 
 const SPARE = 8; // rows beyond each edge of the screen
 const UNKNOWN = [];
-const courses = new WeakMap(); // by their means
+const courses = new WeakMap();
 const SHAPES = { silent: "stale", fine: "live" };
 
-/** `paint()` draws the tree anew; `look()` follows when others come into sight. */
+/** `look()` follows when others come into sight. */
 export function rowsOf(look, paint, signal) {
 	let devices = [];
-	let near = []; // names of the rows that exist
-	let held; // the name that Tab leads to: its row exists even out of sight
+	let near = []; // the names in sight
+	let held; // the name that Tab leads to, even out of sight
 	let body = null;
 	const soon = () => requestAnimationFrame(() => signal.aborted || paint());
 	for (const name of ["scroll", "resize"]) addEventListener(name, soon, { signal, passive: true });
@@ -22,12 +22,13 @@ export function rowsOf(look, paint, signal) {
 		devices = wanted;
 		if (!devices.some(({ device }) => device === held)) held = devices[0]?.device;
 		const height = rowHeight();
-		const [above, below] = seen(height);
-		const rows = devices.map((device, place) => ({ device, place })).filter(({ device, place }) =>
-			(place >= above - SPARE && place <= below + SPARE) || device.device === held);
+		const above = body ? -body.getBoundingClientRect().top / height : 0;
+		const below = above + innerHeight / height;
+		const places = [...devices.keys()].filter((place) =>
+			(place > above - SPARE && place < below + SPARE) || devices[place].device === held);
 		const before = new Set(near);
-		near = rows.map(({ device }) => device.device);
-		if (rows.some(({ device: { device, latest } }) => !before.has(device) && latest.some(({ spark }) => !spark))) look();
+		near = places.map((place) => devices[place].device);
+		if (near.some((name) => !before.has(name))) look();
 		const heads = ["Device", "State", "Newest values, and the last hour", "Age"].map((head, place) =>
 			h("span", { role: "columnheader", "aria-colspan": place === 2 ? 3 : null }, head));
 		return h("div.fleet-grid.panel",
@@ -40,17 +41,12 @@ export function rowsOf(look, paint, signal) {
 				onclick: open,
 				onkeydown: move,
 				onfocusin: take,
-			}, rows.map(({ device, place }) => deviceRow(device, place, place * height, device.device === held, now))));
+			}, places.map((place) => deviceRow(devices[place], place, place * height, devices[place].device === held, now))));
 	}
 
-	/** How tall a row is: the style decides. */
+	/** The style decides. */
 	function rowHeight() {
 		return (body && Number.parseFloat(getComputedStyle(body).scrollPaddingTop)) || 50;
-	}
-
-	function seen(height) {
-		const above = body ? -body.getBoundingClientRect().top / height : 0;
-		return [Math.floor(above), Math.ceil(above + innerHeight / height)];
 	}
 
 	function open({ target }) {
@@ -70,31 +66,31 @@ export function rowsOf(look, paint, signal) {
 		event.preventDefault();
 		const place = devices.findIndex(({ device }) => device === held) + step;
 		held = devices[Math.min(devices.length - 1, Math.max(0, place))].device;
-		paint(); // now it exists, wherever it is, and the focus takes the screen there
+		paint(); // now it exists; the focus takes the screen there
 		body.querySelector('a[tabindex="0"]').focus();
 	}
 }
 
 function deviceRow({ device, metrics, state, latest, newest }, place, top, held, now) {
-	const cell = (name, ...children) => h(name, { role: "gridcell" }, children);
-	return h("div.device", {
+	const attributes = {
 		key: device,
 		role: "row",
 		"aria-rowindex": place + 2,
 		"data-device": device,
 		"data-kind": state,
 		style: `transform: translateY(${top}px)`,
-	},
+	};
+	const cell = (name, ...children) => h(name, { role: "gridcell" }, children);
+	return h("div.device", attributes,
 		cell("div.name",
 			h("a", { href: `#/devices/${encodeURIComponent(device)}`, title: device, tabindex: held ? 0 : -1 }, device),
-			h("span.muted.small", `${metrics} metric${metrics === 1 ? "" : "s"}`)),
+			h("span.muted.small", counted(metrics, "metric"))),
 		cell("div.tag", shape(SHAPES[state] ?? state), h("span", state[0].toUpperCase() + state.slice(1))),
 		[0, 1, 2].map((nth) => h("div.reading", { role: "gridcell", hidden: !latest[nth] }, latest[nth] && reading(latest[nth]))),
 		cell("div", h("time.muted.small", { datetime: newest, title: formatUtc(newest) }, formatDuration(now - Date.parse(newest)))));
 }
 
-function reading(latest) {
-	const { metric, labels, value, spark = UNKNOWN } = latest;
+function reading({ metric, labels, value, spark = UNKNOWN }) {
 	if (!courses.has(spark)) courses.set(spark, courseOf(spark));
 	const { path, said } = courses.get(spark);
 	return [
