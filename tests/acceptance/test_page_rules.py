@@ -39,7 +39,7 @@ async def test_a_rule_is_tried_made_changed_and_deleted(desk: Desk) -> None:
     await tab.get_by_role("button", name="Try it").click()
     story = tab.locator(".preview li")
     await expect(story).to_have_count(5)  # fires, escalates, is resolved, fires, is resolved
-    await expect(story.nth(3)).to_contain_text("escalates at 90 (limit 80)")
+    await expect(story.nth(3)).to_contain_text("escalated at 90 (limit 80)")
     await expect(tab.get_by_text("It would have fired 2 times, on 1 device.")).to_be_visible()
     await tab.screenshot(path=ARTIFACTS / "page-rule.png", full_page=True)
     await tab.get_by_role("button", name="Make the rule").click()
@@ -48,7 +48,8 @@ async def test_a_rule_is_tried_made_changed_and_deleted(desk: Desk) -> None:
     await row.get_by_role("link", name=f"Hot {device}").click()
     await expect(tab.get_by_label("Limit", exact=True).nth(1)).to_have_value("80")
     await tab.get_by_role("button", name="Remove the level").nth(1).click()
-    await tab.get_by_label("For at least").fill("5 min")
+    await tab.get_by_label("For at least").fill("300")
+    await expect(tab.get_by_text("seconds, that is 5 min", exact=True).nth(0)).to_be_visible()
     await tab.get_by_role("button", name="Save").click()
     await expect(row).not_to_contain_text("critical")
     _, stored = await desk.server.call("GET", "/v1/rules")
@@ -68,7 +69,7 @@ async def test_what_a_rule_lacks_is_said_where_it_is_made(desk: Desk) -> None:
     tab = await desk.enter(viewport=PHONE, scheme="dark", path="#/rules/new?device=pump-*&metric=temperature")
     problem = tab.locator(".rule-form > .problem")
     await tab.get_by_role("button", name="Make the rule").click()
-    await expect(problem).to_contain_text("Name")
+    await expect(tab.get_by_label("Name", exact=True)).to_be_focused()  # where the browser says what is missing
     await expect(tab.get_by_label("Device", exact=True)).to_have_value("pump-*")
     await tab.get_by_label("Name", exact=True).fill("Upside down")
     await tab.get_by_label("Clear", exact=True).fill("99")
@@ -77,9 +78,11 @@ async def test_what_a_rule_lacks_is_said_where_it_is_made(desk: Desk) -> None:
         await expect(problem).to_contain_text("must not be greater than its limit")
     await tab.get_by_role("radio", name="Range").check()
     await tab.get_by_role("button", name="Make the rule").click()
-    await expect(problem).to_contain_text("Lowest: a number is missing")
+    await expect(tab.get_by_label("Lowest", exact=True)).to_be_focused()
+    await expect(tab.locator(":invalid:not(form)")).to_have_count(2)
     await tab.get_by_role("radio", name="Silence").check()
-    await expect(tab.get_by_label("After", exact=True)).to_have_value("5 min")
+    await expect(tab.get_by_label("After", exact=True)).to_have_value("300")
+    await expect(tab.get_by_text("seconds, that is 5 min")).to_be_visible()
     assert await overflow(tab) == 0
     await tab.screenshot(path=ARTIFACTS / "page-rule-phone-dark.png", full_page=True)
 

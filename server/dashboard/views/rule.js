@@ -1,5 +1,3 @@
-/** One rule: made or changed, and tried on history before it wakes anybody. */
-
 import { announce } from "../dom.js";
 import { askFor, saidBy } from "../form.js";
 import { button, h, render, viewHead } from "../tree.js";
@@ -7,14 +5,12 @@ import { draftOf, ruleOf } from "./ruledraft.js";
 import { ruleForm } from "./ruleform.js";
 import { rulePreview } from "./rulepreview.js";
 
-export const title = ({ id }) => (id === "new" ? "New rule" : "Rule");
-
 export async function mount(root, desk) {
-	const { api, alerts, params, query, session, navigate, signal } = desk;
+	const { api, params, query, session, navigate, signal } = desk;
 	const fresh = params.id === "new";
 	const path = `/v1/rules/${encodeURIComponent(params.id)}`;
 	const may = session.has("admin");
-	render(viewHead(title(params)), root);
+	render(viewHead(fresh ? "New rule" : "Rule"), root);
 	const rule = fresh ? Object.fromEntries(query) : await api.get(path);
 	if (signal.aborted) return;
 
@@ -25,8 +21,8 @@ export async function mount(root, desk) {
 
 	function draw() {
 		render([
-			viewHead(fresh ? title(params) : rule.name),
-			h("form.rule-form", { novalidate: true, oninput: () => say(""), onsubmit: save },
+			viewHead(fresh ? "New rule" : rule.name),
+			h("form.rule-form", { oninput: () => say(""), onsubmit: save },
 				form(),
 				preview(),
 				h("p.problem", { role: "alert" }, problem),
@@ -42,18 +38,14 @@ export async function mount(root, desk) {
 		draw();
 	}
 
-	function leave(said) {
-		announce(said);
-		navigate("/rules");
-	}
-
 	async function save(event) {
 		event.preventDefault();
 		saving = true;
 		say("");
 		try {
 			await (fresh ? api.post("/v1/rules", ruleOf(draft)) : api.put(path, ruleOf(draft)));
-			leave("The rule is saved.");
+			announce("The rule is saved.");
+			navigate("/rules");
 		} catch (error) {
 			if (error.name === "AbortError") return;
 			saving = false;
@@ -63,15 +55,15 @@ export async function mount(root, desk) {
 	}
 
 	async function remove() {
-		const firing = alerts.firingOf(rule.id);
 		const done = await askFor({
 			title: `Delete “${rule.name}”?`,
-			lead: [firing ? `${firing} of its alerts are firing: they are resolved.` : "None of its alerts is firing.", "Its history stays."],
+			lead: ["Those of its alerts that are firing are resolved. Its history stays."],
 			action: "Delete",
+			said: "The rule is deleted.",
 			danger: true,
 			submit: () => api.delete(path),
 		}, signal);
-		if (done) leave("The rule is deleted.");
+		if (done) navigate("/rules");
 	}
 
 	draw();

@@ -1,61 +1,76 @@
 /** A rule as texts that can be edited, and read back into a rule. Pure. */
 
-import { durationText, linesOf, numberOf, pairsOf, pairsText, secondsOf, sideOf } from "./rulewords.js";
+import { sideOf } from "./rulewords.js";
 
 const FIRST_LEVEL = { severity: "warning", above: 70, clear: 65 };
 
-export function draftOf({ condition = { type: "threshold" }, ...rule }) {
-	const { levels, outside: [low, high] = [] } = condition;
-	const text = (value) => String(value ?? "");
+export function draftOf({ condition = {}, ...rule }) {
+	const [low, high] = condition.outside ?? [];
 	return {
-		name: text(rule.name),
-		device: rule.device ?? "*",
-		metric: text(rule.metric),
+		device: "*",
+		enabled: true,
+		for_s: 0,
+		keep_firing_for_s: 0,
+		...rule,
 		labels: pairsText(rule.labels),
-		enabled: rule.enabled ?? true,
-		kind: condition.type,
-		levels: (levels ?? [FIRST_LEVEL]).map((level) =>
-			({ severity: level.severity, side: sideOf(level), limit: text(level[sideOf(level)]), clear: text(level.clear) })),
-		window: durationText(condition.window_s ?? 60),
-		low: text(low),
-		high: text(high),
-		after: durationText(condition.after_s ?? 300),
-		policy: condition.policy ?? "alert",
-		severity: condition.severity ?? "warning",
-		for: durationText(rule.for_s ?? 0),
-		keep: durationText(rule.keep_firing_for_s ?? 0),
-		webhooks: (rule.webhooks ?? []).join("\n"),
 		annotations: pairsText(rule.annotations),
+		webhooks: (rule.webhooks ?? []).join("\n"),
+		type: "threshold",
+		window_s: 60,
+		after_s: 300,
+		policy: "alert",
+		severity: "warning",
+		...condition,
+		low,
+		high,
+		levels: (condition.levels ?? [FIRST_LEVEL]).map((level) =>
+			({ severity: level.severity, side: sideOf(level), limit: level[sideOf(level)], clear: level.clear })),
 	};
 }
 
-/** The rule that a draft says. Throws an Error that says what is missing. */
-export function ruleOf({ name, device, metric, labels, enabled, annotations, webhooks, ...draft }) {
-	if (!name.trim()) throw new Error("Name: a rule needs one.");
-	if (!metric.trim()) throw new Error("Metric: say what the rule watches, such as temperature, or *.");
-	const absent = draft.kind === "absent";
+/** Throws where a line is no pair. */
+export function ruleOf({ name, device, metric, labels, enabled, type, annotations, webhooks, ...draft }) {
+	const timed = type !== "absent";
 	return {
-		name: name.trim(),
-		device: device.trim() || "*",
-		metric: metric.trim(),
-		labels: pairsOf(labels, "Labels"),
+		name,
+		device,
+		metric,
+		labels: pairsOf(labels),
 		enabled,
-		condition: { type: draft.kind, ...CONDITIONS[draft.kind](draft) },
-		for_s: absent ? 0 : secondsOf(draft.for, "For at least"),
-		keep_firing_for_s: absent ? 0 : secondsOf(draft.keep, "Keeps firing for"),
-		annotations: pairsOf(annotations, "Annotations"),
+		condition: { type, ...CONDITIONS[type](draft) },
+		for_s: timed ? Number(draft.for_s) : 0,
+		keep_firing_for_s: timed ? Number(draft.keep_firing_for_s) : 0,
+		annotations: pairsOf(annotations),
 		webhooks: linesOf(webhooks),
 	};
 }
 
 const CONDITIONS = {
 	threshold: ({ levels }) => ({ levels: levels.map(levelOf) }),
-	rate: ({ levels, window }) => ({ levels: levels.map(levelOf), window_s: secondsOf(window, "Window") }),
-	range: ({ low, high, severity }) => ({ outside: [numberOf(low, "Lowest"), numberOf(high, "Highest")], severity }),
-	absent: ({ after, severity, policy }) => ({ after_s: secondsOf(after, "After"), severity, policy }),
+	rate: ({ levels, window_s: window }) => ({ levels: levels.map(levelOf), window_s: Number(window) }),
+	range: ({ low, high, severity }) => ({ outside: [Number(low), Number(high)], severity }),
+	absent: ({ after_s: after, severity, policy }) => ({ after_s: Number(after), severity, policy }),
 };
 
-function levelOf({ severity, side, limit, clear }) {
-	const level = { severity, [side]: numberOf(limit, `Limit of ${severity}`) };
-	return clear.trim() ? { ...level, clear: numberOf(clear, `Clear of ${severity}`) } : level;
+const levelOf = ({ severity, side, limit, clear }) =>
+	({ severity, [side]: Number(limit), clear: (clear ?? "") === "" ? null : Number(clear) });
+
+const linesOf = (text) => text.split("\n").map((line) => line.trim()).filter(Boolean);
+
+/** Pairs as lines of name=value; as JSON where they would not be read back from these. */
+function pairsText(pairs = {}) {
+	const text = Object.entries(pairs).map((pair) => pair.join("=")).join("\n");
+	const json = JSON.stringify(pairs);
+	return linesOf(text).every(isPair) && JSON.stringify(pairsOf(text)) === json ? text : json;
+}
+
+const isPair = (line) => /[^=]=/.test(line);
+
+function pairsOf(text) {
+	if (text.startsWith("{")) return JSON.parse(text);
+	return Object.fromEntries(linesOf(text).map((line) => {
+		if (!isPair(line)) throw new Error(`“${line}” is not of the form name=value.`);
+		const [name, ...value] = line.split("=");
+		return [name.trim(), value.join("=").trim()];
+	}));
 }

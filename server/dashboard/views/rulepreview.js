@@ -1,7 +1,5 @@
-/** A rule tried on what is stored, by the very machine that judges what comes. */
-
 import { saidBy } from "../form.js";
-import { formatValue } from "../format.js";
+import { counted, formatCount, formatValue } from "../format.js";
 import { button, h, moment, select, shape } from "../tree.js";
 import { ruleOf } from "./ruledraft.js";
 
@@ -10,28 +8,21 @@ const SPANS = [[6, "the last 6 hours"], [24, "the last 24 hours"], [168, "the la
 const MOST_TOLD = 1_000;
 const MOST_SHOWN = 100;
 const PATIENCE_MS = 20_000; // the server gives a preview ten seconds
-const VERBS = { firing: "fires", escalated: "escalates", deescalated: "goes down", resolved: "is resolved" };
-const LACKS = {
-	deadline: "It took too long: some of the history was not read.",
-	readings: "There are too many readings: some of the history was not read.",
-	series: "The rule watches too many series: the last ones were not read.",
-	transitions: `There are more than ${MOST_TOLD.toLocaleString()} transitions: these are the first.`,
-};
 
-/** Gives `tree()`, the <section>; `draw()` follows when it is another. */
 export function rulePreview({ api, clock }, draft, draw) {
-	let summary = "Try the rule on stored readings before it wakes anybody. Nothing is changed, nobody is told.";
+	let summary = "Try the rule on stored readings. Nothing is changed, nobody is told.";
 	let transitions = [];
 	let trying = false;
 	let hours = 24;
 
-	async function attempt() {
+	async function attempt({ target }) {
+		if (!target.form.reportValidity()) return;
 		const to = clock.now();
 		[trying, transitions, summary] = [true, [], "Reading …"];
 		draw();
 		try {
 			const question = { rule: ruleOf(draft), from: new Date(to - hours * HOUR_MS), to: new Date(to), limit: MOST_TOLD };
-			const told = await api.post("/v1/rules/preview", question, { timeoutMs: PATIENCE_MS });
+			const told = await api.post("/v1/rules/preview", question, PATIENCE_MS);
 			summary = summaryOf(told);
 			({ transitions } = told);
 		} catch (error) {
@@ -53,19 +44,18 @@ export function rulePreview({ api, clock }, draft, draw) {
 function summaryOf({ series, readings, transitions, truncated_by: lack }) {
 	const fired = transitions.filter(({ event }) => event === "firing");
 	const devices = new Set(fired.map(({ device }) => device)).size;
-	const times = fired.length === 1 ? "once" : `${fired.length.toLocaleString()} times`;
 	const found = fired.length
-		? `It would have fired ${times}, on ${devices} ${devices === 1 ? "device" : "devices"}.`
+		? `It would have fired ${counted(fired.length, "time")}, on ${counted(devices, "device")}.`
 		: series ? "It would not have fired." : "It watches no series that is stored yet.";
-	const judged = `${readings.toLocaleString()} readings of ${series.toLocaleString()} series were judged.`;
-	return `${found} ${judged} ${LACKS[lack] ?? ""}`.trim();
+	const judged = `${counted(readings, "reading")} of ${formatCount(series)} series were judged.`;
+	return `${found} ${judged} ${lack ? `It was cut short by its limit “${lack}”.` : ""}`;
 }
 
 function transitionRow({ event, at, device, metric, severity, value, threshold }) {
 	const name = event === "resolved" ? "resolved" : severity;
 	return h("li", { "data-severity": name },
 		shape(name, name),
-		h("span", h("b", device), ` · ${metric} ${VERBS[event] ?? event} at ${formatValue(value)}`,
+		h("span", h("b", device), ` · ${metric} ${event} at ${formatValue(value)}`,
 			h("span.muted", ` (limit ${formatValue(threshold)})`)),
 		moment(at));
 }

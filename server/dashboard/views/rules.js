@@ -1,11 +1,7 @@
-/** The rules: what they watch, and how many of their alerts are firing. */
-
 import { withQuery } from "../api.js";
 import { follow } from "../listing.js";
 import { h, notice, panel, render, search, shape, viewHead } from "../tree.js";
 import { worstOf, wordsOf } from "./rulewords.js";
-
-export const title = "Rules";
 
 const MOST_SHOWN = 200; // more than anybody reads
 
@@ -26,16 +22,15 @@ export async function mount(root, desk) {
 		const words = sought.trim().toLowerCase();
 		const found = all.filter(({ name, device, metric }) => `${name}\n${device}\n${metric}`.toLowerCase().includes(words));
 		const more = found.length - MOST_SHOWN;
-		const rest = more > 0 ? `${more} more: write more of the name.` : found.length || !all.length ? "" : "No rule matches.";
 		render([
-			viewHead(title, h("div.filters",
+			viewHead("Rules", h("div.filters",
 				search("Find a rule", "Name, device, metric", sought, seek),
 				admin && h("a.button.main", { href: "#/rules/new" }, "New rule"))),
 			notice(rules.problem),
-			panel(title, found.length === all.length ? all.length : `${found.length} of ${all.length}`,
+			panel("Rules", found.length === all.length ? all.length : `${found.length} of ${all.length}`,
 				h("ul.rows", found.slice(0, MOST_SHOWN).map((rule) => row(rule, alerts))),
-				rules.answer && !all.length && noRule(admin),
-				h("p.muted.small", { role: "status" }, rest)),
+				rules.answer && !found.length && (all.length ? h("p.empty.muted", "No rule matches.") : noRule()),
+				more > 0 && h("p.muted.small", `${more} more: write more of the name.`)),
 		], root);
 	}
 
@@ -44,16 +39,14 @@ export async function mount(root, desk) {
 	await rules.load();
 }
 
-const noRule = (admin) =>
+const noRule = () =>
 	h("div.empty",
 		h("p", h("b", "There is no rule yet.")),
-		h("p.muted", admin
-			? "A rule says when a value is worth an alert. It can be tried on what is stored before it wakes anybody."
-			: "Somebody whose key has the scope “admin” can make one."));
+		h("p.muted", "A rule says when a value is worth an alert. A key with the scope “admin” can make one, and try it on what is stored."));
 
 function row({ id, name, condition, enabled, device, metric }, alerts) {
 	const worst = worstOf(condition);
-	const firing = alerts.firingOf(id);
+	const firing = [...alerts.firing.values()].filter(({ rule }) => rule.id === id).length;
 	return h("li.rule", { key: id, "data-severity": worst },
 		shape(worst),
 		h("div",
