@@ -3,7 +3,9 @@
 const KEPT = 150; // samples: five minutes of one every two seconds
 const WINDOW_MS = 10_000; // over which the large figures are taken
 
-/** A measure says what happened between two samples. How much `read(sample)`, a total, grew a second: */
+// A measure says what happened between two samples; `read(sample)` is a total.
+
+/** By how much it grew a second. */
 export const growth = (read) => (from, to) => Math.max(0, ((read(to) - read(from)) * 1_000) / (to.ms - from.ms));
 
 /** The mean of what was observed, of `{count, sum_s}`; null where nothing was. */
@@ -12,7 +14,7 @@ export const mean = (read) => (from, to) => {
 	return count > 0 ? (read(to).sum_s - read(from).sum_s) / count : null;
 };
 
-/** Under what a share `q` stayed, seconds, as if evenly spread in each bucket; null where nothing was observed. */
+/** Under what a share `q` stayed, as if evenly spread in each bucket; null where nothing was observed. */
 export const quantile = (read, q) => (from, to) => {
 	const { le, counts: totals } = read(to);
 	const counts = totals.map((count, place) => count - (read(from).counts[place] ?? 0));
@@ -27,15 +29,12 @@ export const quantile = (read, q) => (from, to) => {
 export class Figures {
 	#samples = [];
 
-	/** False where a sample is no later than the last: another worker may answer from a while ago. */
 	add(sample) {
 		const taken = { ...sample, ms: Date.parse(sample.at) };
 		const last = this.latest;
-		if (last && taken.ms <= last.ms) return false;
-		const less = (total) => last.written[total] > taken.written[total];
-		const restarted = last && (last.node !== taken.node || less("batches") || less("bytes"));
+		if (last && taken.ms <= last.ms) return; // another worker's, of a while ago
+		const restarted = last && (last.node !== taken.node || last.written.batches > taken.written.batches);
 		this.#samples = [...(restarted ? [] : this.#samples), taken].slice(-KEPT);
-		return true;
 	}
 
 	get latest() {

@@ -1,38 +1,29 @@
-/** The silences: what pages nobody, until when, and by whom. */
-
-import { announce } from "../dom.js";
 import { askFor } from "../form.js";
 import { formatDuration } from "../format.js";
 import { follow } from "../listing.js";
 import { button, h, moment, notice, panel, render, textField, viewHead } from "../tree.js";
 import { askSilence } from "./alertactions.js";
 
-export const title = "Silences";
-
-const PAGE = 100;
+const MOST = 1_000;
 
 export async function mount(root, desk) {
 	const { api, clock, session, signal } = desk;
 	const admin = session.has("admin");
-	const read = (state) => api.get("/v1/silences", { state, limit: PAGE });
-	const silences = follow(desk, () => Promise.all([read("active"), read("ended")]), draw);
+	const silences = follow(desk, async () => (await api.get("/v1/silences", { state: "active", limit: MOST })).items, draw);
 
 	function draw() {
-		const [active, ended] = (silences.answer ?? []).map(({ items }) => items);
-		const lasts = ({ until }) => Date.parse(until) > clock.now(); // one may end between two answers
-		const list = (name, items, empty, inForce) => panel(name, items.length,
-			items.length ? h("ul.rows", items.map((silence) => row(silence, inForce))) : h("p.empty.muted", empty));
-		const over = active && [...active.filter((silence) => !lasts(silence)), ...ended];
+		const lasting = silences.answer?.filter(({ until }) => Date.parse(until) > clock.now());
 		render([
-			viewHead(title, h("div.actions", admin && button("New silence", begin, { class: "main" }))),
+			viewHead("Silences", h("div.actions", admin && button("New silence", begin, { class: "main" }))),
 			h("p.muted", "A silence holds webhooks: alerts still fire, are shown and recorded, but page nobody."),
 			notice(silences.problem),
-			active && list("In force", active.filter(lasts), "Nothing is silenced. Every alert that has a webhook pages.", true),
-			over?.length > 0 && list("Over", over),
+			lasting && panel("In force", lasting.length,
+				h("ul.rows", lasting.map(row)),
+				!lasting.length && h("p.empty.muted", "Nothing is silenced. Every alert that has a webhook pages.")),
 		], root);
 	}
 
-	function row({ id, until, device, metric, rule, comment, created_by: by }, inForce) {
+	function row({ id, until, device, metric, rule, comment, created_by: by }) {
 		const covered = [
 			(rule ?? null) !== null && `rule ${rule}`,
 			metric !== "*" && `metric ${metric}`,
@@ -41,9 +32,8 @@ export async function mount(root, desk) {
 		return h("li.silence", { key: id },
 			h("div",
 				h("b", covered), comment && h("p", comment),
-				h("p.muted.small", inForce ? "until " : "ended ", moment(until),
-					inForce && ` · ${formatDuration(Date.parse(until) - clock.now())} left`, by && ` · by ${by}`)),
-			inForce && admin && h("div.actions", button("End now", () => end(id))));
+				h("p.muted.small", "until ", moment(until), ` · ${formatDuration(Date.parse(until) - clock.now())} left`, by && ` · by ${by}`)),
+			admin && h("div.actions", button("End now", () => end(id))));
 	}
 
 	async function begin() {
@@ -61,11 +51,10 @@ export async function mount(root, desk) {
 			title: "End the silence now?",
 			lead: ["What fires and was held pages from now on."],
 			action: "End it",
+			said: "Ended.",
 			submit: () => api.delete(`/v1/silences/${id}`),
 		}, signal);
-		if (!done) return;
-		announce("Ended.");
-		silences.load();
+		if (done) silences.load();
 	}
 
 	draw();
