@@ -1,7 +1,7 @@
 import { byId, notify } from "./dom.js";
 import { ZONE } from "./format.js";
 import { chooseTheme, chosenTheme } from "./theme.js";
-import { button, choices, facts, h, render, shape } from "./tree.js";
+import { button, choices, h, render, shape } from "./tree.js";
 
 const THEMES = [["auto", "System"], ["light", "Light"], ["dark", "Dark"]];
 
@@ -20,12 +20,11 @@ export function showAccount(session) {
 
 	render([shape("person"), h("span.unseen", "Signed in with the key"), h("span.name", name)], byId("account"));
 	render([
-		facts([
-			["Key", name],
-			["Scopes", scopes.join(", ")],
-			["Devices", devices ?? "all"],
-			["Times in", [ZONE, h("span.muted", "; hover for UTC")]],
-		]),
+		h("dl.facts",
+			h("dt", "Key"), h("dd", name),
+			h("dt", "Scopes"), h("dd", scopes.join(", ")),
+			h("dt", "Devices"), h("dd", devices ?? "all"),
+			h("dt", "Times in"), h("dd", ZONE, h("span.muted", "; hover for UTC"))),
 		choices("Appearance", "theme", THEMES, chosenTheme(), chooseTheme),
 		button("Log out", leave),
 	], menu);

@@ -3,12 +3,8 @@
 const REQUEST_TIMEOUT_MS = 10_000;
 
 /** `status` is 0 where there was no answer; `errors`: `[{loc: ["levels", 0], code, message}]`. */
-export class ApiError extends Error {
-	constructor(status, message, errors = [], retryAfterMs = 0) {
-		super(message);
-		Object.assign(this, { status, errors, retryAfterMs });
-	}
-}
+const problem = (status, message, errors = [], retryAfterMs = 0) =>
+	Object.assign(new Error(message), { status, errors, retryAfterMs });
 
 /** What is undefined or null is left out, arrays are repeated. */
 export function withQuery(path, query) {
@@ -53,8 +49,8 @@ export function makeApi(clock, session, ending) {
 			if (!response.ok) throw await problemOf(response);
 			return response.status === 204 ? null : await response.json();
 		} catch (error) {
-			if (error instanceof ApiError || ending.aborted) throw error;
-			throw new ApiError(0, "The server does not answer.");
+			if (error.status || ending.aborted) throw error;
+			throw problem(0, "The server does not answer.");
 		}
 	}
 }
@@ -63,5 +59,5 @@ async function problemOf(response) {
 	const { code, detail, title, errors } = await response.json().catch(() => ({}));
 	const message = code === "database_away" ? "Sluice is running, but its database does not answer." : detail ?? title;
 	const seconds = Number.parseInt(response.headers.get("Retry-After"), 10) || 0;
-	return new ApiError(response.status, message ?? `The server answered ${response.status}.`, errors, seconds * 1_000);
+	return problem(response.status, message ?? `The server answered ${response.status}.`, errors, seconds * 1_000);
 }

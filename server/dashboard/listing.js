@@ -1,5 +1,3 @@
-const RETRY_MS = 5_000;
-
 /** Reads again and again. Gives `{answer, problem, load}`: what came last, why none came since, and how to read at once. */
 export function follow({ clock, signal }, read, draw, againMs = 10_000) {
 	const followed = { answer: null, problem: "", load };
@@ -21,7 +19,7 @@ export function follow({ clock, signal }, read, draw, againMs = 10_000) {
 			if (question !== asked || signal.aborted) return;
 			const old = followed.answer ? "; what it shows was read before" : "";
 			followed.problem = `${error.message} The page keeps trying${old}.`;
-			due = performance.now() + Math.max(Math.min(RETRY_MS, againMs), error.retryAfterMs);
+			due = performance.now() + Math.max(againMs, error.retryAfterMs);
 		}
 		draw();
 	}

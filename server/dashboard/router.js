@@ -50,7 +50,6 @@ export class Router extends EventTarget {
 
 	/** To an address such as "/alerts?severity=critical". `stay`: the view shows it already. */
 	navigate = (to, { replace = false, stay = false } = {}) => {
-		history.replaceState({ y: scrollY }, ""); // for when they come back
 		history[replace ? "replaceState" : "pushState"](null, "", `#${to}`);
 		if (!stay) this.#follow();
 	};
@@ -75,7 +74,6 @@ export class Router extends EventTarget {
 		const { signal } = (this.#ending = new AbortController());
 		const { view, params, query } = routeOf(location.hash);
 		const refusal = view ? refusalOf(view, this.session) : "The address leads nowhere here.";
-		const y = history.state?.y ?? 0;
 		const focus = this.#moved;
 		render(h("div.view", { "data-view": view?.name ?? "none", "aria-busy": "true" }), this.main);
 		const root = this.main.firstChild;
@@ -106,7 +104,6 @@ export class Router extends EventTarget {
 			scrollTo(0, 0);
 			await mounting;
 			root.ariaBusy = null;
-			if (y) scrollTo(0, y);
 		} catch (error) {
 			if (signal.aborted) return;
 			this.#ending.abort(); // or what there is of the view would be drawn again

@@ -57,8 +57,6 @@ export const notice = (text) => h("p.notice", { role: "status", hidden: !text },
 
 export const moment = (iso) => h("time", { datetime: iso, title: formatUtc(iso) }, formatMoment(iso));
 
-export const facts = (pairs) => h("dl.facts", pairs.map(([name, value]) => [h("dt", name), h("dd", value)]));
-
 export function field(label, control, hint) {
 	const id = hint && `hint-${control.props.name}`;
 	return h("div.field",

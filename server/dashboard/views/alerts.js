@@ -18,13 +18,10 @@ export async function mount(root, desk) {
 
 	function choose(what) {
 		Object.assign(chosen, what);
+		navigate(withQuery("/alerts", chosen), { replace: true, stay: true });
 		draw();
 		clearTimeout(typing);
-		typing = setTimeout(() => {
-			if (signal.aborted) return;
-			navigate(withQuery("/alerts", chosen), { replace: true, stay: true });
-			past.load();
-		}, SETTLE_MS);
+		typing = setTimeout(past.load, SETTLE_MS);
 	}
 
 	function readMore() {

@@ -1,6 +1,6 @@
 import { withQuery } from "../api.js";
 import { formatCount, formatDuration } from "../format.js";
-import { h, render, search, shape } from "../tree.js";
+import { h, notice, render, search } from "../tree.js";
 import { firstReading } from "./firstreading.js";
 import { fleetOf } from "./fleetdata.js";
 import { rowsOf } from "./fleetrows.js";
@@ -8,7 +8,6 @@ import { rowsOf } from "./fleetrows.js";
 const GROUPS = ["devices", "alerting", "silent", "fine"];
 const STATES = ["critical", "warning", "info", "silent", "fine"];
 const PLAIN = { state: "devices", q: "" };
-const FRESH_MS = 5_000;
 
 export async function mount(root, { api, clock, alerts, query, navigate, signal }) {
 	const chosen = { ...PLAIN, ...Object.fromEntries(query) };
@@ -33,15 +32,15 @@ export async function mount(root, { api, clock, alerts, query, navigate, signal 
 
 	function paint() {
 		const empty = fleet.whole && !counts.devices;
+		const age = fleet.readAt ? `What you see is ${formatDuration(clock.now() - fleet.readAt)} old.` : "";
 		const focused = document.activeElement;
 		render([
 			h("h1.unseen", "Fleet"),
 			h("div.tiles", { role: "group", "aria-label": "Filter" }, GROUPS.map((group) =>
 				h("button.tile", { "data-group": group, "aria-pressed": group === chosen.state, onclick: () => choose({ state: group }) },
 					h("b", { class: counts[group] && "some" }, fleet.whole ? formatCount(counts[group]) : "–"), h("span", group)))),
-			h("div.filters.fleet-bar",
-				search("Find a device", "Find a device", chosen.q, (q) => choose({ q }, true)),
-				freshness(fleet, clock.now())),
+			h("div.filters.fleet-bar", search("Find a device", "Find a device", chosen.q, (q) => choose({ q }, true))),
+			notice(fleet.error && `${fleet.error.message} ${age}`),
 			rows.tree(shown, clock.now()),
 			fleet.whole && !empty && !shown.length && h("p.empty.muted", "No device matches."),
 			empty && emptyState(),
@@ -60,13 +59,6 @@ export async function mount(root, { api, clock, alerts, query, navigate, signal 
 	clock.tick(paint, signal);
 	alerts.watch(draw, signal);
 	await new Promise((resolve, reject) => fleet.run(rows.near, () => resolve(draw())).catch(reject));
-}
-
-function freshness({ readAt, error }, now) {
-	const age = formatDuration(now - readAt);
-	const read = readAt ? `Read ${now - readAt < FRESH_MS ? "just now" : `${age} ago`}` : "Reading …";
-	return h("p.muted.small", { id: "freshness", "data-kind": error && "stale" },
-		shape(error ? "warning" : "live"), error?.message ?? read, error && readAt && ` What you see is ${age} old.`);
 }
 
 const emptyState = () =>
