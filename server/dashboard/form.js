@@ -1,12 +1,12 @@
 import { announce } from "./dom.js";
 import { button, h, render } from "./tree.js";
 
-/** `draw()` draws the dialog's `content(dialog)` anew. */
+/** `draw()` draws its `content()` anew. */
 export function openDialog(title, content) {
 	const dialog = document.createElement("dialog");
 	dialog.className = "dialog";
 	dialog.setAttribute("aria-labelledby", "dialog-title");
-	const draw = () => render([h("h2", { id: "dialog-title" }, title), content(dialog)], dialog);
+	const draw = () => render([h("h2", { id: "dialog-title" }, title), content()], dialog);
 	document.body.append(dialog);
 	draw();
 	dialog.showModal();

@@ -17,8 +17,7 @@ export function follow({ clock, signal }, read, draw, againMs = 10_000) {
 		} catch (error) {
 			if (error.status === undefined) throw error;
 			if (question !== asked || signal.aborted) return;
-			const old = followed.answer ? "; what it shows was read before" : "";
-			followed.problem = `${error.message} The page keeps trying${old}.`;
+			followed.problem = `${error.message} The page keeps trying.`;
 			due = performance.now() + Math.max(againMs, error.retryAfterMs);
 		}
 		draw();

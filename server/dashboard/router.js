@@ -9,7 +9,7 @@ function routeOf(hash) {
 		const params = matched(view.path, path);
 		if (params) return { view, params, query };
 	}
-	return { params: {}, query };
+	return {};
 }
 
 /** What stands in the place of a pattern such as "/rules/:id"; null where a path is not like that. */
@@ -55,11 +55,7 @@ export class Router extends EventTarget {
 	};
 
 	#follow() {
-		if (location.hash && !location.hash.startsWith("#/")) return; // an anchor within the page
-		if (!location.hash) {
-			const first = VIEWS.find((view) => view.label && !refusalOf(view, this.session));
-			history.replaceState(null, "", `#${first.path}`);
-		}
+		if (!location.hash.startsWith("#/")) history.replaceState(null, "", "#/fleet");
 		this.#show();
 		this.#moved = true;
 	}

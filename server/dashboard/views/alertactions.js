@@ -7,7 +7,7 @@ const LASTING = [[1, "1 hour"], [4, "4 hours"], [24, "24 hours"], [168, "7 days"
 const comment = (hint) => textField("Comment", "comment", { maxlength: 1_000, hint });
 
 export async function acknowledge(alert, { api, alerts, signal }) {
-	const done = await askFor({
+	await askFor({
 		title: "Acknowledge the alert",
 		lead: [`Says to everybody that you look at “${alert.rule.name}” on ${alert.device}. It fires until its condition is gone.`],
 		fields: [comment("Optional: what you found, what you do.")],
@@ -15,7 +15,7 @@ export async function acknowledge(alert, { api, alerts, signal }) {
 		said: "Acknowledged.",
 		submit: (values) => api.post(`/v1/alerts/${alert.id}/ack`, { comment: values.get("comment") }),
 	}, signal);
-	if (done) alerts.load();
+	alerts.load();
 }
 
 export function silence({ device, metric, rule: { id: rule } }, desk) {
@@ -26,12 +26,12 @@ export function silence({ device, metric, rule: { id: rule } }, desk) {
 	];
 	const what = field("What", select({ name: "covers" }, covers.map(([name], place) => [place, name])));
 	const lead = "Its webhooks are held. The alert is still shown here, and still recorded.";
-	return askSilence(desk, "Silence", lead, [what], (values) => covers[values.get("covers")][1]);
+	askSilence(desk, "Silence", lead, [what], (values) => covers[values.get("covers")][1]);
 }
 
-/** `covered(values)` says what is silenced. Gives whether it was. */
+/** `covered(values)` says what is silenced. */
 export async function askSilence({ api, clock, alerts, signal }, title, lead, fields, covered) {
-	const done = await askFor({
+	await askFor({
 		title,
 		lead: [lead],
 		fields: [...fields, field("For", select({ name: "hours" }, LASTING)), comment("Optional: why.")],
@@ -43,6 +43,5 @@ export async function askSilence({ api, clock, alerts, signal }, title, lead, fi
 			comment: values.get("comment"),
 		}),
 	}, signal);
-	if (done) alerts.load();
-	return done;
+	alerts.load();
 }

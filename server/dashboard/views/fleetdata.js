@@ -23,9 +23,13 @@ export function fleetOf(api, clock, signal) {
 		let due = 0;
 		while (!signal.aborted) {
 			try {
-				if (!fleet.readAt) changed(await read({ limit: FIRST, spark: "1h" }));
+				if (!fleet.readAt) {
+					await read({ limit: FIRST, spark: "1h" });
+					changed();
+				}
 				if (performance.now() >= due) {
-					changed(await readAll());
+					await readAll();
+					changed();
 					due = performance.now() + fleet.devices.size * EACH_MS;
 				}
 				await readNear(inSight());

@@ -45,11 +45,12 @@ export async function mount(root, desk) {
 	}
 
 	async function add() {
-		if (await makeKey(desk)) keys.load();
+		await makeKey(desk);
+		keys.load();
 	}
 
 	async function revoke({ id, name, scopes, device_glob: devices, last_used_at: used }) {
-		const done = await askFor({
+		await askFor({
 			title: `Revoke “${name}”?`,
 			lead: [
 				`Whatever uses it (${scopes.join(", ")}; ${devices ?? "all devices"}) is refused with 401 within 10 seconds. `
@@ -62,14 +63,13 @@ export async function mount(root, desk) {
 			danger: true,
 			submit: () => api.delete(`/v1/keys/${id}`),
 		}, signal);
-		if (done) keys.load();
+		keys.load();
 	}
 
 	draw();
 	await keys.load();
 }
 
-/** Gives whether one was made. */
 async function makeKey({ session, signal }) {
 	const ticks = Object.entries(SCOPES).map(([scope, meaning]) =>
 		h("label.tick",
@@ -100,7 +100,6 @@ async function makeKey({ session, signal }) {
 		},
 	}, signal);
 	if (made) showOnce(made, session);
-	return made !== null;
 }
 
 /** Over whatever view: the key is nowhere else, so it stays until they say that they have it. */

@@ -43,18 +43,19 @@ export async function mount(root, desk) {
 			glob("Metric", "metric", "temperature, or a pattern."),
 		];
 		const covered = (values) => ({ device: values.get("device"), metric: values.get("metric") });
-		if (await askSilence(desk, "New silence", "For maintenance, or for what is known already.", fields, covered)) silences.load();
+		await askSilence(desk, "New silence", "For maintenance, or for what is known already.", fields, covered);
+		silences.load();
 	}
 
 	async function end(id) {
-		const done = await askFor({
+		await askFor({
 			title: "End the silence now?",
 			lead: ["What fires and was held pages from now on."],
 			action: "End it",
 			said: "Ended.",
 			submit: () => api.delete(`/v1/silences/${id}`),
 		}, signal);
-		if (done) silences.load();
+		silences.load();
 	}
 
 	draw();
