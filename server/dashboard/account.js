@@ -7,10 +7,8 @@ const THEMES = [["auto", "System"], ["light", "Light"], ["dark", "Dark"]];
 
 export function showAccount(session) {
 	const { name, scopes, device_glob: devices } = session.key;
-	const menu = byId("account-details");
 
 	async function leave() {
-		menu.hidePopover();
 		try {
 			await session.logOut();
 		} catch (error) {
@@ -21,11 +19,10 @@ export function showAccount(session) {
 	render([shape("person"), h("span.unseen", "Signed in with the key"), h("span.name", name)], byId("account"));
 	render([
 		h("dl.facts",
-			h("dt", "Key"), h("dd", name),
 			h("dt", "Scopes"), h("dd", scopes.join(", ")),
 			h("dt", "Devices"), h("dd", devices ?? "all"),
 			h("dt", "Times in"), h("dd", ZONE, h("span.muted", "; hover for UTC"))),
 		choices("Appearance", "theme", THEMES, chosenTheme(), chooseTheme),
 		button("Log out", leave),
-	], menu);
+	], byId("account-details"));
 }

@@ -35,13 +35,11 @@ export class Alerts extends EventTarget {
 		this.live.subscribe(this.device ? `alerts:${this.device}` : "alerts", {
 			onData: (event) => this.#apply(event),
 			onSubscribed: (recovered) => recovered || this.load(),
-			onRefused: () => this.load(), // to a key that is bound to some devices
 		}, signal);
 		this.load();
 	}
 
 	watch(callback, signal) {
-		if (signal.aborted) return;
 		this.addEventListener("change", callback, { signal });
 		callback();
 	}

@@ -20,7 +20,7 @@ export function askFor({ title, lead = [], fields, action, said, danger = false,
 	return new Promise((resolve) => {
 		const { dialog, draw } = openDialog(title, () =>
 			h("form", { onsubmit: act },
-				lead.map((text) => text && h("p", { class: danger ? "" : "muted" }, text)),
+				lead.map((text) => text && h("p", text)),
 				fields,
 				h("p.problem", { role: "alert" }, problem),
 				h("div.actions",

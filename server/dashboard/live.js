@@ -3,7 +3,6 @@
 import "./vendor/centrifuge/centrifuge.js";
 
 const { Centrifuge } = globalThis;
-const NOT_ASKED_AGAIN = 3_500; // and higher codes mean: do not come back
 
 export class Live extends EventTarget {
 	#client;
@@ -16,20 +15,13 @@ export class Live extends EventTarget {
 	}
 
 	start(session, api, signal) {
-		const getToken = async () => {
-			try {
-				return (await api.post("/v1/tokens")).token;
-			} catch (error) {
-				if (error.status === 401 || error.status === 403) throw new Centrifuge.UnauthorizedError(error.message);
-				throw error;
-			}
-		};
+		const getToken = async () => (await api.post("/v1/tokens")).token;
 		const client = new Centrifuge(`${location.origin.replace("http", "ws")}/ws`, { getToken });
 		this.#client = client;
 		for (const event of ["connected", "connecting", "error"]) client.on(event, () => this.#show());
-		client.on("disconnected", ({ code, reason }) => {
+		client.on("disconnected", ({ reason }) => {
 			this.#show(reason);
-			if (code >= NOT_ASKED_AGAIN || code === 1) session.renew(); // the key may be revoked
+			session.renew(); // the key may be revoked
 		});
 		signal.addEventListener("abort", () => {
 			client.removeAllListeners();
@@ -58,7 +50,6 @@ export class Live extends EventTarget {
 
 	/** `onSubscribed(false)`: something may be missing for ever. */
 	subscribe(channel, { data, onData, onSubscribed, onRefused }, signal) {
-		if (signal.aborted) return;
 		const subscription = this.#client.newSubscription(channel, data ? { data } : {});
 		let release = null;
 		subscription.on("state", ({ newState }) => {

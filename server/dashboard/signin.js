@@ -15,8 +15,8 @@ export function showSignIn(reason, onKey) {
 			h("p.muted", { id: "key-hint" }, "Paste an API key with the scope ", h("code", "read"), " or ", h("code", "admin"), "."),
 			h("label", { for: "key" }, "API key"),
 			h("input", {
-				id: "key", type: "password", placeholder: "slk_…", autocomplete: "off", autocapitalize: "off", spellcheck: "false",
-				required: true, "aria-describedby": "key-hint key-problem", "aria-invalid": problem !== "",
+				id: "key", type: "password", placeholder: "slk_…", autocomplete: "off", required: true,
+				"aria-describedby": "key-hint key-problem", "aria-invalid": problem !== "",
 			}),
 			h("p.problem", { id: "key-problem", role: "alert" }, problem),
 			h("button.main", { disabled: trying }, "Sign in"),

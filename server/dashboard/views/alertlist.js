@@ -5,8 +5,7 @@ import { acknowledge, silence } from "./alertactions.js";
 export const alertList = (id, alerts, desk) => h("ul.alert-list", { id }, alerts.map((alert) => alertRow(alert, desk)));
 
 function alertRow(alert, desk) {
-	const { id, rule, device, metric, labels, severity, value, threshold, state, resolved_at: ended } = alert;
-	const began = alert.fired_at ?? alert.started_at;
+	const { id, rule, device, metric, labels, severity, value, threshold, state, fired_at: began, resolved_at: ended } = alert;
 	const fires = state === "firing";
 	const crossed = Number.isFinite(value) && Number.isFinite(threshold);
 	const crossing = () => `${formatValue(value)} ${value < threshold ? "<" : ">"} ${formatValue(threshold)}`;

@@ -47,7 +47,6 @@ export async function mount(root, desk) {
 			announce("The rule is saved.");
 			navigate("/rules");
 		} catch (error) {
-			if (error.name === "AbortError") return;
 			saving = false;
 			say(saidBy(error));
 			root.querySelector(".problem").scrollIntoView({ block: "nearest" });
