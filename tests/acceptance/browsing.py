@@ -127,7 +127,7 @@ async def sitting_at(server: Server, browser: Browser) -> AsyncIterator[Desk]:
         await context.close()
     host = server.url.removeprefix("http://").rstrip("/")
     elsewhere = {url for url in desk.asked if url.split("/")[2] != host}
-    assert (desk.complaints, elsewhere) == ([], set())
+    assert (desk.complaints, elsewhere) == ([], set()), f"{desk.complaints}, {elsewhere}"
     assert not [url for url in desk.asked if "slk_" in url], "a key in a URL ends up in logs"
 
 
