@@ -19,6 +19,7 @@ from schemas.times import to_text
 from server import logs
 from server.audit import AuditTrail, at_the_terminal
 from server.database import AWAY
+from server.engines import Engine, EngineError
 from server.keys import KeyRing
 from server.local import LocalServiceError
 from server.masks import Masks
@@ -56,7 +57,7 @@ def main() -> None:
     """Run the command; what an operator can mend is one line, not a traceback."""
     try:
         app()
-    except (AddressError, LocalServiceError, MigrationError, ValueError) as error:
+    except (AddressError, LocalServiceError, MigrationError, EngineError, ValueError) as error:
         fail(_masked(str(error)))
     except AWAY as error:
         fail(_masked(f"{error!r}; `sluice doctor` tells more"))
@@ -132,12 +133,15 @@ def serve_command(
 
 @app.command("migrate")
 def migrate_command() -> None:
-    """Bring the database's schema up to date."""
-    applied = asyncio.run(migrate(_settings().database))
+    """Bring the database's schema up to date, for the engine of SLUICE_ENGINE."""
+    settings = _settings()
+    applied = asyncio.run(migrate(settings.direct, settings.engine))
     for migration in applied:
         say(f"applied {migration.number:04} {migration.name}")
     if not applied:
         say("up to date")
+    if settings.engine is not Engine.PLAIN:
+        say(f"prepared for {settings.engine}")
 
 
 @app.command("doctor")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import asyncpg
 import structlog
 
+from server.engines import Engine
 from server.pooler import TRACKED, PooledConnection
 from server.settings import Settings
 
@@ -67,7 +68,7 @@ async def open_pools(stack: AsyncExitStack, settings: Settings) -> Pools:
 
 async def open_session_pool(settings: Settings) -> asyncpg.Pool:
     """One of sessions that last."""
-    return await _open_directly(settings.direct, settings.pool_size, WRITING, COMMAND_S)
+    return await _open_directly(settings, settings.direct, settings.pool_size, WRITING, COMMAND_S)
 
 
 async def open_read_pool(settings: Settings) -> asyncpg.Pool:
@@ -77,7 +78,7 @@ async def open_read_pool(settings: Settings) -> asyncpg.Pool:
 
 async def _open(settings: Settings, size: int, session: dict[str, str], command_s: float) -> asyncpg.Pool:
     if settings.direct_url is None:
-        return await _open_directly(settings.database, size, session, command_s)
+        return await _open_directly(settings, settings.database, size, session, command_s)
 
     async def promise(connection: asyncpg.Connection) -> None:
         assert isinstance(connection, PooledConnection)  # noqa: S101 - for mypy
@@ -93,8 +94,15 @@ async def _open(settings: Settings, size: int, session: dict[str, str], command_
     )
 
 
-async def _open_directly(url: str, size: int, session: dict[str, str], command_s: float) -> asyncpg.Pool:
-    return await asyncpg.create_pool(url, server_settings=session, **_limits(size, command_s))
+async def _open_directly(
+    settings: Settings, url: str, size: int, session: dict[str, str], command_s: float
+) -> asyncpg.Pool:
+    kind: type[asyncpg.Connection] = asyncpg.Connection
+    if settings.engine is Engine.CITUS:
+        from server import citus  # noqa: PLC0415 - it has all rooms loaded, which a command need not wait for
+
+        kind, session = citus.CitusConnection, session | citus.SESSION
+    return await asyncpg.create_pool(url, connection_class=kind, server_settings=session, **_limits(size, command_s))
 
 
 def _limits(size: int, command_s: float) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from ingest.foreign.table import FORMATS
 from ingest.formats.mapping import Mapping
+from server.engines import Engine, extensions, node_trouble
 from server.findings import Finding
 from server.masks import Masks, shown
 from server.migrations import schema_gap
@@ -58,7 +59,7 @@ async def _findings(settings: Settings) -> AsyncIterator[Finding]:
     if settings.database_url is None:
         yield Finding(True, "PostgreSQL: none is set; `sluice up` starts its own")
     else:
-        async for finding in _postgres(settings.database):
+        async for finding in _postgres(settings.database, settings.engine):
             yield finding
     if settings.redis_url is None:
         yield Finding(True, "Redis: none is set; `sluice up` starts its own")
@@ -68,7 +69,7 @@ async def _findings(settings: Settings) -> AsyncIterator[Finding]:
         yield finding
 
 
-async def _postgres(url: str) -> AsyncIterator[Finding]:
+async def _postgres(url: str, engine: Engine) -> AsyncIterator[Finding]:
     try:
         connection = await asyncpg.connect(url, timeout=3)
     except (OSError, TimeoutError, ValueError, asyncpg.PostgresError) as error:
@@ -82,10 +83,28 @@ async def _postgres(url: str) -> AsyncIterator[Finding]:
             yield Finding(value != "off", f"{name} is {value}")
         difference = abs((await connection.fetchval("SELECT clock_timestamp()")).timestamp() - time.time())
         yield Finding(difference < MAX_CLOCK_DIFFERENCE_S, f"PostgreSQL's clock differs by {difference:.3f} s")
-        gap = await schema_gap(connection)
+        async for finding in _engine(connection, engine):
+            yield finding
+        gap = await schema_gap(connection, engine)
         yield Finding(gap is None, gap or "the schema is up to date")
     finally:
         await connection.close(timeout=2)
+
+
+async def _engine(connection: asyncpg.Connection, engine: Engine) -> AsyncIterator[Finding]:
+    """What keeps the readings, and what is there besides."""
+    found = await extensions(connection)
+    if engine is Engine.PLAIN:
+        yield Finding(True, "the engine is plain PostgreSQL")
+    else:
+        text = f"the engine is {engine} {found[engine]}" if engine in found else f"the extension {engine} is missing"
+        yield Finding(engine in found, text)
+    for name, version in found.items():
+        if name != engine:
+            yield Finding(True, f"{name} {version} is there and not used: see SLUICE_ENGINE in docs/engines.md")
+    if engine is Engine.CITUS and engine in found:
+        trouble = await node_trouble(connection)
+        yield Finding(not trouble, "; ".join(trouble) or "every node of Citus keeps what is committed")
 
 
 async def _redis(url: str) -> Finding:

@@ -7,6 +7,8 @@ from importlib.resources import files
 
 import asyncpg
 
+from server.engines import Engine, engine_gap, prepare
+
 _LOCK = 0x51_1C_E0_00  # advisory: one migrator at a time
 _NAME = re.compile(r"(\d{4})_(\w+)\.sql")
 _TABLE = """
@@ -49,8 +51,11 @@ def known() -> list[Migration]:
     return found
 
 
-async def migrate(database_url: str) -> list[Migration]:
-    """Apply what is missing, each file in a transaction of its own; returns what was applied."""
+async def migrate(database_url: str, engine: Engine = Engine.PLAIN) -> list[Migration]:
+    """Apply what is missing, each file in a transaction of its own, then what the engine needs.
+
+    Returns what was applied. Raises MigrationError and EngineError.
+    """
     connection = await asyncpg.connect(database_url, timeout=5)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
@@ -67,6 +72,7 @@ async def migrate(database_url: str) -> list[Migration]:
                     f"migration {migration.number:04} ({migration.name}) is not the one this database was made with; "
                     "restore the file: a change of the schema needs a file with a new number"
                 )
+        await prepare(connection, engine)
         return done
     finally:
         await connection.close(timeout=2)
@@ -83,12 +89,14 @@ async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
         )
 
 
-async def schema_gap(connection: asyncpg.Connection | asyncpg.pool.PoolConnectionProxy) -> str | None:
+async def schema_gap(
+    connection: asyncpg.Connection | asyncpg.pool.PoolConnectionProxy, engine: Engine | None = None
+) -> str | None:
     """Why this version cannot work with the database's schema, or None. A newer schema is fine: old workers go on."""
     needed = known()[-1].number
     if not await connection.fetchval("SELECT to_regclass('schema_migrations') IS NOT NULL"):
         return "the database has no schema yet: run `sluice migrate`"
     version = await connection.fetchval("SELECT coalesce(max(number), 0) FROM schema_migrations")
     if version >= needed:
-        return None
+        return await engine_gap(connection, engine)
     return f"the schema is at {version}, this version needs {needed}: run `sluice migrate`"

@@ -26,7 +26,7 @@ async def with_pool(settings: Settings, work: Work[Result]) -> Result:
     if postgres.memory.port and await postgres.answers():
         return await _in_pool(settings.model_copy(update={"database_url": SecretStr(postgres.url)}), work)
     async with local_services(settings.data_dir, redis=False) as services:
-        await migrate(services.database_url)
+        await migrate(services.database_url, settings.engine)
         return await _in_pool(settings_with(settings, services.environment()), work)
 
 

@@ -18,6 +18,7 @@ from ingest.formats.mapping import (
     Mapping,
 )
 from schemas.names import name_fault
+from server.engines import Engine
 from server.mqtt_settings import MqttSettings
 
 _SCHEMES = {"postgres", "postgresql", "redis", "rediss", "unix"}
@@ -50,6 +51,7 @@ class Settings(MqttSettings):
     direct_url: SecretStr | None = Field(
         default=None, description="PostgreSQL itself, where DATABASE_URL leads to a pooler in transaction mode."
     )
+    engine: Engine = Field(default=Engine.PLAIN, description="What `migrate` makes of PostgreSQL: docs/engines.md.")
     redis_url: SecretStr | None = Field(default=None, description="Redis or Valkey; without it `up` starts its own.")
     redis_prefix: str = Field(default="sluice", description="Tells installations that share one Redis apart.")
     data_dir: Path = Field(default=Path(".sluice"), description="Where `up` keeps its servers' data and the admin key.")
@@ -168,6 +170,13 @@ class Settings(MqttSettings):
         if url is not None and info.data.get("database_url") is None:
             raise ValueError("needs SLUICE_DATABASE_URL beside it, which leads to the same database by way of a pooler")
         return url
+
+    @field_validator("engine")
+    @classmethod
+    def _without_a_pooler(cls, engine: Engine, info: ValidationInfo) -> Engine:
+        if engine is Engine.CITUS and info.data.get("direct_url") is not None:
+            raise ValueError("a pooler before Citus is not supported: leave SLUICE_DIRECT_URL out")
+        return engine
 
     @field_validator("token_key")
     @classmethod

@@ -50,7 +50,7 @@ async def up(settings: Settings, options: UpOptions) -> int:
     stop = _stop_signals()
     async with _services(settings) as environment:
         settings = settings_with(settings, environment)
-        for migration in await migrate(settings.direct):
+        for migration in await migrate(settings.direct, settings.engine):
             say(f"schema    {migration.number:04} {migration.name}")
         key_path, key = await _admin_key(settings)
         async with Supervisor(options.host, options.port, options.workers, environment) as workers:
@@ -79,7 +79,7 @@ async def _migrated(settings: Settings, stop: asyncio.Event) -> bool:
     """Bring the schema up to date, waiting for the database; False where a signal came first."""
     stopped = asyncio.create_task(stop.wait())
     while not stopped.done():
-        work = asyncio.create_task(migrate(settings.direct))
+        work = asyncio.create_task(migrate(settings.direct, settings.engine))
         await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             work.cancel()
