@@ -30,6 +30,7 @@ def _of_day(template: str, **more: Any) -> str:
     return template.format(readings="readings_DAY", runs="runs_DAY", packed="packed_DAY", **more)
 
 
+_ORIGIN = "'2000-01-01 00:00:00+00'"
 _LATE = f"SELECT pg_advisory_xact_lock_shared({LOCK})"
 _PACKED = packed._FIND.partition("CROSS JOIN LATERAL")[0]
 """What is looked for, up to where it is looked for."""
@@ -39,11 +40,13 @@ WORDS = {
     # the packer away instead, from before the first look to the end of his transaction.
     newest._PLAN_EACH: f"{newest._PLAN_EACH}; {_LATE}",
     newest._RUNS_TO_CHANGE: newest._RUNS,
+    # Compared on the workers, which have no functions of ours.
+    newest._HEADS: newest._HEADS.replace("quarter_of(w.first)", f"date_bin('15 minutes', w.first, {_ORIGIN})"),
     packed._PIECES: packed._PIECES.replace("FOR UPDATE OF p", ""),
     # Pieces of a series never overlap, so one that holds the moment is the only one.
     packed._FIND: f"""{_PACKED}
 JOIN packed p ON p.series_id = n.series_id AND p.unit_us = n.unit_us AND p.ts <= n.ts AND p.until >= n.ts
-WHERE p.series_id = ANY($1::integer[]) AND p.ts >= day_of($3) AND p.ts <= $4
+WHERE p.series_id = ANY($1::integer[]) AND p.ts >= date_bin('1 day', $3::timestamptz, {_ORIGIN}) AND p.ts <= $4
 """,
     newest._CLAIM_AND_INSERT: (
         "SELECT total AS found, late, before, hot, closed_us FROM claim_alone($1, $2, $3, $4, $5, $6)"

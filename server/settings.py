@@ -48,10 +48,10 @@ class Settings(MqttSettings):
     )
 
     database_url: SecretStr | None = Field(default=None, description="PostgreSQL; without it `up` starts its own.")
+    engine: Engine = Field(default=Engine.PLAIN, description="What `migrate` makes of PostgreSQL: docs/engines.md.")
     direct_url: SecretStr | None = Field(
         default=None, description="PostgreSQL itself, where DATABASE_URL leads to a pooler in transaction mode."
     )
-    engine: Engine = Field(default=Engine.PLAIN, description="What `migrate` makes of PostgreSQL: docs/engines.md.")
     redis_url: SecretStr | None = Field(default=None, description="Redis or Valkey; without it `up` starts its own.")
     redis_prefix: str = Field(default="sluice", description="Tells installations that share one Redis apart.")
     data_dir: Path = Field(default=Path(".sluice"), description="Where `up` keeps its servers' data and the admin key.")
@@ -169,14 +169,9 @@ class Settings(MqttSettings):
     def _beside_a_pooler(cls, url: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if url is not None and info.data.get("database_url") is None:
             raise ValueError("needs SLUICE_DATABASE_URL beside it, which leads to the same database by way of a pooler")
+        if url is not None and info.data.get("engine") is Engine.CITUS:
+            raise ValueError("a pooler before Citus is not supported: leave it out")
         return url
-
-    @field_validator("engine")
-    @classmethod
-    def _without_a_pooler(cls, engine: Engine, info: ValidationInfo) -> Engine:
-        if engine is Engine.CITUS and info.data.get("direct_url") is not None:
-            raise ValueError("a pooler before Citus is not supported: leave SLUICE_DIRECT_URL out")
-        return engine
 
     @field_validator("token_key")
     @classmethod

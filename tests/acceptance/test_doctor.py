@@ -28,7 +28,14 @@ async def test_doctor_shows_every_setting_but_no_secret(running_server: Server, 
     assert lines["SLUICE_DATABASE_URL"].endswith("environment")
     assert lines["SLUICE_RETENTION_DAYS"].split()[1:] == ["30", ".env"]
     assert lines["SLUICE_WORKERS"].endswith("default")
-    for words in ("fsync is on", "synchronous_commit is on", "clock differs by", "PostgreSQL 18.", "schema is up to"):
+    for words in (
+        "fsync is on",
+        "synchronous_commit is on",
+        "clock differs by",
+        "PostgreSQL 18.",
+        "schema is up to",
+        "plain PostgreSQL",
+    ):
         assert words in done.out
     assert "BAD" not in done.out
 

@@ -6,14 +6,16 @@ from typing import Any
 
 import asyncpg
 import pytest
+from pydantic import SecretStr, ValidationError
 
 from ingest import newest
 from ingest.lane import Lane
 from query.packing import LOCK
 from schemas.columns import Receipt
-from server import citus
+from server import citus, doctor
 from server.engines import Engine, EngineError, engine_gap, node_trouble, prepare
 from server.migrations import migrate, schema_gap
+from server.settings import Settings
 from tests.citus import stand_in
 from tests.conftest import _cloned
 from tests.integration.living import live
@@ -83,6 +85,23 @@ async def test_what_is_not_there_or_not_durable_is_refused(database: str) -> Non
         await connection.execute("UPDATE pg_extension SET extversion = '12.0-1' WHERE extname = 'citus'")
         with pytest.raises(EngineError, match=r"12\.1 at least"):
             await prepare(connection, Engine.CITUS)
+
+
+async def test_doctor_names_the_engine_and_what_it_is_not(distributed: str) -> None:
+    async def found(engine: Engine) -> list[tuple[bool, str]]:
+        return [(each.good, each.text) async for each in doctor._postgres(distributed, engine)][-3:]
+
+    assert await found(Engine.CITUS) == [
+        (True, "the engine is citus 14.0-1"),
+        (True, "every node of Citus keeps what is committed"),
+        (True, "the schema is up to date"),
+    ]
+    plain = await found(Engine.PLAIN)
+    assert [good for good, _ in plain] == [True, True, False]
+    assert plain[0][1] == "the engine is plain PostgreSQL"
+    assert plain[1][1].startswith("citus 14.0-1 is there and not used")
+    with pytest.raises(ValidationError, match="a pooler before Citus"):
+        Settings(engine=Engine.CITUS, database_url=SecretStr(distributed), direct_url=SecretStr(distributed))
 
 
 async def test_who_looks_for_late_readings_keeps_the_packer_away(distributed: str) -> None:
