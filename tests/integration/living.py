@@ -1,6 +1,9 @@
 """The life of some readings, from being stored to being dropped: for two engines to be compared by all that is seen."""
 
+import asyncio
 from typing import Any
+
+import asyncpg
 
 from alerts import replay
 from query import packing
@@ -13,12 +16,22 @@ from schemas.times import to_datetime
 from tests.integration.rolling import roll_up
 from tests.integration.writing import DAY, NOW, Workshop
 
+PATIENCE_S = 60.0
+_PLAIN = "SELECT (SELECT count(*) FROM readings) + (SELECT count(*) FROM runs)"
+
+
+async def pack_all(pool: asyncpg.Pool) -> None:
+    """Pack every day there is, in as many turns as that takes here."""
+    packer = Packer(pool, None, after_days=-3_650, every_s=1e-9)  # `NOW` is not now
+    async with asyncio.timeout(PATIENCE_S):
+        while await pool.fetchval(_PLAIN):
+            await packer.turn()
+
 
 async def live(shop: Workshop) -> list[Any]:
     """The life of some readings, from being stored to being dropped; everything that was seen on the way."""
     seen: list[Any] = []
     pool = shop.pool
-    packer = Packer(pool, None, after_days=-3_650, every_s=1e-9)  # `NOW` is not now
     noon = to_datetime(NOW)
 
     async def look() -> None:
@@ -54,21 +67,22 @@ async def live(shop: Workshop) -> list[Any]:
     await look()
     await roll_up(pool, 3 * 3_600)
     await look()
-    for _ in range(3):
-        await packer.turn()
+    await pack_all(pool)
     seen.append([await pool.fetchval(f"SELECT count(*) FROM {form}") for form in ("readings", "runs", "packed")])  # noqa: S608
     await look()
     seen.append(await shop.write(("a", 21.0, 0.0), ("a", 22.0, 22.0), ("b", 0.000_5, 1.0), ("b", 0.5, 0.0)))
     seen.append(await shop.write(("a", 28.0, -28.0), ("c", 3_600.0, 0.25), replace=True))
     await roll_up(pool, 13 * 3_600)
-    for _ in range(3):
-        await packer.turn()
+    await pack_all(pool)
     await look()
+    # As a version that knows no pieces would: the first value stays.
+    await pool.execute("INSERT INTO readings SELECT id, $1, 99 FROM series WHERE metric = 'a'", noon)
+    await pack_all(pool)
+    seen.append((await shop.values())["a", 0.0])
     await shop.write(*[("busy", place / 8, 1.0) for place in range(64)])
     packing.AT_ONCE, at_once = 7, packing.AT_ONCE
     try:
-        for _ in range(3):
-            await packer.turn()
+        await pack_all(pool)
     finally:
         packing.AT_ONCE = at_once
     await look()
@@ -81,13 +95,14 @@ async def live(shop: Workshop) -> list[Any]:
     gone: int = await pool.fetchval("SELECT id FROM series WHERE metric = 'b'")
     await pool.execute("INSERT INTO deleted_series VALUES ($1)", gone)
     await pool.execute("DELETE FROM series WHERE id = $1", gone)
-    for _ in range(2):
-        await Purge(pool).turn()
-    seen.append(await pool.fetchval("SELECT count(*) FROM deleted_series"))
+    async with asyncio.timeout(PATIENCE_S):
+        while await pool.fetchval("SELECT count(*) FROM deleted_series"):
+            await Purge(pool).turn()
     seen.append(await pool.fetchval("SELECT count(*) FROM rollup_hours WHERE series_id = $1", gone))
     await look()
-    async with pool.acquire() as connection:
-        seen.append(await Retention(pool, days=1, every_s=60)._drop(connection, later))
+    async with pool.acquire() as connection, asyncio.timeout(PATIENCE_S):
+        while not await Retention(pool, days=1, every_s=60)._drop(connection, later):
+            pass
     seen.append(await pool.fetchval("SELECT to_regclass($1)", name_of("packed", NOW // DAY)))
     seen.append(await pool.fetch("SELECT series_id, until_us FROM rollup_final ORDER BY series_id"))
     return seen

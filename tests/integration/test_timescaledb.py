@@ -5,13 +5,12 @@ from typing import Any
 import asyncpg
 import pytest
 
-from query.packer import Packer
 from schemas.times import to_datetime
 from server.engines import Engine
 from server.migrations import migrate
 from tests import timescaledb
 from tests.conftest import _cloned
-from tests.integration.living import live
+from tests.integration.living import live, pack_all
 from tests.integration.writing import NOW, Workshop, workshop
 
 TODAY = to_datetime(NOW).date()
@@ -19,7 +18,7 @@ TODAY = to_datetime(NOW).date()
 
 async def copying(shop: Workshop) -> None:
     """A day is copied when it is packed, again when it was packed again, and not otherwise."""
-    pool, packer = shop.pool, Packer(shop.pool, None, after_days=-3_650, every_s=1e-9)  # `NOW` is not now
+    pool = shop.pool
 
     async def copied() -> list[tuple[str, float]]:
         query = "SELECT metric, extract(epoch FROM ts)::float8 - $1 AS at, value FROM telemetry_history ORDER BY 1, 2"
@@ -28,12 +27,12 @@ async def copying(shop: Workshop) -> None:
     await shop.write(*[("a", float(place), 1.0) for place in range(200)], ("b", 0.000_5, 1.0))
     with pytest.raises(asyncpg.ObjectNotInPrerequisiteStateError, match="not been packed"):
         await pool.fetchval("SELECT copy_day($1)", TODAY)
-    await packer.turn()
+    await pack_all(pool)
     assert await pool.fetchval("SELECT copy_day($1)", TODAY) == 201
     assert await pool.fetchval("SELECT copy_day($1)", TODAY) == 0
     assert await copied() == [*(("a", float(place)) for place in range(200)), ("b", 0.000_5)]
     await shop.write(("b", 7.0, 7.0))
-    await packer.turn()
+    await pack_all(pool)
     assert await pool.fetchval("SELECT copy_day($1)", TODAY) == 202
     assert await copied() == sorted((await shop.values()).keys())
 
