@@ -3,10 +3,12 @@
 import gzip
 import random
 import time
+from abc import ABCMeta, abstractmethod
 from collections.abc import Sequence
 
 from locust import FastHttpUser, task
 from locust.exception import StopUser
+from locust.user.users import UserMeta
 
 from load.batch import Batch, Cell, halves
 from load.device import NOTHING, RECEIPT
@@ -21,10 +23,14 @@ MOST_PAUSE_S = 5.0
 """Between two attempts, besides what the server asks for."""
 
 
-class Sender(FastHttpUser):
+class Kind(ABCMeta, UserMeta):
+    """Of users some of whose methods are abstract: who lacks one is refused where it would begin."""
+
+
+class Sender(FastHttpUser, metaclass=Kind):
     """A user that posts batches and keeps to the status table."""
 
-    abstract = True
+    abstract = True  # to locust, which would begin it, too
     role = ""
     per_s = 1.0
     dialect: Dialect = NATIVE
@@ -62,9 +68,9 @@ class Sender(FastHttpUser):
         else:
             self.send()
 
+    @abstractmethod
     def send(self) -> None:
         """One period's work."""
-        raise NotImplementedError
 
     def sensed(self, device: str, ts: Sequence[int], metrics: int) -> Batch:
         """Values that follow from the time: a reading that is sent twice says the same twice."""
