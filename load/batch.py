@@ -71,6 +71,10 @@ class Batch:
             return [self._metrics(metrics[:half]), self._metrics(metrics[half:])]
         return [self]
 
+    def since(self, place: int) -> "Batch":
+        """What was taken at its nth time and later."""
+        return self._times(slice(place, None))
+
     def _times(self, part: slice) -> "Batch":
         values = {metric: cells[part] for metric, cells in self.values.items()}
         return Batch(self.device, self.ts[part], values, self.labels)

@@ -7,8 +7,8 @@ from math import ceil
 from load.scenarios.courses import Bursts, Climb, Course, Stairs
 from load.scenarios.limits import OPEN, OPEN_SHARE, Limits
 
-WATCHED = {"CrossingUser": 2, "DashboardUser": 2}
-"""In every scenario: somebody who raises alerts, and somebody who waits for them."""
+WATCHED = {"CrossingUser": 2, "DashboardUser": 2, "TrespasserUser": 1}
+"""In every scenario: who raises alerts, who waits for them, and who tries what he may not."""
 USUAL = Limits(p99_ms=500, error_share=0.001, alert_p99_ms=1_000, achieved_share=0.95)
 KNEE_P99_MS = 500.0
 

@@ -53,7 +53,7 @@ class Conductor:
         self.target = target
         self.seconds = seconds
         self.recorder = Recorder.of(time.time(), seconds)
-        self.settling = Settling(environment.runner, seconds)
+        self.settling = Settling(environment.runner, seconds, calm_s=self._options.calm_s, rest_s=self._options.rest_s)
         self.outcome: Outcome | None = None
         self._course: Course = scenario.ramp.course() if scenario.ramp else Even()
         self._begin = begin

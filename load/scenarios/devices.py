@@ -11,7 +11,7 @@ from load.scenarios.dialects import FOREIGN
 from load.scenarios.sender import Sender
 
 AGAIN = 0.05
-"""So often a device sends its last batch once more with the next one, as one does that missed the answer."""
+"""So often a device sends some of its last batch with the next one, as one that is not sure how much was taken."""
 
 
 class DeviceUser(Sender):
@@ -23,9 +23,14 @@ class DeviceUser(Sender):
     before: Batch | None = None
 
     def send(self) -> None:
-        """Send the last second; now and then with the one before it."""
-        batch = self.sensed(self.device, self.due(self.samples), self.metrics)
-        again = [self.before] if self.before is not None and random.random() < AGAIN else []
+        """Send the last second; now and then with the end of the one before it.
+
+        From any of its times on: a batch that comes again whole also runs against the keys of PostgreSQL's tables, and
+        would be refused even where nobody looks for duplicates.
+        """
+        batch, again = self.sensed(self.device, self.due(self.samples), self.metrics), []
+        if self.before is not None and random.random() < AGAIN:
+            again = [self.before.since(random.randrange(self.samples))]
         stored = self.deliver([*again, batch], known=sum(map(len, again)))
         self.before = batch if stored else None
 

@@ -106,6 +106,8 @@ class Losses:
     """Publications that a dashboard did not get."""
     repeated: int = 0
     """Publications that a dashboard got again."""
+    let_in: int = 0
+    """Requests for which a key had no right, and that were not refused."""
     troubles: int = 0
     """What kept the run from being what it was meant to be."""
 
@@ -118,6 +120,7 @@ NAMES = {
     "alerts_doubled": "alerts doubled or without cause",
     "missed": "publications missed",
     "repeated": "publications doubled",
+    "let_in": "requests let in without a right",
     "troubles": "troubles of the run itself",
 }
 

@@ -24,7 +24,9 @@ from load.scenarios.listeners import CrowdUser, DashboardUser, ReturningUser
 from load.scenarios.part import Part
 from load.scenarios.recorder import Recorder
 from load.scenarios.report import summary, write
+from load.scenarios.settling import CALM_S, REST_S
 from load.scenarios.target import OwnTarget, Target
+from load.scenarios.trespassers import TrespasserUser
 
 __all__ = [
     "BurstUser",
@@ -37,6 +39,7 @@ __all__ = [
     "GatewayUser",
     "ReturningUser",
     "StormUser",
+    "TrespasserUser",
 ]
 
 runners.HEARTBEAT_LIVENESS = 30
@@ -67,6 +70,8 @@ def add_options(parser: Any, **_: object) -> None:
     add("--alert-p99-ms", type=float, help="Bound on alerts, instead of the scenario's.")
     add("--error-share", type=float, help="Bound on requests with an error (0 to 1).")
     add("--achieved-share", type=float, help="Bound on the achieved of the intended rate (0 to 1).")
+    add("--calm-s", type=float, default=CALM_S, help="For the last batches to be answered for good.")
+    add("--rest-s", type=float, default=REST_S, help="For the last alerts to be recorded.")
     add("--key", env_var="SLUICE_KEY", default="", include_in_web_ui=False, help="Scope admin.")
 
 

@@ -35,6 +35,7 @@ class Books:
     unknown: int = 0
     missed: int = 0
     repeated: int = 0
+    let_in: int = 0
     troubles: list[str] = field(default_factory=list)
     processes: int = 0
     rolled: bool = False
@@ -111,6 +112,7 @@ class Outcome:
             books.told.doubled,
             books.missed,
             books.repeated,
+            books.let_in,
             len(books.troubles),
         )
 

@@ -11,8 +11,6 @@ from load.scenarios.lookup import LONG_S, Lookup
 from load.scenarios.recorder import Recorder
 from load.scenarios.share import Share, share_of
 
-SILENT_S = 55.0
-"""For what is under way to be answered for good."""
 HEARD_S = 15.0
 """For dashboards to hear the last event."""
 LOOK_S = 0.1
@@ -45,11 +43,11 @@ class Part:
         return share.recorder.take() if share else []
 
     def _calm(self, environment: Environment, msg: Any) -> None:
-        gevent.spawn(self._fall_silent, share_of(environment))
+        gevent.spawn(self._fall_silent, share_of(environment), float(msg.data["within_s"]))
 
-    def _fall_silent(self, share: Share) -> None:
+    def _fall_silent(self, share: Share, within_s: float) -> None:
         share.calm = True
-        deadline = time.monotonic() + SILENT_S
+        deadline = time.monotonic() + within_s
         while share.busy and time.monotonic() < deadline:
             gevent.sleep(LOOK_S)
         answer = {"unknown": share.unknown, "expected": share.expected, "allowed": share.allowed}
@@ -76,6 +74,7 @@ class Part:
             "rolled": lookup.rolled,
             "missed": share.missed,
             "repeated": share.repeated,
+            "let_in": share.let_in,
             "troubles": share.troubles,
         }
         self._runner.send_message("audited", answer)

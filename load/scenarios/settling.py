@@ -9,8 +9,10 @@ from load.scenarios.api import Api
 from load.scenarios.outcome import Books
 from load.scenarios.told import Crossing, compare, crossing_of
 
-CALM_S = 60.0
+CALM_S = 55.0
 """For the last batches to be answered for good."""
+LAG_S = 5.0
+"""For a process to say so."""
 REST_S = 20.0
 """For the last transitions to be recorded; the contract says ten."""
 LINGER_S, LINGER_SHARE, LEAST_LINGER_S = 10.0, 1 / 12, 2.0
@@ -24,12 +26,23 @@ T = TypeVar("T")
 class Settling:
     """What the leader asks of the processes of a run (see `part.py`), and what they have answered."""
 
-    def __init__(self, runner: Any, loaded_s: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
-        """Of locust's runner, in a run that is under load for so long."""
+    def __init__(
+        self,
+        runner: Any,
+        loaded_s: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        calm_s: float = CALM_S,
+        rest_s: float = REST_S,
+    ) -> None:
+        """Of locust's runner, in a run that is under load so long.
+
+        What is not answered after `calm_s`, and not recorded after `rest_s`, will not be.
+        """
         self.books = Books()
         self._runner = runner
         self._linger_s = min(LINGER_S, max(LEAST_LINGER_S, loaded_s * LINGER_SHARE))
-        self._clock = clock
+        self._clock, self._calm_s, self._rest_s = clock, calm_s, rest_s
         self._known: set[str] = set()
         self._answers: dict[str, list[dict[str, Any]]] = {"calmed": [], "audited": []}
         self._head = 0
@@ -49,12 +62,12 @@ class Settling:
         for gone in sorted(self._known - present):
             self.books.troubles.append(f"the process {gone} quit in mid-run: what it was acknowledged is not looked up")
         self.books.processes = len(present)
-        self._runner.send_message("calm", {})
-        yield from self._wait("calmed", CALM_S, tick)
+        self._runner.send_message("calm", {"within_s": self._calm_s})
+        yield from self._wait("calmed", self._calm_s + LAG_S, tick)
         for answer in self._answers["calmed"]:
             self.books.unknown += answer["unknown"]
         if self.books.unknown:
-            self.books.troubles.append(f"{self.books.unknown} readings had no final answer after {CALM_S:g} s")
+            self.books.troubles.append(f"{self.books.unknown} readings had no final answer after {self._calm_s:g} s")
 
     def settle(self, tick: T, api: Api, start: int, rules: Collection[str], prefix: str) -> Iterator[T]:
         """Hold the transitions that were acknowledged against the record, until nothing is missing, and once more then.
@@ -66,7 +79,7 @@ class Settling:
         allowed = [Crossing(*each) for answer in self._answers["calmed"] for each in answer["allowed"]]
         recorded: list[Crossing] = []
         self._head = start
-        deadline = self._clock() + REST_S
+        deadline = self._clock() + self._rest_s
         rests: float | None = None
         while True:
             last = self._clock() > (deadline if rests is None else rests)
@@ -100,6 +113,7 @@ class Settling:
             self.books.rolled |= answer["rolled"]
             self.books.missed += answer["missed"]
             self.books.repeated += answer["repeated"]
+            self.books.let_in += answer["let_in"]
             self.books.troubles += answer["troubles"]
 
     def _wait(self, kind: str, patience_s: float, tick: T) -> Iterator[T]:

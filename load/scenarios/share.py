@@ -61,6 +61,7 @@ class Share:
     """Readings of requests that were given up without an answer: they may be stored or not."""
     missed: int = 0
     repeated: int = 0
+    let_in: int = 0
     numbers: int = 0
 
     def number(self) -> int:
