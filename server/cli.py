@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -61,6 +62,21 @@ def main() -> None:
         fail(_masked(str(error)))
     except AWAY as error:
         fail(_masked(f"{error!r}; `sluice doctor` tells more"))
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"sluice {installed('sluice')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _before_every_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    """See the help of `app`."""
 
 
 def _masked(text: str) -> str:

@@ -141,8 +141,3 @@ def test_every_status_is_in_the_table() -> None:
         kinds += kind.__subclasses__()
         statuses |= {kind.status} if hasattr(kind, "status") else set()
     assert named == statuses - {404, 409} | {200}, "what a sender can be answered, and nothing else"
-
-
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#]+)\)", DOCUMENT))))
-def test_links_lead_somewhere(target: str) -> None:
-    assert (ROOT / "docs" / target).exists()

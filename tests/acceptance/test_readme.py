@@ -5,8 +5,6 @@ import json
 import re
 from pathlib import Path
 
-import pytest
-
 from tests.conftest import Server
 
 ROOT = Path(__file__).parents[2]
@@ -58,8 +56,3 @@ async def test_every_curl_works_when_pasted(running_server: Server, tmp_path: Pa
 def test_the_test_command_is_what_the_gate_calls() -> None:
     assert "python3 dev.py test " in README
     assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == "python3 dev.py test"
-
-
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
-def test_links_lead_somewhere(target: str) -> None:
-    assert target.startswith("https://") or (ROOT / target).exists()

@@ -220,8 +220,3 @@ async def test_the_preview_of_the_docs_works_when_pasted(folder: Folder) -> None
     shown["transitions"][0]["at"] = answer["transitions"][0]["at"]
     assert answer == shown
     assert json.dumps(answer, separators=(",", ":")) == out.decode()
-
-
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#]+)\)", DOCS))))
-def test_links_of_the_docs_lead_somewhere(target: str) -> None:
-    assert (Path(__file__).parents[2] / "docs" / target).exists()
