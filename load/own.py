@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 ROOT = Path(__file__).parents[1]
-READY_S = 90.0
+READY_S = 120.0
 STOP_S = 20.0
 LOOK_S = 0.05
 TAIL = 15

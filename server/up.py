@@ -29,7 +29,7 @@ from server.migrations import migrate
 from server.settings import Settings
 from server.supervisor import Supervisor
 
-READY_S = 30.0  # for the workers, after their services run
+READY_S = 75.0  # for the workers, after their services run: a starved machine takes half a minute to load Python
 KEY_FILE = "admin.key"
 READ_SIDE_S = 0.05  # between two looks at /readyz
 DEMO_STOP_S = 3.0  # for the simulated fleet to end after SIGTERM
