@@ -20,7 +20,17 @@ AGAIN_S = 0.5
 """Between two attempts to connect."""
 
 
-class DashboardUser(User):
+class Listener(User):
+    """Who listens for as long as the run lasts: its task has no end that could be waited for."""
+
+    abstract = True
+
+    def stop(self, force: bool = False) -> bool:
+        """Leave at once: locust waited ten seconds for it at the end of every run."""
+        return bool(super().stop(force=True))
+
+
+class DashboardUser(Listener):
     """A dashboard: listens on `alerts`, comes back when it is cut off, and measures how late it hears of crossings."""
 
     measures = True
@@ -129,7 +139,7 @@ class ReturningUser(DashboardUser):
                 continue
 
 
-class CrowdUser(User):
+class CrowdUser(Listener):
     """A crowd of dashboards in a process of its own, so that to hold them takes nothing from those that send."""
 
     size = 500
