@@ -82,12 +82,13 @@ class Conductor:
         watch = gevent.spawn(self._watch)
         if self.scenario.outage:
             self._outage.start()
-        self._stage = "loading"
+        self._stage, last = "loading", (self._fixed, 10.0, classes)
         say(f"{self.scenario.name}: {clock(self.seconds)} under load begin")
         while (users := self._users()) is not None:
             self.settling.note_processes()
-            yield users, max(10.0, users / 3), classes
-        loaded_s, last = self._at_s, (self._fixed, 10.0, classes)
+            last = users, max(10.0, users / 3), classes
+            yield last
+        loaded_s = self._at_s  # everybody stays, since whoever listens has the last event still to hear
         self._stage = "falling silent"
         yield from self.settling.calm(last)
         gevent.sleep(REPORT_LAG_S if self._distributed else 0)
