@@ -11,8 +11,8 @@ from server.pages import CONTENT_TYPES, IMPORT, read_pages, routes
 FOLDER = Path(__file__).parents[2] / "server" / "dashboard"
 FILES = {str(path.relative_to(FOLDER)): path.read_text("utf-8") for path in FOLDER.rglob("*") if path.is_file()}
 OWN = {name: text for name, text in FILES.items() if not name.startswith("vendor/")}
-MAX_OWN_BYTES = 187_400
-"""150 KiB are what it shall be; until then it may only become less."""
+MAX_OWN_BYTES = 153_600
+"""150 KiB."""
 MAX_LINES = 250
 FORBIDDEN = {
     "text that becomes HTML": r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function",
