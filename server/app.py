@@ -60,6 +60,7 @@ from server.machine import Machine
 from server.metrics import LiveMetrics, Observed
 from server.outbound import open_webhooks
 from server.reading import open_reading_room
+from server.redis_places import RedisPlaces
 from server.requests import RequestMetrics
 from server.sealing import sealed
 from server.sessions_api import SessionDesk
@@ -107,7 +108,8 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
         traces = await stack.enter_async_context(tracing(settings, VERSION))
 
         # Events: from the engine to every dashboard of every node.
-        bus = Bus(settings.redis, settings.redis_prefix)
+        redis = RedisPlaces(settings.redis)
+        bus = Bus(redis.look, settings.redis_prefix, sharded=redis.sharded)
         readings = Readings(bus, pool)
         connections = ConnectionManager(readings)
         feed = Feed(pool, bus, connections.broadcast, connections.reset)
@@ -199,7 +201,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             ("partitions", partitions.run()),
             ("devices", devices.run()),
             *entrance.tasks().items(),
-            ("quotas", Exchange(quota, settings.redis, settings.redis_prefix).run()),
+            ("quotas", Exchange(quota, redis.look, settings.redis_prefix).run()),
             ("live-metrics", LiveMetrics(registry, seen).run()),
         ):
             tasks.start(name, work)

@@ -8,7 +8,6 @@ from typing import Any
 import asyncpg
 from dotenv import dotenv_values
 from pydantic import SecretStr
-from redis.asyncio import Redis
 
 from ingest.foreign.table import FORMATS
 from ingest.formats.mapping import Mapping
@@ -17,12 +16,12 @@ from server.findings import Finding
 from server.masks import Masks, shown
 from server.migrations import schema_gap
 from server.mqtt_doctor import mqtt_findings
+from server.redis_doctor import redis_findings
 from server.settings import Settings
 
 _SETTINGS = ("fsync", "full_page_writes", "synchronous_commit")
 MAX_CLOCK_DIFFERENCE_S = 2.0
 MIN_POSTGRES = 14_00_00
-MIN_REDIS = 7
 
 
 def settings_with_sources(settings: Settings) -> list[tuple[str, str, str]]:
@@ -64,7 +63,8 @@ async def _findings(settings: Settings) -> AsyncIterator[Finding]:
     if settings.redis_url is None:
         yield Finding(True, "Redis: none is set; `sluice up` starts its own")
     else:
-        yield await _redis(settings.redis)
+        async for finding in redis_findings(settings.redis):
+            yield finding
     async for finding in mqtt_findings(settings):
         yield finding
 
@@ -105,14 +105,3 @@ async def _engine(connection: asyncpg.Connection, engine: Engine) -> AsyncIterat
     if engine is Engine.CITUS and engine in found:
         trouble = await node_trouble(connection)
         yield Finding(not trouble, "; ".join(trouble) or "every node of Citus keeps what is committed")
-
-
-async def _redis(url: str) -> Finding:
-    try:
-        async with Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2) as client:
-            version = str((await client.info("server"))["redis_version"])
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is what the operator has to read
-        return Finding(
-            False, f"Redis does not answer: {error!r}; check SLUICE_REDIS_URL (alerts then lag, no data is lost)"
-        )
-    return Finding(int(version.split(".", 1)[0]) >= MIN_REDIS, f"Redis protocol {version}")

@@ -20,8 +20,9 @@ from ingest.formats.mapping import (
 from schemas.names import name_fault
 from server.engines import Engine
 from server.mqtt_settings import MqttSettings
+from server.redis_url import UNREADABLE, RedisUrl
 
-_SCHEMES = {"postgres", "postgresql", "redis", "rediss", "unix"}
+_SCHEMES = {"postgres", "postgresql"}
 MIN_TOKEN_KEY_CHARS = 32
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]*\]|[^:\[\]]*)(:\d*)?")
 
@@ -200,10 +201,12 @@ class Settings(MqttSettings):
 
     @field_validator("database_url", "direct_url", "redis_url")
     @classmethod
-    def _readable(cls, value: SecretStr | None) -> SecretStr | None:
+    def _readable(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         # Here, as the drivers would name the part of a password that they took for a port.
-        if value is not None and not _is_url(value.get_secret_value()):
-            raise ValueError("not a URL with host and port; in a password, percent-encode all but letters and digits")
+        if value is not None and info.field_name == "redis_url":
+            RedisUrl.parse(value.get_secret_value())
+        elif value is not None and not _is_url(value.get_secret_value()):
+            raise ValueError(UNREADABLE)
         return value
 
     @property
@@ -219,11 +222,11 @@ class Settings(MqttSettings):
         return self.database if self.direct_url is None else self.direct_url.get_secret_value()
 
     @property
-    def redis(self) -> str:
-        """The URL of Redis. Raises ValueError, saying what to do, where there is none."""
+    def redis(self) -> RedisUrl:
+        """Where Redis is. Raises ValueError, saying what to do, where that is not set."""
         if self.redis_url is None:
             raise ValueError("SLUICE_REDIS_URL is not set; `sluice up` starts a Valkey of its own")
-        return self.redis_url.get_secret_value()
+        return RedisUrl.parse(self.redis_url.get_secret_value())
 
     @property
     def token_keys(self) -> list[bytes]:

@@ -10,13 +10,12 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 import structlog
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 log = structlog.get_logger(__name__)
@@ -28,6 +27,8 @@ BATCH = 128
 """Messages sent in one round trip."""
 
 Handler = Callable[[bytes], None]
+Look = Callable[[], AbstractAsyncContextManager[Callable[[str], Redis]]]
+"""Looks where Redis is; what it gives finds, as long as it is entered, the client of the server that has a channel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +45,26 @@ class BusTimes:
 class Bus:
     """Messages to all other workers, by topic; each also carries a heartbeat that only says that the bus works.
 
-    `redis_url` as redis-py reads it; `name` keeps apart the installations that share one Redis. Raises ValueError for
-    an URL that is none; from then on no trouble of Redis is ever raised to anybody.
+    `look` is called anew for each session, so that the channel is found where it has gone; `sharded` says that each has
+    a server of its own among many. `name` keeps apart the installations that share one Redis. No trouble of Redis is
+    ever raised to anybody.
     """
 
     def __init__(
-        self, redis_url: str, name: str = "sluice", *, queue_bytes: int = 4 << 20, times: BusTimes | None = None
+        self,
+        look: Look,
+        name: str = "sluice",
+        *,
+        sharded: bool = False,
+        queue_bytes: int = 4 << 20,
+        times: BusTimes | None = None,
     ) -> None:
         self.dropped = 0
         """Messages that were not sent, because Redis was away or the queue full."""
         self.reconnects = 0
         self.node = secrets.token_hex(8)
         self._times = times or BusTimes()
-        self._channel = f"{name}:bus"
+        self.channel = f"{name}:bus"
         self._queue_bytes = queue_bytes
         self._queue: deque[bytes] = deque()
         self._queued = 0  # bytes
@@ -67,15 +75,7 @@ class Bus:
         self._told = False  # the log knows that Redis is away
         self._handlers: dict[bytes, Handler] = {}
         self._heartbeat: tuple[bytes, Callable[[], bytes]] = (b"", bytes)
-        # CLIENT SETINFO came with Redis 7.2 (driver_info), maintenance notifications with others (protocol).
-        self._redis = Redis.from_url(
-            redis_url,
-            socket_timeout=self._times.deadline_s,
-            socket_connect_timeout=self._times.deadline_s,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-            driver_info=None,
-        )
+        self._look, self._sharded = look, sharded
 
     @property
     def healthy(self) -> bool:
@@ -116,24 +116,19 @@ class Bus:
         """Keep the bell ringing, for ever. Ends by cancellation, or by a defect of ours."""
         times = self._times
         backoff_s = times.backoff_s
-        try:
-            while True:
-                try:
-                    await self._session()
-                except AWAY as error:
-                    # A session that was one begins the waiting anew: most often Redis was only restarted.
-                    backoff_s = (
-                        self._times.backoff_s if self._connected else min(2 * backoff_s, self._times.max_backoff_s)
-                    )
-                    self._end_session(error)
-                await asyncio.sleep(backoff_s)
-        finally:
-            with contextlib.suppress(*AWAY):
-                await self._redis.aclose()
+        while True:
+            try:
+                async with self._look() as server_of:
+                    await self._session(server_of(self.channel))
+            except AWAY as error:
+                # A session that was one begins the waiting anew: most often Redis was only restarted.
+                backoff_s = times.backoff_s if self._connected else min(2 * backoff_s, times.max_backoff_s)
+                self._end_session(error)
+            await asyncio.sleep(backoff_s)
 
     def _end_session(self, why: Exception) -> None:
         if not self._told:
-            log.warning("redis_away", error=repr(why))
+            log.warning("redis_away", error=f"{type(why).__name__}: {why}")  # whose `repr` is without its text
             self._told = True
         self.reconnects += self._connected
         self._connected = self._heard = False
@@ -141,16 +136,17 @@ class Bus:
         self._queue.clear()
         self._queued = 0
 
-    async def _session(self) -> None:
+    async def _session(self, redis: Redis) -> None:
         """Serve one pair of connections until either fails. Raises one of AWAY; anything else is a defect."""
         tasks: list[asyncio.Task[None]] = []
-        pubsub = self._redis.pubsub(ignore_subscribe_messages=True)
+        pubsub = redis.pubsub(ignore_subscribe_messages=True)
         try:
             async with asyncio.timeout(self._times.deadline_s):
-                await pubsub.subscribe(self._channel)
-                await self._redis.ping()
+                await (pubsub.ssubscribe if self._sharded else pubsub.subscribe)(self.channel)
+                await pubsub.get_message(timeout=None)  # the confirmation, or that the channel is another server's
+                await redis.ping()
             self._connected, self._heard_at = True, time.monotonic()
-            tasks += asyncio.create_task(self._receive(pubsub)), asyncio.create_task(self._send())
+            tasks += asyncio.create_task(self._receive(pubsub)), asyncio.create_task(self._send(redis))
             # No TaskGroup: one that is cancelled while a task fails raises only the failure, and stays uncancelled.
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -159,8 +155,6 @@ class Bus:
             await _end(tasks)
             with contextlib.suppress(*AWAY):
                 await pubsub.aclose()  # type: ignore[no-untyped-call]
-            with contextlib.suppress(*AWAY):
-                await self._redis.connection_pool.disconnect()
 
     async def _receive(self, pubsub: PubSub) -> None:
         while True:
@@ -183,7 +177,7 @@ class Bus:
         elif handler := self._handlers.get(topic):
             handler(payload)
 
-    async def _send(self) -> None:
+    async def _send(self, redis: Redis) -> None:
         due = time.monotonic()
         while True:
             now = time.monotonic()
@@ -192,19 +186,20 @@ class Bus:
                 self._enqueue(b"%s %s %s" % (topic, self.node.encode(), payload()))
                 due = now + self._times.heartbeat_s
             if self._queue:
-                await self._send_batch()
+                await self._send_batch(redis)
                 continue
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(due - now):  # wait_for may swallow a cancellation before Python 3.12
                     await self._wake.wait()
 
-    async def _send_batch(self) -> None:
+    async def _send_batch(self, redis: Redis) -> None:
         batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH))]
         self._queued -= sum(map(len, batch))
-        async with asyncio.timeout(self._times.deadline_s), self._redis.pipeline(transaction=False) as pipeline:
+        async with asyncio.timeout(self._times.deadline_s), redis.pipeline(transaction=False) as pipeline:
+            publish = pipeline.spublish if self._sharded else pipeline.publish
             for frame in batch:
-                pipeline.publish(self._channel, frame)
+                publish(self.channel, frame)
             await pipeline.execute()
 
 

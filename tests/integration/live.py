@@ -26,9 +26,8 @@ from alerts.live.ws import make_endpoint
 from schemas.errors import DatabaseAway, TokenExpired, Unauthorized
 from schemas.events import Event
 from schemas.keys import Admission, Holder, Principal, Scope
-
-PATIENCE_S = 30.0
-"""For what must come: a busy machine is slow, and who waits for a condition waits no longer than that takes."""
+from server.redis_places import RedisPlaces
+from server.redis_url import RedisUrl
 
 PATIENCE_S = 30.0
 """For what must come: a busy machine is slow, and who waits for a condition waits no longer than that takes."""
@@ -94,7 +93,8 @@ class Node:
         times: FeedTimes | None = None,
     ) -> None:
         self.keys = Keys()
-        self.bus = Bus(redis_url, name)
+        redis = RedisPlaces(RedisUrl.parse(redis_url))
+        self.bus = Bus(redis.look, name, sharded=redis.sharded)
         self.pool = asyncpg.create_pool(database_url, min_size=0, max_size=10, command_timeout=5)
         self.readings = Readings(self.bus, self.pool)
         self.manager = ConnectionManager(self.readings, limits or Limits())
