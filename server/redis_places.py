@@ -1,7 +1,7 @@
 """Finds the server that has a key: the one there is, its slot's owner in a cluster, the master that Sentinel names.
 
 What is found is a plain client of one server each, for as long as it answers: whoever uses it notices that it does not,
-and looks again. redis-py's own client of a cluster is another thing: it follows a slot by itself, for seconds, and where
+and looks again. redis-py's own client of a cluster is another thing: it follows a slot by itself, for seconds, and if
 one server is dead it keeps back the answers of all the others.
 """
 

@@ -1,11 +1,11 @@
-"""More than one Valkey: a cluster of six, or one master with two replicas and three sentinels; all below this process."""
+"""More than one Valkey: a cluster of six, or a master, two replicas and three sentinels; all below this process."""
 
 import asyncio
 import os
 import random
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,8 @@ async def valkey_cluster(folder: Path) -> AsyncIterator[Valkeys]:
         await asyncio.gather(*(stack.enter_async_context(member) for member in members))
         await _form(members)
         places = ",".join(member.place for member in members)
-        yield Valkeys(members, (), f"redis+cluster://:{password}@{places}")
+        with _killed(members):
+            yield Valkeys(members, (), f"redis+cluster://:{password}@{places}")
 
 
 @asynccontextmanager
@@ -146,9 +147,19 @@ async def valkey_sentinels(folder: Path) -> AsyncIterator[Valkeys]:
         await asyncio.gather(*(stack.enter_async_context(sentinel) for sentinel in sentinels))
         await _until(_watch, sentinels)
         places = ",".join(sentinel.place for sentinel in sentinels)
-        yield Valkeys(
-            members, sentinels, f"redis+sentinel://:{password}@{places}/{SERVICE}/0?sentinel_password={password}"
-        )
+        url = f"redis+sentinel://:{password}@{places}/{SERVICE}/0?sentinel_password={password}"
+        with _killed([*sentinels, *members]):
+            yield Valkeys(members, sentinels, url)
+
+
+@contextmanager
+def _killed(members: Sequence[Member]) -> Iterator[None]:
+    """In the end all at once: to stop cleanly, one after the other, they would first miss each other."""
+    try:
+        yield
+    finally:
+        for member in members:
+            member.kill()
 
 
 async def _form(members: Sequence[Member]) -> None:
@@ -169,7 +180,7 @@ async def _form(members: Sequence[Member]) -> None:
 
 async def _until(condition: Callable[[Sequence[Member]], Awaitable[bool]], members: Sequence[Member]) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while not await condition(members):
+        while not await condition(members):  # noqa: ASYNC110 - what is waited for happens in other processes
             await asyncio.sleep(0.02)
 
 
@@ -192,7 +203,7 @@ async def _follow(members: Sequence[Member]) -> bool:
 
 
 async def _followed(member: Member, replicas: int) -> bool:
-    return (await member.ask("INFO", "replication"))["connected_slaves"] == replicas
+    return bool((await member.ask("INFO", "replication"))["connected_slaves"] == replicas)
 
 
 async def _watch(sentinels: Sequence[Member]) -> bool:
