@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable
 from typing import Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from pydantic import SecretStr
 
@@ -17,6 +17,7 @@ MIN_LITERAL_CHARS = 8  # a shorter password may be a word of its own, as 'sluice
 _KEY = re.compile(r"slk_([a-z0-9]++)_[A-Za-z0-9_-]++")
 _TOKEN = re.compile(r"\beyJ[A-Za-z0-9_-]++\.[A-Za-z0-9_.-]++")  # a JWT
 _HEADER = re.compile(r"\b(bearer|basic|token) +[A-Za-z0-9+/=._~-]{16,}+", re.IGNORECASE)
+_OPTION = re.compile(r"[?&](?:[a-z]++_)?+password=([^&#]++)")
 _URL = re.compile(r"(https?+)?+://([^\s\"'<>\\]*+)")
 _SHOWN = re.compile(
     r"(?P<scheme>[a-z+]+)://(?:(?P<user>[^:/?#@]*)(?::[^/?#@]*)?@)?(?P<place>[^@?#]*)(?:\?[^@#]*)?", re.IGNORECASE
@@ -38,7 +39,7 @@ class Masks:
         for name in Settings.model_fields:
             value = getattr(settings, name)
             if isinstance(value, SecretStr):
-                found += [value.get_secret_value(), _password(value.get_secret_value())]
+                found += [value.get_secret_value(), *_passwords(value.get_secret_value())]
         return cls(found)
 
     def __call__(self, text: str) -> str:
@@ -76,12 +77,10 @@ def _cut(text: str, marks: str) -> tuple[str, str, str]:
     return text[:place], text[place : place + 1], text[place + 1 :]
 
 
-def _password(url: str) -> str:
-    """The password in a URL, as it is written there."""
-    try:
-        return urlsplit(url).password or ""
-    except ValueError:
-        return ""
+def _passwords(url: str) -> list[str]:
+    """The passwords in a URL, as they are written there: before its hosts, however many, and as options."""
+    authority = re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0]
+    return [authority.rpartition("@")[0].partition(":")[2], *_OPTION.findall(url)]
 
 
 def _spellings(secret: str) -> set[str]:

@@ -117,6 +117,14 @@ class Valkeys:
             port = next(owner[1] for first, last, owner, *_ in ranges if first <= slot <= last)
         return next(member for member in self.members if member.memory.port == int(port))
 
+    async def whole(self) -> None:
+        """Wait until nobody is missing, so that the next one may be lost."""
+        if self.sentinels:
+            await _until(_watch, self.sentinels)
+            await _until(_follow, [await self.owner(""), *self.members[1:]])
+        else:
+            await _until(_formed, self.members)
+
 
 @asynccontextmanager
 async def valkey_cluster(folder: Path) -> AsyncIterator[Valkeys]:
@@ -195,7 +203,8 @@ async def _formed(members: Sequence[Member]) -> bool:
         state = await member.ask("CLUSTER", "INFO")
         if [len(servers) for _, _, *servers in ranges] != [2] * PRIMARIES or "cluster_state:ok" not in state:
             return False
-    return all([await _followed(primary, 1) for primary in members[:PRIMARIES]])
+    primaries = [member for member in members if (await member.ask("INFO", "replication"))["role"] == "master"]
+    return len(primaries) == PRIMARIES and all([await _followed(primary, 1) for primary in primaries])
 
 
 async def _follow(members: Sequence[Member]) -> bool:

@@ -49,6 +49,8 @@ def test_what_is_known_to_be_one_in_every_spelling() -> None:
         assert "1234" not in masked
         assert "user sluice" in masked
     assert masks("signed with correct horse") == "signed with ***"
+    masks = Masks.of(settings(redis_url=f"redis+sentinel://:{QUOTED}@[::1],b/main?sentinel_password=battery%20staple"))
+    assert masks(f"auth with {PASSWORD} and battery staple failed") == "auth with *** and *** failed"
 
 
 @pytest.mark.parametrize(
@@ -61,6 +63,8 @@ def test_what_is_known_to_be_one_in_every_spelling() -> None:
         ("postgresql://u:p@ss@db/x", "***"),
         ("postgresql://u:se/cret@db/x", "***"),
         ("redis://:se?cret@db/x", "***"),
+        ("redis+cluster://:secret@a:1,[::1]:2", "redis+cluster://:***@a:1,[::1]:2"),
+        ("rediss+sentinel://a,b/main/0?sentinel_password=secret", "rediss+sentinel://a,b/main/0"),
         ("a webhook's key", "***"),
     ],
 )
@@ -76,9 +80,7 @@ def test_a_url_in_which_a_driver_would_take_the_password_for_a_port_is_refused_w
     assert "percent-encode" in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "url", ["postgresql://a:1,b:2/x", "postgres://u:p@[::1]:5432/x", "postgresql:///x?host=/run", "redis://h"]
-)
+@pytest.mark.parametrize("url", ["postgresql://a:1,b:2/x", "postgres://u:p@[::1]:5432/x", "postgresql:///x?host=/run"])
 def test_a_url_that_drivers_understand_is_taken(url: str) -> None:
     assert settings(database_url=url).database == url
 
