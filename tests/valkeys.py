@@ -117,6 +117,17 @@ class Valkeys:
             port = next(owner[1] for first, last, owner, *_ in ranges if first <= slot <= last)
         return next(member for member in self.members if member.memory.port == int(port))
 
+    async def move(self, key: str) -> None:
+        """Have another primary own the key's slot, in which there is nothing, as resharding would."""
+        source = await self.owner(key)
+        slot = await source.ask("CLUSTER", "KEYSLOT", key)
+        target = next(member for member in self.members[:PRIMARIES] if member is not source)
+        one, other = await source.ask("CLUSTER", "MYID"), await target.ask("CLUSTER", "MYID")
+        await target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", one)
+        await source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", other)
+        for member in (target, source):
+            await member.ask("CLUSTER", "SETSLOT", slot, "NODE", other)
+
     async def whole(self) -> None:
         """Wait until nobody is missing, so that the next one may be lost."""
         if self.sentinels:

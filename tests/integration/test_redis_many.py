@@ -50,7 +50,14 @@ async def test_the_one_that_carries_alerts_is_killed(database: str, tmp_path: Pa
             await hear_each_other(one, two)
             clients = await subscribers(one, two, each=2)
             await carried(one, clients, after=0)
+            if not valkeys.sentinels:
+                await valkeys.move(one.bus.channel)
+                async with asyncio.timeout(PATIENCE_S):
+                    while not all(node.bus.reconnects and node.bus.healthy for node in (one, two)):  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
             victim = await valkeys.owner(one.bus.channel)
+            counted = "NUMSUB" if valkeys.sentinels else "SHARDNUMSUB"
+            assert await victim.ask("PUBSUB", counted, one.bus.channel) == [one.bus.channel, 2]
             victim.kill()
             at = time.monotonic()
             await one.until("not bus.healthy")
