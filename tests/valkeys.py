@@ -21,7 +21,7 @@ BUS_PORTS = range(10_000, 15_000)
 SLOTS = 16_384
 PRIMARIES = 3
 SERVICE = "mymaster"
-NOTICED_MS = 1_000
+NOTICED_MS = 1_500
 """A server that is silent for so long is taken for dead. In service it is 15 s by default: a pause is no death."""
 
 TOGETHER = """

@@ -1,6 +1,8 @@
 """A cluster, and sentinels: alerts cross, quotas hold, and the primary that carries both dies; no event is lost."""
 
 import asyncio
+import contextlib
+import itertools
 import sys
 import time
 from collections import Counter
@@ -9,18 +11,21 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
+from ingest import exchange
 from ingest.exchange import Exchange
 from ingest.quota import Quota, QuotaLimits
 from schemas.errors import QuotaExceeded
 from schemas.keys import Principal
+from server.local import LocalValkey
 from server.redis_doctor import redis_findings
 from server.redis_places import RedisPlaces
 from server.redis_url import RedisUrl
 from tests.integration.faults import carried, pair, served, subscribers
 from tests.integration.live import PATIENCE_S, Node, running
 from tests.integration.test_live_faults import NEVER_LOOKS
-from tests.valkeys import Valkeys, valkey_cluster, valkey_sentinels
+from tests.valkeys import Member, Valkeys, valkey_cluster, valkey_sentinels
 
 RATE = 40
 """Readings a second of each key."""
@@ -41,9 +46,7 @@ async def test_the_one_that_carries_alerts_is_killed(database: str, tmp_path: Pa
     name = database.rpartition("/")[2]
     async with many(tmp_path / "many") as valkeys:
         url = RedisUrl.parse(valkeys.url)
-        findings = [finding async for finding in redis_findings(url)]
-        assert all(finding.good for finding in findings)
-        assert any(told in finding.text for finding in findings)
+        await doctor_says(url, told)
         # They do not look into the table by themselves: what comes was carried, or missed by its number.
         one, two = pair(database, valkeys.url, name, NEVER_LOOKS)
         async with running(one, two), askers(url, name) as asking:
@@ -52,12 +55,7 @@ async def test_the_one_that_carries_alerts_is_killed(database: str, tmp_path: Pa
             await carried(one, clients, after=0)
             if not valkeys.sentinels:
                 await valkeys.move(one.bus.channel)
-                async with asyncio.timeout(PATIENCE_S):
-                    while not all(node.bus.reconnects and node.bus.healthy for node in (one, two)):  # noqa: ASYNC110
-                        await asyncio.sleep(0.01)
-            victim = await valkeys.owner(one.bus.channel)
-            counted = "NUMSUB" if valkeys.sentinels else "SHARDNUMSUB"
-            assert await victim.ask("PUBSUB", counted, one.bus.channel) == [one.bus.channel, 2]
+            victim = await carrier(valkeys, one.bus.channel)
             victim.kill()
             at = time.monotonic()
             await one.until("not bus.healthy")
@@ -78,6 +76,53 @@ async def test_the_one_that_carries_alerts_is_killed(database: str, tmp_path: Pa
         asking.check()
 
 
+async def doctor_says(url: RedisUrl, told: str) -> None:
+    """Wait until it finds nothing wrong: on a busy machine one of many may be slow to answer."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            findings = [finding async for finding in redis_findings(url)]
+            assert findings
+            if all(finding.good for finding in findings) and any(told in finding.text for finding in findings):
+                return
+
+
+async def carrier(valkeys: Valkeys, channel: str) -> Member:
+    """Wait until both workers listen where the channel is; gives whom that is."""
+    counted = "NUMSUB" if valkeys.sentinels else "SHARDNUMSUB"
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            owner = await valkeys.owner(channel)
+            if await owner.ask("PUBSUB", counted, channel) == [channel, 2]:
+                return owner
+            await asyncio.sleep(0.01)
+
+
+async def test_what_one_server_did_not_take_is_told_again_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "DEADLINE_S", PATIENCE_S)
+    quota = Quota(QuotaLimits(readings_per_s=100), time.monotonic)
+    async with LocalValkey(tmp_path / "one") as one, LocalValkey(tmp_path / "two") as two:
+        here, there = (RedisPlaces(RedisUrl.parse(valkey.url), PATIENCE_S) for valkey in (one, two))
+        worker = Exchange(quota, here.look, "x")
+        async with here.look() as found, there.look() as lost:
+
+            def server_of(key: str) -> Redis:
+                return (lost if key.endswith("lost") else found)(key)
+
+            for key_id in ("found", "lost"):
+                quota.take_readings(Principal(key_id, "", frozenset()), 60)
+            two.kill()
+            assert not await worker.step(server_of)
+            told = quota.hand_in(9)
+            assert told == [(("lost", "readings"), 100, 60)]
+            quota.take_back(told)
+            await two.start()  # which has forgotten the scripts
+            assert await worker.step(server_of)
+            assert not quota.hand_in(9)
+            assert await lost("lost").exists("x:quota:readings:lost")
+
+
 class Asking:
     """Two workers that give out of the same quotas as much as they may."""
 
@@ -86,22 +131,20 @@ class Asking:
         self.began = self.ended = time.monotonic()
 
     async def ask(self, quotas: Sequence[Quota]) -> None:
-        """Every key wants a reading of every worker, all the time; gives up nothing."""
+        """Every key takes of every worker what it gets, all the time."""
         while True:
-            for quota in quotas:
-                for key in KEYS:
-                    try:
+            for key, quota in itertools.product(KEYS, quotas):
+                with contextlib.suppress(QuotaExceeded):
+                    while True:
                         quota.take_readings(key, 1)
-                    except QuotaExceeded:
-                        continue
-                    self.taken[key.key_id] += 1
+                        self.taken[key.key_id] += 1
             self.ended = time.monotonic()
             await asyncio.sleep(0.01)
 
     def check(self) -> None:
-        """Each key had its rate: a second's worth more for each worker at most, and not much less."""
+        """Each key had its rate: a second's worth more for each worker at most, and not a fraction of it."""
         seconds = self.ended - self.began
-        most, least = RATE * (seconds + len(("one", "two")) + 1), RATE * seconds * 0.6
+        most, least = RATE * (seconds + len(("one", "two")) + 1), RATE * seconds * 0.3
         assert set(self.taken) == {key.key_id for key in KEYS}
         assert all(least < taken < most for taken in self.taken.values()), (least, self.taken, most)
 
