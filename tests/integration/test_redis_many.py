@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisAway
 
 from ingest import exchange
 from ingest.exchange import Exchange
@@ -21,7 +22,8 @@ from schemas.keys import Principal
 from server.local import LocalValkey
 from server.redis_doctor import redis_findings
 from server.redis_places import RedisPlaces
-from server.redis_url import RedisUrl
+from server.redis_url import Address, RedisUrl
+from tests.conftest import HOST
 from tests.integration.faults import carried, pair, served, subscribers
 from tests.integration.live import PATIENCE_S, Node, running
 from tests.integration.test_live_faults import NEVER_LOOKS
@@ -121,6 +123,27 @@ async def test_what_one_server_did_not_take_is_told_again_and_nothing_else(
             assert await worker.step(server_of)
             assert not quota.hand_in(9)
             assert await lost("lost").exists("x:quota:readings:lost")
+
+
+class Misled(RedisPlaces):
+    """Believes a sentinel that has not heard of what happened."""
+
+    named: Address
+
+    async def master(self) -> Address:
+        """Whom that sentinel names."""
+        return self.named
+
+
+async def test_a_master_that_was_demoted_is_not_taken_for_one(tmp_path: Path) -> None:
+    async with LocalValkey(tmp_path / "one") as valkey:
+        places = Misled(RedisUrl.parse(f"redis+sentinel://:{valkey.memory.password}@sentinel/main"), PATIENCE_S)
+        places.named = HOST, valkey.memory.port
+        async with places.look() as server_of:
+            await server_of("x").execute_command("REPLICAOF", HOST, 9)  # type: ignore[no-untyped-call]
+        with pytest.raises(RedisAway, match="says it is a slave"):
+            async with places.look():
+                pass
 
 
 class Asking:
