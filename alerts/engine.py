@@ -38,13 +38,20 @@ class Engine:
 
     async def load(self, rules: RuleSet, known: Iterable[tuple[SeriesKey, int]]) -> None:
         """Take new rules over the series already in use; the old ones watch until the new ones are ready."""
-        self._next = Screen(rules)
+        loading = self._next = Screen(rules)
         series = [(series_id, key) for key, series_id in known]
         for start in range(0, len(series), _CHUNK):
-            self._next.learn(series[start : start + _CHUNK])
+            loading.learn(series[start : start + _CHUNK])
             await asyncio.sleep(0)
+            if self._next is not loading:  # these ids mean nothing any more: whoever said so has them loaded again
+                return
         self._screen, self._next = self._next, None
         self.ready = True
+
+    def renew(self) -> None:
+        """Forget every series: their ids may be other ones' now. They are learned again before they are written."""
+        self._screen.clear()
+        self._next = None
 
     def learn(self, series: Sequence[tuple[int, SeriesKey]]) -> None:
         """Hear of series that are about to be written for the first time."""

@@ -105,11 +105,18 @@ class RuleLoader:
     ) -> None:
         self._pool, self._engine, self._known = pool, engine, known
         self._version: int | None = None
+        self._era = 0
         self._bell = asyncio.Event()
 
     def ring(self) -> None:
         """A rule was changed, here or elsewhere: look at once."""
         self._bell.set()
+
+    def renew(self) -> None:
+        """The database is another one, or an older state of it: its version says nothing about the rules we have."""
+        self._version = None
+        self._era += 1
+        self.ring()
 
     async def run(self) -> None:
         """Look for a change when the bell rings, and now and then. Ends only by being cancelled."""
@@ -125,6 +132,7 @@ class RuleLoader:
 
     async def refresh(self) -> None:
         """Load the rules if they have changed since the last time."""
+        era = self._era
         async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
             version = await connection.fetchval("SELECT version FROM rules_version")
             if version == self._version:
@@ -138,7 +146,8 @@ class RuleLoader:
             if rule and rule.enabled and not isinstance(rule.condition, Absent):
                 rules.append(ready(rule))
         await self._engine.load(RuleSet(rules), self._known())
-        self._version = version
+        if era == self._era:
+            self._version = version
 
 
 def readable_rule(found: asyncpg.Record) -> Rule | None:

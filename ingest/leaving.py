@@ -34,6 +34,11 @@ class Leaving:
         self._left.append((time.monotonic(), key, series_id))
         self._times[series_id] += 1
 
+    def clear(self) -> None:
+        """Forget all at once, as their ids are nobody's any more."""
+        self._left.clear()
+        self._times.clear()
+
     def require_room(self, max_cached: int) -> None:
         """Raise Overloaded where too many are leaving already."""
         if len(self._left) > max(max_cached, MAX_LEFT):

@@ -90,6 +90,7 @@ class SeriesTable:
         self._full: dict[str, float] = {}
         """Keys that may make no more series, and when (seconds of the loop's clock) that has to be looked at again."""
         self._finding: asyncio.Task[None] | None = None
+        self._era = 0  # of the database, as far as ids are concerned
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -111,6 +112,12 @@ class SeriesTable:
             if self._ids.get(key) == series_id:
                 self._leaving.add(key, self._ids.pop(key))
 
+    def renew(self) -> None:
+        """Forget every id: the database is another one, or an older state of it, and may give them to other series."""
+        self._era += 1
+        self._ids.clear()
+        self._leaving.clear()
+
     async def resolve(self, keys: Sequence[SeriesKey], key_id: str = "") -> Int32s:
         """The ids of these series (k,), making those that are new, for a key; `BEYOND` where it may make no more.
 
@@ -120,6 +127,7 @@ class SeriesTable:
         known = self.known(keys)
         if known is not None:
             return known
+        era = self._era
         missing = [key for key in dict.fromkeys(keys) if key not in self._ids]
         if len(self._wanted) + len(missing) > MAX_WANTED:
             raise Overloaded(f"{len(self._wanted)} series are being looked for")
@@ -135,6 +143,8 @@ class SeriesTable:
             for each in wanted:
                 each.waiters -= 1
         ids |= {key: each.found.result() for key, each in zip(missing, wanted, strict=True)}
+        if era != self._era:
+            return await self.resolve(keys, key_id)
         # What another key may not make, which asked first, this one perhaps may.
         refused = [
             key for key, each in zip(missing, wanted, strict=True) if each.key_id != key_id and ids[key] == BEYOND
@@ -159,13 +169,18 @@ class SeriesTable:
                     keys[key] = wanted.key_id
                 else:
                     del self._wanted[key]  # those who wanted it went away
+            era = self._era
             try:
                 found = await self._find(keys) if keys else {}
+                if era != self._era:
+                    continue
                 self._make_room(len(found))
                 self._learn([(series_id, key) for key, series_id in found.items()])
             except Exception as error:  # noqa: BLE001 - it is raised where it was asked for
                 for key in keys:
-                    _fail(self._wanted.pop(key).found, error)
+                    future = self._wanted.pop(key).found
+                    future.set_exception(error)
+                    future.exception()  # whoever waits has it; nobody may be left who does
                 continue
             self._ids |= found
             for key, series_id in found.items():  # one that somebody deleted in between is looked for again
@@ -239,11 +254,6 @@ def _tell_of_defect(task: asyncio.Task[None]) -> None:
     """Whoever waits is answered by the deadline, and the next who asks begins a new search."""
     if not task.cancelled() and (error := task.exception()) is not None:
         log.critical("the search for series broke", exc_info=error)
-
-
-def _fail(future: asyncio.Future[int], error: Exception) -> None:
-    future.set_exception(error)
-    future.exception()  # whoever waits has it; nobody may be left who does
 
 
 def _as_arrays(keys: Sequence[SeriesKey]) -> tuple[list[str], list[str], list[str]]:

@@ -118,6 +118,12 @@ class Writer:
         self._queue.put(Waiting(batch, since, reply, span))
         self._nudge()
 
+    def renew(self) -> None:
+        """The database is another one, or an older state of it: whatever waits has to find its series again."""
+        for lane in self._lanes:
+            lane.renew()
+        self._queue.refuse(SeriesGone())
+
     async def run(self) -> None:
         """Flush what comes. Ends only by being cancelled."""
         try:
@@ -166,6 +172,7 @@ class Writer:
         self._in_flight += 1
         self._nudge()
         try:
+            await lane.begin()
             await self._flush(lane, group)
         finally:
             # Cancelled: what is unanswered yet was not stored, unless COMMIT was on its way.

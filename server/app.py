@@ -100,7 +100,7 @@ def now_us() -> int:
 async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
     """Build every part once, and keep it running. PostgreSQL and Redis may be away, now or later."""
     async with AsyncExitStack() as stack:
-        pool, asking_pool, session_pool = await open_pools(stack, settings)
+        pool, asking_pool, session_pool, lineage = await open_pools(stack, settings)
         registry = CollectorRegistry()
         entrance = Entrance(pool, asking_pool, registry, settings, now_us)
         keys, gate = entrance.keys, entrance.gate
@@ -112,7 +112,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
         bus = Bus(redis.look, settings.redis_prefix, sharded=redis.sharded)
         readings = Readings(bus, pool)
         connections = ConnectionManager(readings)
-        feed = Feed(pool, bus, connections.broadcast, connections.reset)
+        feed = Feed(pool, bus, connections.broadcast, lineage.renewing(connections.reset))
         bounds = Bounds(settings.flap_high, settings.flap_low)
         engine = Engine(feed.committed, bounds, traces)
 
@@ -156,6 +156,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             deadline_s=settings.deadline_s,
         )
         writer = Writer(pool, partitions, engine, metrics, limits, traces)
+        lineage.concerned += [series.renew, partitions.forget, writer.renew, engine.renew, rules.renew]
         devices = Registry(pool)
         intake = Intake(settings.intake_bytes)
         tasks = Tasks()
@@ -181,7 +182,7 @@ async def machine(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             mappings={name: settings.mapping(name) for name in FORMATS},
         )
 
-        reading_room = await open_reading_room(stack, settings, registry, gate, pool, endings)
+        reading_room = await open_reading_room(stack, settings, registry, gate, pool, endings, lineage)
         await stack.enter_async_context(tasks)
         room = Room(settings.queue_rows, settings.queue_bytes, settings.intake_bytes)
         pools = {"writing": pool, "asking": asking_pool, "reading": reading_room.reads.pool}

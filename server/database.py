@@ -8,6 +8,8 @@ import asyncpg
 import structlog
 
 from server.engines import Engine
+from server.hosts import Hosts
+from server.lineage import Lineage
 from server.pooler import TRACKED, PooledConnection
 from server.settings import Settings
 
@@ -54,55 +56,90 @@ class Pools(NamedTuple):
     """For looking at keys and sessions: whether one was revoked must not wait for others' connections."""
     sessions: asyncpg.Pool
     """For what is elected by a lock, and what works at length: of sessions that last, never by way of a pooler."""
+    lineage: Lineage
+    """Of the database they lead to."""
 
 
 async def open_pools(stack: AsyncExitStack, settings: Settings) -> Pools:
     """Open all three; they end with the stack."""
-    writing = await _open(settings, settings.pool_size, WRITING, COMMAND_S)
-    asking = await _open(settings, ASKING_CONNECTIONS, ASKING, ASK_COMMAND_S)
-    sessions = writing if settings.direct_url is None else await open_session_pool(settings)
+    lineage = Lineage()
+    writing = await _open(settings, settings.pool_size, WRITING, COMMAND_S, lineage)
+    asking = await _open(settings, ASKING_CONNECTIONS, ASKING, ASK_COMMAND_S, lineage)
+    sessions = writing if settings.direct_url is None else await open_session_pool(settings, lineage)
     for pool in (writing, asking, sessions):
         stack.callback(pool.terminate)
-    return Pools(writing, asking, sessions)
+    return Pools(writing, asking, sessions, lineage)
 
 
-async def open_session_pool(settings: Settings) -> asyncpg.Pool:
+async def open_session_pool(settings: Settings, lineage: Lineage | None = None) -> asyncpg.Pool:
     """One of sessions that last."""
-    return await _open_directly(settings, settings.direct, settings.pool_size, WRITING, COMMAND_S)
+    return await _open_directly(settings, settings.direct, settings.pool_size, WRITING, COMMAND_S, lineage or Lineage())
 
 
-async def open_read_pool(settings: Settings) -> asyncpg.Pool:
+async def open_read_pool(settings: Settings, lineage: Lineage) -> asyncpg.Pool:
     """One for reading back: what it is asked for may take longer, and changes nothing."""
-    return await _open(settings, settings.read_pool_size, READING, READ_COMMAND_S)
+    return await _open(settings, settings.read_pool_size, READING, READ_COMMAND_S, lineage)
 
 
-async def _open(settings: Settings, size: int, session: dict[str, str], command_s: float) -> asyncpg.Pool:
+async def _open(
+    settings: Settings, size: int, session: dict[str, str], command_s: float, lineage: Lineage
+) -> asyncpg.Pool:
     if settings.direct_url is None:
-        return await _open_directly(settings, settings.database, size, session, command_s)
+        return await _open_directly(settings, settings.database, size, session, command_s, lineage)
 
     async def promise(connection: asyncpg.Connection) -> None:
         assert isinstance(connection, PooledConnection)  # noqa: S101 - for mypy
         connection.promise(session)
 
-    return await asyncpg.create_pool(
+    pool = await asyncpg.create_pool(
         settings.database,
+        connect=Hosts(settings.database, lineage, writes=_writes(session)).connect,
         connection_class=PooledConnection,
         init=promise,
         statement_cache_size=0,
         server_settings={name: value for name, value in session.items() if name in TRACKED},
         **_limits(size, command_s),
     )
+    lineage.pools.append(pool)
+    return pool
 
 
 async def _open_directly(
-    settings: Settings, url: str, size: int, session: dict[str, str], command_s: float
+    settings: Settings, url: str, size: int, session: dict[str, str], command_s: float, lineage: Lineage
 ) -> asyncpg.Pool:
     kind: type[asyncpg.Connection] = asyncpg.Connection
     if settings.engine is Engine.CITUS:
         from server import citus  # noqa: PLC0415 - it has all rooms loaded, which a command need not wait for
 
         kind, session = citus.CitusConnection, session | citus.SESSION
-    return await asyncpg.create_pool(url, connection_class=kind, server_settings=session, **_limits(size, command_s))
+
+    async def give_back(connection: asyncpg.Connection) -> None:
+        turned = _writes(session) and _turned_read_only(connection)
+        await connection.reset()
+        if turned:
+            log.warning("PostgreSQL has become read-only; all connections are made anew")
+            await pool.expire_connections()
+
+    pool = await asyncpg.create_pool(
+        url,
+        connect=Hosts(url, lineage, writes=_writes(session)).connect,
+        connection_class=kind,
+        reset=give_back,
+        server_settings=session,
+        **_limits(size, command_s),
+    )
+    lineage.pools.append(pool)
+    return pool
+
+
+def _writes(session: dict[str, str]) -> bool:
+    return "default_transaction_read_only" not in session
+
+
+def _turned_read_only(connection: asyncpg.Connection) -> bool:
+    """Whether the server has said so since: it reports both by itself."""
+    said = connection.get_settings()
+    return "on" in {getattr(said, name, "off") for name in ("default_transaction_read_only", "in_hot_standby")}
 
 
 def _limits(size: int, command_s: float) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from pydantic import SecretStr
 
 from ingest.foreign.table import FORMATS
 from ingest.formats.mapping import Mapping
+from server import hosts
 from server.engines import Engine, extensions, node_trouble
 from server.findings import Finding
+from server.hosts_doctor import host_findings
 from server.masks import Masks, shown
 from server.migrations import schema_gap
 from server.mqtt_doctor import mqtt_findings
@@ -58,6 +60,8 @@ async def _findings(settings: Settings) -> AsyncIterator[Finding]:
     if settings.database_url is None:
         yield Finding(True, "PostgreSQL: none is set; `sluice up` starts its own")
     else:
+        async for finding in host_findings(settings.direct):
+            yield finding
         async for finding in _postgres(settings.database, settings.engine):
             yield finding
     if settings.redis_url is None:
@@ -71,7 +75,7 @@ async def _findings(settings: Settings) -> AsyncIterator[Finding]:
 
 async def _postgres(url: str, engine: Engine) -> AsyncIterator[Finding]:
     try:
-        connection = await asyncpg.connect(url, timeout=3)
+        connection = await hosts.connect(url, 3)
     except (OSError, TimeoutError, ValueError, asyncpg.PostgresError) as error:
         yield Finding(False, f"PostgreSQL does not answer: {error!r}; check SLUICE_DATABASE_URL")
         return

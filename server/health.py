@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from schemas.keys import Scope
 from server.auth import Gate
 from server.database import AWAY
+from server.lineage import WrongServerError
 from server.migrations import schema_gap
 from server.system import System
 from server.tasks import Tasks
@@ -56,6 +57,8 @@ class Health:
         try:
             async with asyncio.timeout(LOOK_S), self.pool.acquire(timeout=LOOK_S) as connection:
                 return await _database_trouble(connection)
+        except WrongServerError as error:
+            return str(error)
         except AWAY as error:
             return f"PostgreSQL does not answer ({type(error).__name__})"
 

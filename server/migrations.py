@@ -7,6 +7,7 @@ from importlib.resources import files
 
 import asyncpg
 
+from server import hosts
 from server.engines import Engine, engine_gap, prepare
 
 _LOCK = 0x51_1C_E0_00  # advisory: one migrator at a time
@@ -56,7 +57,7 @@ async def migrate(database_url: str, engine: Engine = Engine.PLAIN) -> list[Migr
 
     Returns what was applied. Raises MigrationError and EngineError.
     """
-    connection = await asyncpg.connect(database_url, timeout=5)
+    connection = await hosts.connect(database_url)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
         await connection.execute(_TABLE)

@@ -12,6 +12,7 @@ from query.reads import ReadLimits, ReadMetrics, Reads
 from query.rolled import Rolled
 from server.auth import Gate
 from server.database import open_read_pool
+from server.lineage import Lineage
 from server.settings import Settings
 
 
@@ -22,9 +23,10 @@ async def open_reading_room(
     gate: Gate,
     pool: asyncpg.Pool,
     endings: Endings,
+    lineage: Lineage,
 ) -> ReadingRoom:
     """What the routes need; its connections end with the stack. `pool` is for what is deleted."""
-    read_pool = await open_read_pool(settings)
+    read_pool = await open_read_pool(settings, lineage)
     stack.callback(read_pool.terminate)
     limits = ReadLimits(at_once=settings.read_pool_size, streams=settings.max_streams)
     reads = Reads(read_pool, ReadMetrics(registry), limits)
