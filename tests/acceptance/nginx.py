@@ -1,4 +1,4 @@
-"""A real nginx with the project's own file for it, on ports and in folders of a test."""
+"""A real nginx with the project's own files for it, on ports and in folders of a test."""
 
 import asyncio
 import re
@@ -12,7 +12,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-CONF = Path(__file__).parents[2] / "server" / "deploy" / "nginx" / "sluice.conf"
+FILES = Path(__file__).parents[2] / "server" / "deploy" / "nginx"
+INSTANCES, NODES = "instances.conf", "nodes.conf"
+SILENCE_S = 10
+"""Of an instance that was sent readings, before another one is."""
+TRIED = "X-Upstreams"
+"""A header of every answer, in tests only: all who were tried."""
 BINARY = shutil.which("nginx") or next((str(at) for at in (Path("/usr/sbin/nginx"),) if at.exists()), None)
 HOST = "127.0.0.1"
 PATIENCE_S = 30
@@ -21,7 +26,7 @@ daemon off;
 worker_processes 1;
 pid {folder}/pid;
 error_log {folder}/error.log info;
-events {{ worker_connections 256; }}
+events {{ worker_connections 1024; }}
 http {{
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
@@ -29,6 +34,7 @@ http {{
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
     access_log off;
+    include {folder}/behind.conf;
     include {folder}/sluice.conf;
 }}
 """
@@ -42,11 +48,12 @@ class Nginx:
     plain_port: int
     folder: Path
     trust: ssl.SSLContext
+    tls: bool = True
 
     @property
     def url(self) -> str:
-        """Where it speaks TLS."""
-        return f"https://{HOST}:{self.tls_port}"
+        """Where devices come."""
+        return f"http{'s' * self.tls}://{HOST}:{self.tls_port}"
 
     @property
     def logs(self) -> str:
@@ -54,17 +61,33 @@ class Nginx:
         return "".join(path.read_text() for path in sorted(self.folder.glob("*.log")))
 
 
-def prepare(folder: Path, upstreams: Sequence[str], tls_port: int, plain_port: int) -> Path:
+@dataclass(frozen=True)
+class Setup:
+    """What tests choose."""
+
+    behind: str = INSTANCES
+    """The file that says who stands behind."""
+    tls: bool = True
+    silence_s: int = SILENCE_S
+
+
+def prepare(folder: Path, upstreams: Sequence[str], tls_port: int, plain_port: int, setup: Setup) -> Path:
     """Write the configuration with these addresses in place of its own, and a certificate; returns the main file."""
     _certify(folder)
-    text = CONF.read_text()
+    servers = "".join(f"server {one} \\1;\n" for one in upstreams)
+    behind, found = re.subn(r"(?:    server \d+[\d.]+:\d+ (.*);\n)+", servers, (FILES / setup.behind).read_text())
+    assert found == 1
+    (folder / "behind.conf").write_text(behind)
+    hsts = r"add_header Strict.*always;\n\n"
+    text = (FILES / "sluice.conf").read_text()
     for pattern, wanted, count in (
         (r"listen \[::\]:(443|80)[^;]*;", "", 2),
-        (r"listen 443 ", f"listen {HOST}:{tls_port} ", 1),
+        (r"listen 443 ssl http2", f"listen {HOST}:{tls_port}" + " ssl http2" * setup.tls, 1),
+        (hsts, f"\\g<0>add_header {TRIED} $upstream_addr always;\n", 1),
+        (rf"proxy_read_timeout  {SILENCE_S}s;", f"proxy_read_timeout {setup.silence_s}s;", 2),
         (r"listen 80;", f"listen {HOST}:{plain_port};", 1),
         (r"/etc/ssl/sluice/", f"{folder}/", 2),
         (r"/var/log/nginx/", f"{folder}/", 2),
-        (r"(?:    server 127\.0\.0\.1:800\d (.*);\n)+", "".join(f"server {one} \\1;\n" for one in upstreams), 1),
         (r"8m;", "64k;", 1),  # so that little is too much
     ):
         text, found = re.subn(pattern, wanted, text)
@@ -85,11 +108,11 @@ def check(main: Path) -> str:
 
 
 @asynccontextmanager
-async def nginx(folder: Path, upstreams: Sequence[str]) -> AsyncIterator[Nginx]:
+async def nginx(folder: Path, upstreams: Sequence[str], setup: Setup = Setup()) -> AsyncIterator[Nginx]:
     """Run it before these addresses."""
     assert BINARY
     tls_port, plain_port = free_port(), free_port()
-    main = prepare(folder, upstreams, tls_port, plain_port)
+    main = prepare(folder, upstreams, tls_port, plain_port, setup)
     check(main)
     command = (BINARY, "-c", str(main), "-p", str(folder), "-e", str(folder / "error.log"))
     process = await asyncio.create_subprocess_exec(*command)
@@ -97,7 +120,7 @@ async def nginx(folder: Path, upstreams: Sequence[str]) -> AsyncIterator[Nginx]:
         await _listens(tls_port, process)
         trust = ssl.create_default_context(cafile=folder / "fullchain.pem")
         trust.check_hostname = False
-        yield Nginx(tls_port, plain_port, folder, trust)
+        yield Nginx(tls_port, plain_port, folder, trust, setup.tls)
     finally:
         if process.returncode is None:
             process.terminate()

@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from schemas.errors import TooLarge, Unavailable, Unknown
 from schemas.problems import encode_problem
-from tests.acceptance.nginx import BINARY, HOST, PATIENCE_S, Nginx, free_port, nginx
+from tests.acceptance.nginx import BINARY, HOST, NODES, PATIENCE_S, TRIED, Nginx, Setup, free_port, nginx
 from tests.conftest import Server, StartServer
 
 pytestmark = pytest.mark.skipif(BINARY is None, reason="NGINX IS ABSENT: the file for it was NOT tried")
@@ -165,16 +165,43 @@ async def test_without_tls_people_are_led_on_and_devices_refused(client: Client)
         assert answer.status == 403
 
 
-async def test_who_was_told_nothing_is_503_and_who_may_have_been_is_504(
-    server: Server, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    heard: list[bytes] = []
+async def dying(heard: list[bytes]) -> asyncio.Server:
+    """One that hangs up on whatever it hears."""
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         heard.append(await reader.read(100))
         writer.close()
 
-    listening = await asyncio.start_server(hang_up, HOST, 0)
+    return await asyncio.start_server(hang_up, HOST, 0)
+
+
+async def test_readings_go_to_another_node_where_theirs_died_and_nothing_else_does(
+    server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    heard: list[bytes] = []
+    listening = await dying(heard)
+    upstreams = (f"{HOST}:{listening.sockets[0].getsockname()[1]}", server.url.removeprefix("http://"))
+    folder = tmp_path_factory.mktemp("nginx")
+    async with (
+        listening,
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE_S)) as session,
+        nginx(folder, upstreams, Setup(NODES)) as proxy,
+    ):
+        client = Client(session, proxy, server)
+        key = {"name": "once", "scopes": ["read"]}
+        made = [(await client.ask("POST", "/v1/keys", json=key))[0] for _ in upstreams]  # in turn, as nodes.conf has it
+        assert sorted(made) == [201, 504]
+        stored = [await client.ask("POST", "/v1/readings", json=batch()) for _ in upstreams]
+        assert [status for status, _, _ in stored] == [200, 200]
+        assert sorted(headers[TRIED].count(",") for _, headers, _ in stored) == [0, 1]
+    assert len(heard) == 2
+
+
+async def test_who_was_told_nothing_is_503_and_who_may_have_been_is_504(
+    server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    heard: list[bytes] = []
+    listening = await dying(heard)
     port = listening.sockets[0].getsockname()[1]
     cases = ((f"{HOST}:{free_port()}", Unavailable()), (f"{HOST}:{port}", Unknown()))
     async with listening, aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE_S)) as session:
