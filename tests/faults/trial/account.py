@@ -29,6 +29,8 @@ class Attempt:
     answered: float
     status: int
     text: str
+    repeated: bool = False
+    """Whether a proxy on the way may have sent it twice."""
 
 
 @dataclass(slots=True, eq=False)
@@ -62,7 +64,7 @@ class Request:
     @property
     def uncertain(self) -> bool:
         """Whether some attempt may have been stored without a receipt, now or later."""
-        return any(attempt.status in UNKNOWN for attempt in self.attempts)
+        return any(attempt.status in UNKNOWN or attempt.repeated for attempt in self.attempts)
 
 
 class Account:

@@ -4,12 +4,11 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import asyncpg
@@ -23,15 +22,18 @@ from server.supervisor import Supervisor
 from tests.conftest import HOST, Server, until_ready
 from tests.faults.defects.clock import CLOCK_FILE, step
 from tests.faults.defects.witness import WITNESS
-from tests.faults.trial.crossing import Crossing
+from tests.faults.trial.crossing import Crossing, Ways, through
 from tests.faults.trial.disk import Disk, mounting_fails
+from tests.proxy import free_port
+
+if TYPE_CHECKING:
+    from tests.faults.trial.nodes import Node
 
 DATA_MIB, WAL_MIB = 1_536, 256
 POSTGRES = {
     "shared_buffers": "64MB",
     "max_wal_size": "96MB",
     "checkpoint_timeout": "5min",
-    "max_connections": "40",
     "deadlock_timeout": "300ms",
     "wal_level": "replica",
     "max_wal_senders": "4",
@@ -69,8 +71,7 @@ class Cluster:
     folder: Path
     postgres: LocalPostgres
     valkey: LocalValkey
-    to_postgres: Crossing
-    to_redis: Crossing
+    ways: Ways
     server: Server
     settings: Mapping[str, Any]
     data_disk: Disk | None = None
@@ -80,6 +81,18 @@ class Cluster:
     keys: dict[str, str] = field(default_factory=dict)
     beside: "Cluster | None" = None
     """The spare worker, once there is one."""
+    nodes: "Sequence[Node]" = ()
+    """Who does the work behind the `url`, where that is nginx'."""
+
+    @property
+    def to_postgres(self) -> Crossing:
+        """The proxy before PostgreSQL."""
+        return self.ways.postgres
+
+    @property
+    def to_redis(self) -> Crossing:
+        """The proxy before Redis."""
+        return self.ways.redis
 
     @property
     def url(self) -> str:
@@ -109,7 +122,7 @@ class Cluster:
             clock = self.folder / "clock"
             step(clock, 0.0)
             settings = dict(self.settings) | SPARE
-            environment = _environment(self.postgres, self.valkey, (self.to_postgres, self.to_redis), settings)
+            environment = _environment(self.postgres, self.valkey, self.ways, settings)
             environment |= defective("witness,stall,clock", self.folder) | {CLOCK_FILE: str(clock)}
             server = await _serve(self.stack, self.postgres, self.valkey, 1, environment)
             self.beside = replace(self, server=server, settings=settings, keys={})
@@ -165,25 +178,37 @@ async def cluster(
     defect: str | None = None,
     disks: bool = False,
     settings: Mapping[str, Any] | None = None,
+    two_hosts: bool = False,
 ) -> AsyncIterator[Cluster]:
-    """Start one, every worker of it ready. `settings` are Sluice's own; `defect` is the name of one of `defects`."""
+    """Start one, every worker of it ready. `settings` are Sluice's own; `defect` is the name of one of `defects`.
+
+    With `two_hosts` the URL of PostgreSQL names a second one, where nothing is yet.
+    """
     async with AsyncExitStack() as stack:
-        data = wal = None
-        if disks and not mounting_fails():
-            data = stack.enter_context(Disk(folder / "data", DATA_MIB))
-            wal = stack.enter_context(Disk(folder / "wal", WAL_MIB))
-        postgres = Postgres(folder / "data", POSTGRES)
-        postgres.wal_disk = wal.folder if wal else None
-        await stack.enter_async_context(postgres)
-        valkey = await stack.enter_async_context(LocalValkey(folder / "valkey"))
-        await migrate(postgres.url)
-        to_postgres = stack.enter_context(Crossing(HOST, postgres.memory.port))
-        to_redis = stack.enter_context(Crossing(HOST, valkey.memory.port))
+        postgres, valkey, ways, rooms = await services(stack, folder, disks=disks, two_hosts=two_hosts)
         settings = settings or {}
-        environment = _environment(postgres, valkey, (to_postgres, to_redis), settings)
+        environment = _environment(postgres, valkey, ways, settings)
         environment |= defective("witness" if defect is None else f"witness,{defect}", folder)
         server = await _serve(stack, postgres, valkey, workers, environment)
-        yield Cluster(folder, postgres, valkey, to_postgres, to_redis, server, settings, data, wal, stack)
+        yield Cluster(folder, postgres, valkey, ways, server, settings, *rooms, stack)
+
+
+async def services(
+    stack: AsyncExitStack, folder: Path, *, disks: bool = False, two_hosts: bool = False, connections: int = 40
+) -> tuple[Postgres, LocalValkey, Ways, tuple[Disk | None, Disk | None]]:
+    """PostgreSQL with our schema, Valkey, the proxies before them, the disks of data and log."""
+    data = wal = None
+    if disks and not mounting_fails():
+        data = stack.enter_context(Disk(folder / "data", DATA_MIB))
+        wal = stack.enter_context(Disk(folder / "wal", WAL_MIB))
+    postgres = Postgres(folder / "data", POSTGRES | {"max_connections": str(connections)})
+    postgres.wal_disk = wal.folder if wal else None
+    await stack.enter_async_context(postgres)
+    valkey = await stack.enter_async_context(LocalValkey(folder / "valkey"))
+    await migrate(postgres.url)
+    ports = [postgres.memory.port, valkey.memory.port] + [free_port()] * two_hosts
+    ways = Ways(*(stack.enter_context(Crossing(HOST, port)) for port in ports))
+    return postgres, valkey, ways, (data, wal)
 
 
 def defective(names: str, folder: Path) -> dict[str, str]:
@@ -195,10 +220,7 @@ def defective(names: str, folder: Path) -> dict[str, str]:
 async def _serve(
     stack: AsyncExitStack, postgres: LocalPostgres, valkey: LocalValkey, workers: int, environment: dict[str, str]
 ) -> Server:
-    async with asyncpg.create_pool(postgres.url, min_size=0) as pool:
-        ring = KeyRing(pool, time.monotonic, lambda: time.time_ns() // 1_000)
-        name = f"admin {secrets.token_hex(2)}"
-        key = (await ring.create(KeyRequest(name=name, scopes=[Scope.ADMIN]))).key
+    key = await admin_key(postgres.url)
     http = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)))
     supervisor = await stack.enter_async_context(Supervisor(HOST, 0, workers, environment))
     server = Server(f"http://{HOST}:{supervisor.port}", postgres.url, valkey.url, key, supervisor, http)
@@ -206,14 +228,20 @@ async def _serve(
     return server
 
 
+async def admin_key(url: str) -> str:
+    """A new key that may do everything."""
+    async with asyncpg.create_pool(url, min_size=0) as pool:
+        ring = KeyRing(pool, time.monotonic, lambda: time.time_ns() // 1_000)
+        return (await ring.create(KeyRequest(name=f"admin {secrets.token_hex(2)}", scopes=[Scope.ADMIN]))).key
+
+
 def _environment(
-    postgres: LocalPostgres, valkey: LocalValkey, crossings: tuple[Crossing, Crossing], settings: Mapping[str, Any]
+    postgres: LocalPostgres, valkey: LocalValkey, ways: Ways, settings: Mapping[str, Any]
 ) -> dict[str, str]:
     """What workers are told: both services by way of their proxies."""
-    to_postgres, to_redis = crossings
     return {
-        "SLUICE_DATABASE_URL": through(postgres.url, to_postgres),
-        "SLUICE_REDIS_URL": through(valkey.url, to_redis),
+        "SLUICE_DATABASE_URL": through(postgres.url, *filter(None, (ways.postgres, ways.standby))),
+        "SLUICE_REDIS_URL": through(valkey.url, ways.redis),
         "SLUICE_LOG_LEVEL": "error",
         **{f"SLUICE_{name.upper()}": str(value) for name, value in settings.items()},
     }
@@ -221,11 +249,4 @@ def _environment(
 
 def variables(near: Cluster) -> dict[str, str]:
     """The environment of a server on the services of this cluster."""
-    return _environment(near.postgres, near.valkey, (near.to_postgres, near.to_redis), near.settings)
-
-
-def through(url: str, crossing: Crossing) -> str:
-    """The same URL by way of a proxy."""
-    parts = urlsplit(url)
-    user, at, _ = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user}{at}{HOST}:{crossing.port}"))
+    return _environment(near.postgres, near.valkey, near.ways, near.settings)

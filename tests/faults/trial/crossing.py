@@ -4,10 +4,12 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Callable
-from typing import Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 import uvloop
 
+from tests.conftest import HOST
 from tests.proxy import Proxy
 
 START_S = 10.0
@@ -90,3 +92,21 @@ class Crossing:
             self.port = self._proxy.port
             self._ready.set()
             await self._stop.wait()
+
+
+class Ways(NamedTuple):
+    """By which workers reach what they work with."""
+
+    postgres: Crossing
+    redis: Crossing
+    standby: Crossing | None = None
+    """The second host of PostgreSQL's URL, where it has one."""
+
+
+def through(url: str, *crossings: Crossing) -> str:
+    """The same URL by way of a proxy, or of one for each of several hosts."""
+    parts = urlsplit(url)
+    user, at, _ = parts.netloc.rpartition("@")
+    query = "target_session_attrs=read-write" if len(crossings) > 1 else parts.query
+    hosts = ",".join(f"{HOST}:{each.port}" for each in crossings)
+    return urlunsplit(parts._replace(netloc=f"{user}{at}{hosts}", query=query))

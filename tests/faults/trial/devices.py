@@ -10,6 +10,7 @@ import aiohttp
 
 from load.device import RECEIPT
 from load.verdict import Backoff, Verdict, retry_after_s, verdict
+from tests.acceptance.nginx import TRIED
 from tests.faults.trial.account import Account, Attempt, Request
 from tests.faults.trial.scripts import Script, single
 
@@ -35,13 +36,13 @@ class Courier:
     async def post(self, request: Request, key: str | None = None) -> tuple[Attempt, float]:
         """Send once; gives the attempt, and how long the server asks to wait."""
         headers = {"Authorization": f"Bearer {key or self._key}", "Content-Type": "application/json"}
-        sent, wait_s, receipt = time.monotonic(), 0.0, None
+        sent, wait_s, receipt, repeated = time.monotonic(), 0.0, None, False
         try:
             async with self.session.post(
                 self._url, data=json.dumps(request.document), params=request.params, headers=headers, timeout=TIMEOUT
             ) as response:
                 text, status = await response.text(), response.status
-                wait_s = retry_after_s(response.headers)
+                wait_s, repeated = retry_after_s(response.headers), "," in response.headers.get(TRIED, "")
                 if status in (429, 503) and not wait_s:
                     self._account.trouble.append(f"{request}: {status} without Retry-After")
                 if status == 200:
@@ -51,7 +52,7 @@ class Courier:
         except asyncio.CancelledError:
             request.attempts.append(Attempt(sent, time.monotonic(), 0, "given up"))
             raise
-        attempt = Attempt(sent, time.monotonic(), status, text if status != 200 else "")
+        attempt = Attempt(sent, time.monotonic(), status, text if status != 200 else "", repeated)
         request.attempts.append(attempt)
         request.receipt = receipt or request.receipt
         self._account.statuses[status] += 1
@@ -148,6 +149,8 @@ class Intruder:
     reader: str
     """Keys: may write to other devices only; may read only."""
     stopping: asyncio.Event
+    unclear: frozenset[int] = frozenset({0, 503})
+    """What they may be answered besides 403."""
     pace_s: float = 0.1
     attempts: int = 0
 
@@ -160,6 +163,6 @@ class Intruder:
                 request = single(self.device, self.attempts, us, 1.0, kind="forbidden", metric="intrusion")
                 self.account.open(request)
                 attempt, _ = await self.courier.post(request, key)
-                if attempt.status not in (0, 403, 503):
+                if attempt.status not in self.unclear | {403}:
                     self.account.trouble.append(f"{request}: a key without the right was answered {attempt.status}")
             await asyncio.sleep(self.pace_s)

@@ -56,7 +56,7 @@ class Report:
                 "batches": sum(outcome.batches for outcome in some),
                 "figures": _figures(some),
             }
-            for kind, some in sorted(by_kind.items(), key=lambda item: int(item[0][1:]))
+            for kind, some in sorted(by_kind.items(), key=lambda item: (item[0][0], int(item[0][1:])))
         }
 
     def document(self) -> dict[str, Any]:

@@ -156,7 +156,8 @@ async def make_rule(cluster: Cluster) -> WatchingRule:
         status, body = await cluster.server.call("POST", "/v1/rules", rule)
         assert status == 201, body
         bodies.append(body)
-    await known_everywhere(cluster.server)
+    for server in [each.server for each in cluster.nodes] or [cluster.server]:
+        await known_everywhere(server)
     return ready(Rule.model_validate(bodies[0]))
 
 

@@ -10,7 +10,7 @@ import asyncpg
 from server import leash
 from server.local_memory import Memory
 from tests.conftest import HOST
-from tests.faults.trial.cluster import DATA_MIB, POSTGRES, WAL_MIB, Cluster, Postgres
+from tests.faults.trial.cluster import DATA_MIB, WAL_MIB, Cluster, Postgres
 from tests.faults.trial.disk import Disk, mounting_fails
 from tests.faults.trial.kinds.postgres import FIRST_S, start_again
 from tests.faults.trial.trial import Kind, Stage
@@ -18,6 +18,8 @@ from tests.faults.trial.trial import Kind, Stage
 FULL_S = 3.0
 """Until room was made, the server has been full for about so long; until somebody notices it may take longer."""
 COPY_S = 60.0
+Disks = tuple[Disk | None, Disk | None]
+"""Of the data and of its log, where there are any."""
 
 
 async def data_full(stage: Stage) -> None:
@@ -89,36 +91,44 @@ async def failover(stage: Stage) -> None:
     cluster = stage.cluster
     standby, disks = await make_standby(stage)
     stage.note("the primary is killed; its address leads to the standby")
-    old, old_disks = cluster.postgres, (cluster.data_disk, cluster.wal_disk)
+    old = cluster.postgres
     old.kill()
     cluster.to_postgres.lead_to(HOST, standby.memory.port)
     cluster.to_postgres.reset()
     at = time.monotonic()
     await somebody_is_told(stage, at)
     await asyncio.sleep(stage.chance.uniform(0.3, 1.0))
+    old_disks = await promote(stage, standby, disks)
+    await old.stop()
+    for disk in filter(None, old_disks):
+        disk.unmount()
+
+
+async def promote(stage: Stage, standby: Postgres, disks: Disks) -> Disks:
+    """Have the standby be PostgreSQL, and measure from then on; gives the disks of the one before."""
+    cluster = stage.cluster
+    before = cluster.data_disk, cluster.wal_disk
     cluster.postgres, (cluster.data_disk, cluster.wal_disk) = standby, disks
     cluster.server.database_url = standby.url
     await cluster.fetch("SELECT pg_promote(true, 30)")
     promoted = stage.note("the standby is promoted")
-    await old.stop()
-    for disk in filter(None, old_disks):
-        disk.unmount()
     await stage.first_success(promoted, "first 200", FIRST_S)
+    return before
 
 
-async def make_standby(stage: Stage) -> tuple[Postgres, tuple[Disk | None, Disk | None]]:
+async def make_standby(stage: Stage) -> tuple[Postgres, Disks]:
     """Copy the primary, have the copy follow it, and the primary wait for it: what is acknowledged is on both."""
     cluster = stage.cluster
     old = cluster.postgres
     folder = cluster.folder / f"standby-{time.monotonic_ns()}"
-    disks: tuple[Disk | None, Disk | None] = (None, None)
-    if not mounting_fails():
+    disks: Disks = (None, None)
+    if cluster.data_disk is not None:
         disks = (Disk(folder / "data", DATA_MIB), Disk(folder / "wal", WAL_MIB))
         for disk in disks:
             assert disk is not None
             cluster.stack.enter_context(disk)
     (folder / "data").mkdir(mode=0o711, parents=True, exist_ok=True)
-    standby = Postgres(folder / "data", POSTGRES | {"primary_conninfo": old.url, "hot_standby": "on"})
+    standby = Postgres(folder / "data", old.settings | {"primary_conninfo": old.url, "hot_standby": "on"})
     standby.identity = old.identity
     standby.memory = Memory.recall(standby.memory.path)
     standby.memory.password = old.memory.password
