@@ -54,11 +54,11 @@ class Lane:
         """The database is another one, or an older state of it: ids of series that were found before mean nothing."""
         self._outdated = True
 
-    async def begin(self) -> None:
+    def begin(self) -> None:
         """A group comes whose ids were found just now."""
         if self._outdated:
             self._outdated = False
-            await self.close()  # it may lead to the database that was
+            self._cut()  # it may lead to the database that was
 
     async def flush(self, group: Group, deadline: float) -> Sequence[Receipt]:
         """Store the group by `deadline` (the loop's clock, seconds).

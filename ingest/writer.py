@@ -172,7 +172,7 @@ class Writer:
         self._in_flight += 1
         self._nudge()
         try:
-            await lane.begin()
+            lane.begin()
             await self._flush(lane, group)
         finally:
             # Cancelled: what is unanswered yet was not stored, unless COMMIT was on its way.
