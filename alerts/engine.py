@@ -50,7 +50,7 @@ class Engine:
 
     def renew(self) -> None:
         """Forget every series: their ids may be other ones' now. They are learned again before they are written."""
-        self._screen.clear()
+        self._screen = self._screen.emptied()  # who is stepping keeps the one he has
         self._next = None
 
     def learn(self, series: Sequence[tuple[int, SeriesKey]]) -> None:

@@ -19,11 +19,9 @@ class Screen:
         """By id: the name of a watched series, and the rules about it."""
         self._make_room(_FIRST_CAPACITY)
 
-    def clear(self) -> None:
-        """Forget all series."""
-        self.series.clear()
-        self._upper.fill(np.inf)
-        self._lower.fill(-np.inf)
+    def emptied(self) -> "Screen":
+        """Another one of the same rules, that has heard of no series."""
+        return Screen(self._rules)
 
     def _make_room(self, capacity: int) -> None:
         self._upper: Float64s = np.full(capacity, np.inf)

@@ -48,16 +48,15 @@ class Lane:
         self._pool, self._partitions, self._failed = pool, partitions, failed
         self._connection: asyncpg.pool.PoolConnectionProxy | None = None
         self.store = Store(screening)
-        self._outdated = False
 
     def renew(self) -> None:
         """The database is another one, or an older state of it: ids of series that were found before mean nothing."""
-        self._outdated = True
+        self.store.outdated = True
 
     def begin(self) -> None:
         """A group comes whose ids were found just now."""
-        if self._outdated:
-            self._outdated = False
+        if self.store.outdated:
+            self.store.outdated = False
             self._cut()  # it may lead to the database that was
 
     async def flush(self, group: Group, deadline: float) -> Sequence[Receipt]:
@@ -119,7 +118,7 @@ class Lane:
         async with asyncio.timeout_at(deadline):
             await self._partitions.ensure(group.days())
             connection = await self._connected()
-            if self._outdated:  # by connecting it was noticed
+            if self.store.outdated:  # by connecting it was noticed
                 raise HinderedError(set(range(len(group.sizes))), SeriesGone())
         # At the deadline the connection is cut rather than the flush cancelled: cancelling waits for the server.
         timer = loop.call_at(deadline, self._cut)

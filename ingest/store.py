@@ -71,6 +71,8 @@ class Store:
         """Groups that were run again, because `newest` did not know what somebody else had stored."""
         self.stepped: Int32s | None = None
         """Ids of the series that the flush is stepping."""
+        self.outdated = False
+        """Whether the ids of the group under way belong to a database that was; the screening knows none of them then."""
         self.spent = Spent()
         """Where the time of the flushes went that were stored."""
 
@@ -88,6 +90,8 @@ class Store:
             await newest.reclaim(connection, group.rows)
             claim, new = await self._write(connection, group)
         copied = time.perf_counter()
+        if self.outdated:  # what is not screened would never be stepped
+            raise newest.UnclaimedError
         outcome = None
         places = self._screening.screen(group.rows, claim.hot)
         if places is not None:
