@@ -72,7 +72,7 @@ class Store:
         self.stepped: Int32s | None = None
         """Ids of the series that the flush is stepping."""
         self.outdated = False
-        """Whether the ids of the group under way belong to a database that was; the screening knows none of them then."""
+        """Whether the ids of the group under way belong to a database that was: the screening knows none of them."""
         self.spent = Spent()
         """Where the time of the flushes went that were stored."""
 
