@@ -104,7 +104,7 @@ async def failover(stage: Stage) -> None:
         disk.unmount()
 
 
-async def promote(stage: Stage, standby: Postgres, disks: Disks) -> Disks:
+async def promote(stage: Stage, standby: Postgres, disks: Disks, limit: float = FIRST_S) -> Disks:
     """Have the standby be PostgreSQL, and measure from then on; gives the disks of the one before."""
     cluster = stage.cluster
     before = cluster.data_disk, cluster.wal_disk
@@ -112,7 +112,7 @@ async def promote(stage: Stage, standby: Postgres, disks: Disks) -> Disks:
     cluster.server.database_url = standby.url
     await cluster.fetch("SELECT pg_promote(true, 30)")
     promoted = stage.note("the standby is promoted")
-    await stage.first_success(promoted, "first 200", FIRST_S)
+    await stage.first_success(promoted, "first 200", limit)
     return before
 
 
