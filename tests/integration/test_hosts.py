@@ -77,7 +77,8 @@ async def test_sessions_that_only_read_find_it_too(database: str) -> None:
 async def test_a_server_that_became_read_only_is_left(database: str) -> None:
     name = database.rpartition("/")[2]
     other = await asyncpg.connect(database)
-    pool = await _open_directly(of(database, port_of(database), free_port()), 2, WRITING, PATIENCE_S, Lineage())
+    url = of(database, port_of(database), free_port())
+    pool = await _open_directly(Settings(), url, 2, WRITING, PATIENCE_S, Lineage())
     try:
         async with pool.acquire() as connection:
             before = await connection.fetchval("SELECT pg_backend_pid()")
