@@ -5,8 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
-from datetime import UTC, datetime, timedelta
+from collections.abc import Coroutine
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -15,13 +14,12 @@ import typer
 from pydantic import ValidationError
 
 from schemas.audit import Outcome
-from schemas.keys import MAX_QUOTA, KeyRequest, Scope
 from schemas.times import to_text
 from server import logs
-from server.audit import AuditTrail, at_the_terminal
+from server.audit import AuditTrail
 from server.database import AWAY
 from server.engines import Engine, EngineError
-from server.keys import KeyRing
+from server.keys_cli import app as keys_app
 from server.local import LocalServiceError
 from server.masks import Masks
 from server.migrations import MigrationError, migrate
@@ -39,13 +37,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # they show the values of variables; what nobody caught goes to the log (`logs.py`)
     help="Telemetry into PostgreSQL, alerts as they happen.",
 )
-key_app = typer.Typer(no_args_is_help=True, help="API keys.")
-app.add_typer(key_app, name="key")
+app.add_typer(keys_app, name="key")
 app.add_typer(rules_app, name="rules")
 app.add_typer(storage_app, name="storage")
 app.command("plan")(plan_command)
 
-QUOTA = "A quota of its own, instead of the one for all keys."
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
@@ -199,47 +195,6 @@ def load_command(context: typer.Context) -> None:
     raise typer.Exit(subprocess.call([sys.executable, "-m", "load.scenarios", *context.args]))  # noqa: S603
 
 
-@key_app.command("create")
-def key_create(
-    name: str,
-    scope: Annotated[list[Scope], typer.Option(help="ingest, read or admin; may be given several times.")],
-    device: Annotated[str | None, typer.Option(help="Bind the key to devices by a glob, such as 'pump-*'.")] = None,
-    days: Annotated[int | None, typer.Option(min=1, help="Expires after so many days.")] = None,
-    requests: Annotated[int | None, typer.Option("--requests-per-s", min=1, max=MAX_QUOTA, help=QUOTA)] = None,
-    readings: Annotated[int | None, typer.Option("--readings-per-s", min=1, max=MAX_QUOTA, help=QUOTA)] = None,
-) -> None:
-    """Make a key and print it, this once."""
-    expires = datetime.now(UTC) + timedelta(days=days) if days else None
-    request = KeyRequest(
-        name=name,
-        scopes=scope,
-        device_glob=device,
-        expires_at=expires,
-        quota_requests_per_s=requests,
-        quota_readings_per_s=readings,
-    )
-    say(asyncio.run(_with_ring(lambda ring: ring.create(request, at_the_terminal()))).key)
-
-
-@key_app.command("list")
-def key_list() -> None:
-    """List all keys, without their secrets."""
-    for key in asyncio.run(_with_ring(lambda ring: ring.all())):
-        state = "revoked" if key.revoked_at else "expires " + to_text(key.expires_at) if key.expires_at else "valid"
-        scopes = ",".join(key.scopes)
-        quotas = f"{key.quota_requests_per_s or '-'}/{key.quota_readings_per_s or '-'}"
-        about = f"{scopes:18}  {key.device_glob or '*':16}  {quotas:>9}"
-        say(f"{key.id}  {about}  {to_text(key.created_at)}  {state}  {key.name}")
-
-
-@key_app.command("revoke")
-def key_revoke(key_id: str) -> None:
-    """Revoke a key."""
-    if not asyncio.run(_with_ring(lambda ring: ring.revoke(key_id, at_the_terminal()))):
-        fail(f"no key has the id {key_id}; `sluice key list` shows them")
-    say(f"revoked {key_id}")
-
-
 @app.command("audit")
 def audit_command(
     limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many, newest first.")] = 50,
@@ -252,11 +207,6 @@ def audit_command(
         detail = json.dumps(entry.detail, ensure_ascii=True) if entry.detail else ""
         where = entry.address or "-"
         say(f"{to_text(entry.at)}  {entry.act:18} {entry.object:16} {entry.name:20} {where:15} {detail}{note}")
-
-
-async def _with_ring(work: Callable[[KeyRing], Awaitable[Any]]) -> Any:
-    """Do something with the keys."""
-    return await with_pool(_settings(), lambda pool: work(KeyRing(pool, asyncio.get_running_loop().time, lambda: 0)))
 
 
 if __name__ == "__main__":
