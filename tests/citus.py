@@ -43,10 +43,10 @@ END $$;
 """
 
 
-async def stand_in(database_url: str) -> None:
-    """Make a database look as if it had Citus."""
+async def pretend(database_url: str, stand_in: str = STAND_IN) -> None:
+    """Make a database look as if it had the engine: Citus, unless told otherwise."""
     connection = await asyncpg.connect(database_url)
     try:
-        await connection.execute(STAND_IN)
+        await connection.execute(stand_in)
     finally:
         await connection.close()

@@ -33,15 +33,6 @@ END $$;
 """
 
 
-async def stand_in(database_url: str) -> None:
-    """Make a database look as if it had TimescaleDB."""
-    connection = await asyncpg.connect(database_url)
-    try:
-        await connection.execute(STAND_IN)
-    finally:
-        await connection.close()
-
-
 @asynccontextmanager
 async def database(name: str) -> AsyncIterator[str]:
     """The URL of a database of a real one, with the extension and nothing else."""

@@ -16,7 +16,7 @@ from server import citus, doctor
 from server.engines import Engine, EngineError, engine_gap, node_trouble, prepare
 from server.migrations import migrate, schema_gap
 from server.settings import Settings
-from tests.citus import stand_in
+from tests.citus import pretend
 from tests.conftest import _cloned
 from tests.integration.living import live
 from tests.integration.writing import Workshop, workshop
@@ -29,7 +29,7 @@ Words = set[str]
 @pytest.fixture
 async def distributed(database: str) -> str:
     """The URL of a database that looks as if Citus had its tables."""
-    await stand_in(database)
+    await pretend(database)
     await migrate(database, Engine.CITUS)
     return database
 
@@ -67,7 +67,7 @@ async def test_what_is_not_there_or_not_durable_is_refused(database: str) -> Non
     for engine in (Engine.CITUS, Engine.TIMESCALEDB):
         with pytest.raises(EngineError, match=f"CREATE EXTENSION {engine}"):
             await migrate(database, engine)
-    await stand_in(database)
+    await pretend(database)
     assert await migrate(database) == [], "the extension alone changes nothing"
     async with coordinator(database) as connection:
         assert "sluice migrate" in (await engine_gap(connection) or "")

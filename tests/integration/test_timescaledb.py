@@ -9,6 +9,7 @@ from schemas.times import to_datetime
 from server.engines import Engine
 from server.migrations import migrate
 from tests import timescaledb
+from tests.citus import pretend
 from tests.conftest import _cloned
 from tests.integration.living import live, pack_all
 from tests.integration.writing import NOW, Workshop, workshop
@@ -38,7 +39,7 @@ async def copying(shop: Workshop) -> None:
 
 
 async def test_days_are_copied_into_a_table_that_would_be_a_hypertable(database: str) -> None:
-    await timescaledb.stand_in(database)
+    await pretend(database, timescaledb.STAND_IN)
     assert await migrate(database, Engine.TIMESCALEDB) == []
     assert await migrate(database, Engine.TIMESCALEDB) == [], "again"
     assert await migrate(database) == [], "and without the setting nothing is undone or refused"
