@@ -1,0 +1,1 @@
+"""docker-compose.yml brought up for real, profile by profile, with podman: `python -m tests.compose`."""

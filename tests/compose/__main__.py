@@ -1,0 +1,5 @@
+"""`python -m tests.compose`."""
+
+from tests.compose.cli import start
+
+start()
