@@ -56,8 +56,8 @@ def attempt(stack: Stack, scratch: Path, *, keep: bool) -> dict[str, Any]:
             stack.down()
         result["seen"] = PROFILES[stack.profile](stack)
         result["ok"] = True
-    except ComposeError as error:
-        result["error"] = str(error)
+    except (ComposeError, OSError, ValueError, KeyError) as error:
+        result["error"] = f"{type(error).__name__}: {error}"
     finally:
         result["up_s"] = stack.seconds
         if not keep:

@@ -121,11 +121,11 @@ class Stack:
             time.sleep(LOOK_S)
 
     def _stands(self, name: str) -> bool:
-        once = name in self._once
+        once, may_end = name in self._once, self.services[name].get("restart") == "no"
         found = self.containers(name)
         for container in found:
             state = inspect(container)
-            if state["Status"] == "exited" and (state["ExitCode"] != 0 or not once):
+            if state["Status"] == "exited" and (state["ExitCode"] != 0 or not may_end):
                 raise ComposeError(f"{name} ended with {state['ExitCode']}:\n{self.log(name)}")
             if state["Status"] != "exited" and (once or not succeeds("healthcheck", "run", container)):
                 return False

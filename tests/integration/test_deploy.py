@@ -1,5 +1,6 @@
 """The files under `server/deploy/`, and the one for Compose, each judged by a tool that knows its format."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ DEPLOY = ROOT / "server" / "deploy"
 KUBERNETES = "1.37"  # whose schemas the manifests are held against
 MAX_EXPOSURE = 12  # tenths, of `systemd-analyze security`: 0 is safe, 100 is a plain service of root's
 PATIENCE_S = 60
+NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 
 
 def needs(tool: str) -> pytest.MarkDecorator:
@@ -152,6 +154,21 @@ def test_the_compose_file_fits_its_schema(tmp_path: Path) -> None:
     assert done.returncode == 1
 
 
+def test_nginx_of_the_profile_cluster_is_one_and_says_what_the_other_says(tmp_path: Path) -> None:
+    text = (DEPLOY / "nginx" / "compose.conf").read_text()
+    other = (DEPLOY / "nginx" / "sluice.conf").read_text()
+    answers = re.findall(r"return \d{3} '\{.*\}';", text)
+    assert len(answers) == 4
+    assert all(answer in other for answer in answers)
+    for limit in re.findall(r"^ +((?:client_\w+|keepalive)_(?:size|timeout)) +(\w+);", text, re.MULTILINE):
+        assert re.search(rf"\b{limit[0]} +{limit[1]};", other), limit
+    if NGINX is None:
+        pytest.skip("NGINX IS ABSENT: the file for it was NOT tried")
+    path = tmp_path / "nginx.conf"
+    path.write_text(re.sub(r"node-\d:", "127.0.0.1:", text).replace("/tmp/", f"{tmp_path}/"))  # noqa: S108
+    run(NGINX, "-t", "-c", path, "-p", tmp_path, "-e", tmp_path / "error.log")
+
+
 # -- Prometheus -------------------------------------------------------------------------------------------------------
 
 
@@ -161,6 +178,21 @@ def test_the_rules_of_prometheus_hold() -> None:
     run("promtool", "check", "config", "--syntax-only", "prometheus.yml", folder=folder)
     run("promtool", "check", "rules", "--lint=all", "--lint-fatal", "sluice.rules.yml", folder=folder)
     run("promtool", "test", "rules", "sluice.test.yml", folder=folder)
+
+
+@needs("promtool")
+def test_what_grafana_and_the_autoscaler_ask_prometheus_is_promql(tmp_path: Path) -> None:
+    board = json.loads((DEPLOY / "grafana" / "dashboards" / "operation.json").read_text())
+    queries = [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
+    for rule in yaml.safe_load((DEPLOY / "prometheus" / "adapter.yaml").read_text())["rules"]:
+        queries += [rule["seriesQuery"], rule["metricsQuery"]]
+    for macro, filled in (("$__rate_interval", "1m"), ("<<.GroupBy>>", "pod"), ("<<.LabelMatchers>>", 'pod="a"')):
+        queries = [query.replace(macro, filled) for query in queries]
+    rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries)]
+    assert len(rules) > 40
+    path = tmp_path / "queries.yml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
+    assert f"SUCCESS: {len(rules)} rules found" in run("promtool", "check", "rules", "--lint=none", path)
 
 
 def test_every_alert_has_a_test() -> None:
