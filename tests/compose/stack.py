@@ -1,6 +1,6 @@
 """One project of docker-compose.yml: a copy of the tree, an `.env` made of the example, services up in their order."""
 
-import os
+import json
 import re
 import resource
 import secrets
@@ -180,7 +180,13 @@ class Stack:
     def down(self, *, volumes: bool = True) -> None:
         """Take everything away; with its volumes what it has stored, too."""
         say("taking it down")
+        label = f"--filter=label=io.podman.compose.project={PROJECT}"
+        found = podman("ps", "--all", "--quiet", label).split()
+        described = json.loads(podman("inspect", "--type=container", *found)) if found else []
         self.compose("down", "--timeout=15", *(["--volumes"] if volumes else []))
+        if volumes:  # those that have no name, too
+            for mount in (mount for each in described for mount in each["Mounts"] if mount["Type"] == "volume"):
+                succeeds("volume", "rm", mount["Name"])
 
     def _copy_tree(self) -> None:
         """What git knows, as a fresh clone has it: neither the `.env` of this one nor its data."""
@@ -203,8 +209,3 @@ def free_port() -> int:
     """A port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         return int(free.getsockname()[1])
-
-
-def own_environment(**more: str) -> dict[str, str]:
-    """Ours, without settings of Sluice's."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("SLUICE_")} | more
