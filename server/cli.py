@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from schemas.audit import Outcome
 from schemas.times import to_text
@@ -54,6 +55,8 @@ def main() -> None:
     """Run the command; what an operator can mend is one line, not a traceback."""
     try:
         app()
+    except ValidationError as error:
+        fail(_masked("; ".join(_told(fault, error.title) for fault in error.errors())))
     except (AddressError, LocalServiceError, MigrationError, EngineError, ValueError) as error:
         fail(_masked(str(error)))
     except AWAY as error:
@@ -75,6 +78,12 @@ def _before_every_command(
     """See the help of `app`."""
 
 
+def _told(fault: ErrorDetails, model: str) -> str:
+    """What is wrong with a setting, or with a word of the command."""
+    name = ".".join(map(str, fault["loc"]))
+    return f"{f'SLUICE_{name.upper()}' if model == Settings.__name__ else name}: {fault['msg']}"
+
+
 def _masked(text: str) -> str:
     """Without the secrets of the settings, if these can be read."""
     try:
@@ -92,11 +101,7 @@ def fail(message: str) -> NoReturn:
 def _settings(data_dir: Path | None = None) -> Settings:
     if data_dir is not None:
         os.environ["SLUICE_DATA_DIR"] = str(data_dir)
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        lines = [f"SLUICE_{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors()]
-        fail("; ".join(lines))
+    settings = Settings()
     logs.configure(settings)
     return settings
 

@@ -32,6 +32,8 @@ class StuckLane:
         self.stage, self.reclaims = stage, 0
         self.begun, self.go = asyncio.Event(), asyncio.Event()
 
+    def begin(self) -> None: ...
+
     async def flush(self, group: Group, _: float) -> Sequence[Receipt]:
         self.begun.set()
         await self.go.wait()
