@@ -14,14 +14,14 @@ from enum import StrEnum
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
-from redis.asyncio.connection import ConnectionPool, parse_url
-
 PORTS = {"cluster": 6379, "sentinel": 26379}
 SCHEMES = ("redis", "rediss", "unix", *(f"{base}+{kind}" for kind in PORTS for base in ("redis", "rediss")))
 UNREADABLE = "not a URL with host and port; in a password, percent-encode all but letters and digits"
 # As a driver would take the part of a password behind it for a port, a place that is none is not even named.
 _PLACE = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[^:\[\]@]*)(?::(?P<port>[0-9]{1,5})?)?")
 _DATABASE = re.compile(r"[0-9]{1,4}")
+UNFIT = {"decode_responses", "retry"}
+"""Options by which answers would be text instead of bytes, or something be an object that a URL cannot hold."""
 
 Address = tuple[str, int]
 """Host and port."""
@@ -63,7 +63,7 @@ class RedisUrl:
         members = tuple(_address(place, PORTS[kind]) for place in places.split(","))
         own, theirs = _sorted_query(query, base)
         service, database = _path(path, Kind(kind))
-        options = parse_url(f"{base}://{user}{at}host/{database}?{urlencode(own)}")
+        options = _parsed(f"{base}://{user}{at}host/{database}?{urlencode(own)}")
         options.pop("host")
         if kind == Kind.CLUSTER:
             if theirs:
@@ -84,7 +84,14 @@ def _one_server(text: str) -> dict[str, Any]:
         raise ValueError(UNREADABLE) from None
     if "@" in parts.path or not _PLACE.fullmatch(parts.netloc.rpartition("@")[2]):
         raise ValueError(UNREADABLE)
-    return dict(parse_url(text))
+    return _parsed(text)
+
+
+def _parsed(url: str) -> dict[str, Any]:
+    """What redis-py reads in the URL of one server. Raises ValueError."""
+    from redis.asyncio.connection import parse_url  # noqa: PLC0415 - see `_checked`
+
+    return dict(parse_url(url))
 
 
 def _cut(rest: str) -> tuple[str, str, str]:
@@ -133,10 +140,18 @@ def _path(path: str, kind: Kind) -> tuple[str, str]:
 
 
 def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options, if redis-py knows them all: to make a connection connects nothing."""
+    """The options, if redis-py takes them all: to make a connection connects nothing."""
+    # Here, as redis-py takes a fifth of a second to load: a command that asks no Redis need not wait for it.
+    from redis.asyncio.connection import ConnectionPool  # noqa: PLC0415
+    from redis.exceptions import RedisError  # noqa: PLC0415
+
+    if unfit := UNFIT & options.keys():
+        raise ValueError(f"has an option that Sluice does not work with: {min(unfit)}")
     try:
         ConnectionPool(**options).make_connection()  # type: ignore[no-untyped-call]
     except TypeError as error:
         found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         raise ValueError(f"has an option that redis-py does not know: {found[1] if found else error}") from None
+    except RedisError as error:
+        raise ValueError(f"has an option that redis-py does not take: {error}") from None
     return dict(options)

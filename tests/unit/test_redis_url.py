@@ -1,5 +1,7 @@
 """`SLUICE_REDIS_URL`: what each form means, and what is said of one that means nothing."""
 
+import subprocess
+import sys
 from binascii import crc_hqx
 
 import pytest
@@ -55,6 +57,10 @@ def test_sentinels_have_a_password_of_their_own_and_share_tls() -> None:
         ("redis://:12/secret@h", "percent-encode"),
         ("redis://h?foo=1", "does not know: foo"),
         ("redis+cluster://a?foo=1", "does not know: foo"),
+        ("redis+cluster://a?protocol=9", "does not take: protocol"),
+        ("rediss+sentinel://a/main?ssl_cert_reqs=perhaps", "does not take: Invalid SSL"),
+        ("redis://h?retry=3", "does not work with: retry"),
+        ("redis+sentinel://a/main?decode_responses=true", "does not work with: decode_responses"),
         ("redis+cluster://a?socket_timeout=soon", "socket_timeout"),
         ("redis+cluster://a?ssl_ca_certs=/ca", "rediss+"),
         ("redis+cluster://a?sentinel_password=secret", "no sentinels"),
@@ -65,6 +71,11 @@ def test_what_is_wrong_is_said_and_no_password(url: str, told: str) -> None:
         Settings.model_validate({"redis_url": SecretStr(url)})
     assert told in str(caught.value)
     assert "cret" not in str(caught.value)
+
+
+def test_a_command_that_asks_no_redis_does_not_load_its_client() -> None:
+    code = "import sys, server.cli; sys.exit('redis' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0
 
 
 def test_a_key_is_where_its_slot_is() -> None:
