@@ -8,7 +8,7 @@ that is read-only by our own settings. So the hosts are asked here, each with a 
 import asyncio
 from collections import deque
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
@@ -25,7 +25,17 @@ def split(url: str) -> list[str]:
     """A URL for each host of this one."""
     parts = urlsplit(url)
     user, at, places = parts.netloc.rpartition("@")
-    return [urlunsplit(parts._replace(netloc=f"{user}{at}{place}")) for place in places.split(",")]
+    options = dict(parse_qsl(parts.query))
+    hosts, ports = options.get("host", "").split(","), options.get("port", "").split(",")
+    if places or len(hosts) == 1:
+        return [urlunsplit(parts._replace(netloc=f"{user}{at}{place}")) for place in places.split(",")]
+    # All named behind the question mark, as sockets have to be: one port each, or one for all.
+    ports = ports * len(hosts) if len(ports) == 1 else ports
+    if len(ports) != len(hosts):
+        return [url]  # asyncpg says what is wrong
+    each = (options | {"host": host, "port": port} for host, port in zip(hosts, ports, strict=True))
+    queries = (urlencode({name: value for name, value in one.items() if value}) for one in each)
+    return [f"{parts.scheme}://{parts.netloc}{parts.path}?{query}" for query in queries]
 
 
 class Hosts:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
@@ -23,7 +23,8 @@ async def host_findings(url: str) -> AsyncIterator[Finding]:
         return
     primaries = []
     for one, found in zip(urls, await asyncio.gather(*map(_ask, urls)), strict=True):
-        place = urlsplit(one).netloc.rpartition("@")[2]
+        parts = urlsplit(one)
+        place = parts.netloc.rpartition("@")[2] or ":".join(parse_qs(parts.query)["host"])
         if isinstance(found, BaseException):
             yield Finding(False, f"PostgreSQL at {place} does not answer: {found!r}")
         elif found["standby"]:

@@ -21,6 +21,13 @@ SELECT pg_is_in_recovery() AS standby, current_setting('transaction_read_only') 
 FROM pg_control_system() c
 """
 
+# Where functions of that may not be called, or do not exist, as with some services: a change is then not seen by it.
+_ASK_LESS = """
+SELECT pg_is_in_recovery() AS standby, current_setting('transaction_read_only') = 'on' AS read_only,
+       '' AS cluster, '' AS timeline
+"""
+_UNTOLD = (asyncpg.InsufficientPrivilegeError, asyncpg.UndefinedFunctionError, asyncpg.FeatureNotSupportedError)
+
 
 class WrongServerError(ConnectionError):
     """A PostgreSQL that answers, but is not the one to work with; the message says why."""
@@ -38,11 +45,12 @@ class Lineage:
     """PostgreSQL's system identifier; empty before anything was seen."""
     timeline: str = ""
     """Eight hexadecimal digits."""
+    _told: bool = False
+    """The log knows that this is not to be known."""
 
     async def admit(self, connection: asyncpg.Connection, *, writes: bool) -> None:
         """Look at the server behind a new connection. Raises WrongServerError where it is not the one to work with."""
-        found = await connection.fetchrow(ASK)
-        assert found is not None  # noqa: S101 - for mypy
+        found = await self._ask(connection)
         if found["standby"]:
             raise WrongServerError("PostgreSQL is a read-only standby")
         if writes and found["read_only"]:
@@ -52,9 +60,20 @@ class Lineage:
             for pool in self.pools:
                 await pool.expire_connections()
 
+    async def _ask(self, connection: asyncpg.Connection) -> asyncpg.Record:
+        try:
+            found = await connection.fetchrow(ASK)
+        except _UNTOLD as error:
+            if not self._told:
+                log.warning("PostgreSQL does not say its timeline; after a failover restart Sluice", error=repr(error))
+                self._told = True
+            found = await connection.fetchrow(_ASK_LESS)
+        assert found is not None  # noqa: S101 - for mypy
+        return found
+
     def follow(self, cluster: str, timeline: str) -> bool:
-        """Go on to this timeline; whether that is a change. Raises WrongServerError where it is an older one."""
-        if (cluster, timeline) == (self.cluster, self.timeline):
+        """Go on to this timeline, if known; whether that is a change. Raises WrongServerError where it is older."""
+        if not cluster or (cluster, timeline) == (self.cluster, self.timeline):
             return False
         if cluster == self.cluster and timeline < self.timeline:
             raise WrongServerError(

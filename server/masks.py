@@ -17,7 +17,7 @@ MIN_LITERAL_CHARS = 8  # a shorter password may be a word of its own, as 'sluice
 _KEY = re.compile(r"slk_([a-z0-9]++)_[A-Za-z0-9_-]++")
 _TOKEN = re.compile(r"\beyJ[A-Za-z0-9_-]++\.[A-Za-z0-9_.-]++")  # a JWT
 _HEADER = re.compile(r"\b(bearer|basic|token) +[A-Za-z0-9+/=._~-]{16,}+", re.IGNORECASE)
-_OPTION = re.compile(r"[?&](?:[a-z]++_)?+password=([^&#]++)")
+_OPTION = re.compile(r"[?&](?:sentinel_|ssl_?)?+password=([^&#]++)")
 _URL = re.compile(r"(https?+)?+://([^\s\"'<>\\]*+)")
 _SHOWN = re.compile(
     r"(?P<scheme>[a-z+]+)://(?:(?P<user>[^:/?#@]*)(?::[^/?#@]*)?@)?(?P<place>[^@?#]*)(?:\?[^@#]*)?", re.IGNORECASE

@@ -53,6 +53,20 @@ async def test_a_host_that_is_away_does_not_use_up_the_time_of_the_others(
     assert silent.connections <= 1
 
 
+async def test_hosts_that_are_named_behind_the_question_mark_are_asked_likewise(database: str, silent: Proxy) -> None:
+    user, _, name = database.partition("//")[2].replace("@", "/").split("/")
+    ports = f"{silent.port},{port_of(database)}"
+    asked = Hosts(f"postgresql://{user}@/{name}?host=127.0.0.1,127.0.0.1&port={ports}")
+    connection = await asked.connect(timeout=PATIENCE_S)
+    await connection.close()
+    socket = "postgresql://u:p@/x?host=/run/pg,%2Frun%2Fother&sslmode=disable"
+    assert hosts.split(socket) == [
+        f"postgresql://u:p@/x?host=%2Frun%2F{each}&sslmode=disable" for each in ("pg", "other")
+    ]
+    with pytest.raises(ValueError, match="port"):
+        await Hosts("postgresql:///x?host=a,b,c&port=1,2").connect(timeout=PATIENCE_S)
+
+
 async def test_where_nobody_answers_the_time_is_over_when_it_is_said(silent: Proxy, database: str) -> None:
     with pytest.raises(TimeoutError):
         await Hosts(of(database, silent.port, silent.port)).connect(timeout=0.5)
@@ -111,6 +125,23 @@ async def test_an_old_primary_that_comes_back_is_refused(database: str) -> None:
         await Hosts(database, lineage).connect(timeout=PATIENCE_S)
     assert lineage.follow("another cluster", here)
     assert not lineage.follow("another cluster", here)
+
+
+async def test_a_server_that_does_not_say_its_timeline_is_worked_with(database: str) -> None:
+    name = database.rpartition("/")[2]
+    owner = await asyncpg.connect(database)
+    await owner.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+    await owner.execute(f"CREATE ROLE \"{name}_plain\" LOGIN PASSWORD 'plain'")
+    try:
+        lineage = Lineage()
+        lineage.follow("known before", "00000001")
+        plain = f"postgresql://{name}_plain:plain@127.0.0.1:{port_of(database)}/{name}"
+        connection = await Hosts(plain, lineage).connect(timeout=PATIENCE_S)
+        await connection.close()
+        assert lineage.cluster == "known before"
+    finally:
+        await owner.execute(f'DROP ROLE "{name}_plain"')
+        await owner.close()
 
 
 async def test_one_connection_by_the_same_way(database: str, silent: Proxy) -> None:

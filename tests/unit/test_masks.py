@@ -51,6 +51,8 @@ def test_what_is_known_to_be_one_in_every_spelling() -> None:
     assert masks("signed with correct horse") == "signed with ***"
     masks = Masks.of(settings(redis_url=f"redis+sentinel://:{QUOTED}@[::1],b/main?sentinel_password=battery%20staple"))
     assert masks(f"auth with {PASSWORD} and battery staple failed") == "auth with *** and *** failed"
+    masks = Masks.of(settings(database_url=f"postgresql://u:{QUOTED}@a,b:5433/x?sslpassword=of-the-key"))
+    assert masks(f"auth with {PASSWORD} and of-the-key failed") == "auth with *** and *** failed"
 
 
 @pytest.mark.parametrize(
