@@ -84,7 +84,7 @@ def prepare(folder: Path, upstreams: Sequence[str], tls_port: int, plain_port: i
         (r"listen \[::\]:(443|80)[^;]*;", "", 2),
         (r"listen 443 ssl http2", f"listen {HOST}:{tls_port}" + " ssl http2" * setup.tls, 1),
         (hsts, f"\\g<0>add_header {TRIED} $upstream_addr always;\n", 1),
-        (rf"proxy_read_timeout  {SILENCE_S}s;", f"proxy_read_timeout {setup.silence_s}s;", 2),
+        (rf"proxy_read_timeout  {SILENCE_S}s;", f"proxy_read_timeout {setup.silence_s}s;", 3),
         (r"listen 80;", f"listen {HOST}:{plain_port};", 1),
         (r"/etc/ssl/sluice/", f"{folder}/", 2),
         (r"/var/log/nginx/", f"{folder}/", 2),

@@ -197,6 +197,20 @@ async def test_readings_go_to_another_node_where_theirs_died_and_nothing_else_do
     assert len(heard) == 2
 
 
+async def test_what_may_have_the_time_of_its_arrival_is_not_sent_twice(
+    server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    heard: list[bytes] = []
+    async with await dying(heard) as listening, aiohttp.ClientSession() as session:
+        upstreams = (f"{HOST}:{listening.sockets[0].getsockname()[1]}", server.url.removeprefix("http://"))
+        for path in ("/api/v2/write", "/write"):
+            async with nginx(tmp_path_factory.mktemp("nginx"), upstreams, Setup(NODES)) as proxy:
+                client = Client(session, proxy, server)
+                answers = [(await client.ask("POST", path, data=b"m,device=timeless v=1"))[0] for _ in upstreams]
+                assert sorted(answers) == [204, 504]
+    assert len(heard) == 2
+
+
 async def test_who_was_told_nothing_is_503_and_who_may_have_been_is_504(
     server: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
