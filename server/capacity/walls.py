@@ -81,14 +81,14 @@ def walls(table: Mapping[str, float], fleet: Fleet, site: Site, needs: Needs) ->
             needs.keeping_cores,
             site.load,
             "cores",
-            "packing and rolling up are one worker's: TimescaleDB's own compression, or Citus",
+            "packing and rolling up are one worker's, on any engine: SLUICE_PACK_AFTER_DAYS beyond the retention",
         ),
         Wall(
             "Redis",
             needs.redis_cores,
             site.load,
             "cores",
-            "Redis Cluster, whose sharded channels each have one of its nodes",
+            "fewer workers: all hear each other over one channel, in a cluster too; or one Redis for each installation",
         ),
         Wall(
             "sockets",
