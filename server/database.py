@@ -156,11 +156,11 @@ def forgive_release(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) ->
     """A loop's exception handler: that a connection could not be given back in time is no error.
 
     Where a deadline ends the one who gives it back, asyncpg goes on without anybody who would hear of the outcome, and
-    closes it.
+    closes it; so it does with an expired one, which after a failover leads to a server that hangs.
     """
     work = context.get("future")
     name = getattr(work.get_coro(), "__qualname__", "") if isinstance(work, asyncio.Task) else ""
-    if name == "PoolConnectionHolder.release" and isinstance(context.get("exception"), AWAY):
+    if name in {"PoolConnectionHolder.release", "Connection.close"} and isinstance(context.get("exception"), AWAY):
         log.info("connection given up", reason=repr(context["exception"]))
     else:
         loop.default_exception_handler(context)

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+from collections.abc import Awaitable, Callable
 
 import asyncpg
 import pytest
@@ -32,15 +33,31 @@ async def abandoned(database: str) -> None:
     gc.collect()
 
 
+async def replaced(database: str) -> None:
+    """Replace a connection to a PostgreSQL that has fallen silent, as after a failover from one that hangs."""
+    async with Proxy.to(database) as proxy:
+        pool = asyncpg.create_pool(through(database, proxy), min_size=0, max_size=1, command_timeout=0.2)
+        await pool
+        await pool.release(await pool.acquire())
+        proxy.stall()
+        await pool.expire_connections()
+        with pytest.raises(TimeoutError):
+            await pool.acquire(timeout=0.1)
+        await asyncio.sleep(0.5)  # closing, by asyncpg's own deadline
+        pool.terminate()
+    gc.collect()
+
+
 @pytest.mark.parametrize("forgiving", [True, False])
+@pytest.mark.parametrize("lose", [abandoned, replaced])
 async def test_giving_back_to_a_silent_server_is_no_error(
-    database: str, caplog: pytest.LogCaptureFixture, forgiving: bool
+    database: str, caplog: pytest.LogCaptureFixture, forgiving: bool, lose: Callable[[str], Awaitable[None]]
 ) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(forgive_release if forgiving else None)
     try:
         with caplog.at_level(logging.ERROR, "asyncio"):
-            await abandoned(database)
+            await lose(database)
         assert bool(caplog.records) is not forgiving
         caplog.clear()
         with caplog.at_level(logging.ERROR, "asyncio"):
