@@ -40,7 +40,7 @@ export async function mount(root, desk) {
 		];
 		return h("tr", { key: id, "data-key": id },
 			h("th", { scope: "row" }, id === session.key.id ? `${name} (yours)` : name, h("code.muted", id)),
-			cells.map((cell, place) => h("td", { "data-label": COLUMNS[place + 1] }, h("span", cell))),
+			cells.map((cell, place) => h("td", { "data-label": COLUMNS[place + 1] }, cell)),
 			h("td", !over(key) && button("Revoke", () => revoke(key), { class: "quiet danger", "aria-label": `Revoke ${name}` })));
 	}
 
@@ -82,7 +82,7 @@ async function makeKey({ session, signal }) {
 			h("fieldset.field", h("legend", "It may"), ticks),
 			textField("Devices", "devices",
 				{ maxlength: 128, placeholder: "all devices", hint: "A name, or a pattern such as pump-*; empty for all." }),
-			textField("It expires", "expires", { type: "date", hint: "Empty: never." }),
+			textField("It expires", "expires", { type: "date", hint: "At the start of this day; empty: never." }),
 		],
 		action: "Make key",
 		said: "The key is made.",
@@ -95,7 +95,7 @@ async function makeKey({ session, signal }) {
 				name: values.get("name").trim(),
 				scopes,
 				device_glob: values.get("devices").trim() || null,
-				expires_at: expires ? new Date(expires) : null,
+				expires_at: expires ? new Date(`${expires}T00:00`) : null,
 			});
 		},
 	}, signal);
@@ -111,7 +111,10 @@ function showOnce({ key, name }, session) {
 		h("pre.command.secret", { tabindex: "0" }, h("code", { "data-part": "secret" }, key)),
 		h("div.actions", copyButton(key, "dialog"), button("I have stored it", () => kept.abort(), { class: "main" })),
 	]);
-	signal.addEventListener("abort", () => dialog.remove());
+	signal.addEventListener("abort", () => {
+		dialog.close(); // gives the focus back
+		dialog.remove();
+	});
 	session.addEventListener("end", () => kept.abort(), { signal });
 	addEventListener("beforeunload", (event) => event.preventDefault(), { signal });
 	dialog.addEventListener("close", () => dialog.showModal(), { signal }); // as by Escape
