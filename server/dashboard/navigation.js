@@ -21,6 +21,9 @@ export function showNavigation({ session, router, alerts }, signal) {
 		document.title = `${worst ? `(${alerts.count}) ` : ""}${title} · Sluice`;
 	}
 
-	router.addEventListener("show", draw, { signal });
+	router.addEventListener("show", () => {
+		draw();
+		byId("navigation").querySelector("[aria-current=page]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+	}, { signal });
 	alerts.watch(draw, signal);
 }
