@@ -1,3 +1,5 @@
+const RETRY_MS = 3_000;
+
 /** Reads again and again. Gives `{answer, problem, load}`: what came last, why none came since, and how to read at once. */
 export function follow({ clock, signal }, read, draw, againMs = 10_000) {
 	const followed = { answer: null, problem: "", load };
@@ -18,7 +20,7 @@ export function follow({ clock, signal }, read, draw, againMs = 10_000) {
 			if (error.status === undefined) throw error;
 			if (question !== asked || signal.aborted) return;
 			followed.problem = `${error.message} The page keeps trying.`;
-			due = performance.now() + Math.max(againMs, error.retryAfterMs);
+			due = performance.now() + Math.max(Math.min(againMs, RETRY_MS), error.retryAfterMs);
 		}
 		draw();
 	}
