@@ -45,7 +45,7 @@ export const choices = (legend, name, options, chosen, choose) =>
 	h("fieldset.choices", h("legend", legend), options.map(([value, text]) =>
 		h("label",
 			h("input", { type: "radio", name, value, checked: value === chosen, onchange: () => choose(value) }),
-			h("span", text))));
+			text)));
 
 /** `unseen` is what the column without a name is called to those who listen. */
 export function table(columns, rows, unseen) {

@@ -14,8 +14,6 @@ import { deviceAlerts } from "./devicealerts.js";
 import { absentDevice, deviceHead } from "./devicehead.js";
 import { timeBar, timeKeys } from "./timebar.js";
 
-export const title = ({ name }) => name;
-
 const MOST_PANELS = 24;
 const MAX_RATE = 5; // live values a second
 const SETTLE_MS = 200; // a key repeats itself, and Safari throws at too many addresses

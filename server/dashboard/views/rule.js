@@ -10,7 +10,7 @@ export async function mount(root, desk) {
 	const fresh = params.id === "new";
 	const path = `/v1/rules/${encodeURIComponent(params.id)}`;
 	const may = session.has("admin");
-	render(viewHead(fresh ? "New rule" : "Rule"), root);
+	render([viewHead(fresh ? "New rule" : "Rule")], root);
 	const rule = fresh ? Object.fromEntries(query) : await api.get(path);
 	if (signal.aborted) return;
 
