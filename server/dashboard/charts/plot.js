@@ -103,4 +103,7 @@ function timeTexts(plot, moments, axis, space, step) {
 	});
 }
 
-const valueTexts = (plot, values) => values.map((value) => (Math.abs(value) >= 1e5 ? compact(value) : String(value)));
+function valueTexts(plot, values, axis, space, step) {
+	const places = String(step).split(".")[1]?.length ?? 0;
+	return values.map((value) => (Math.abs(value) >= 1e5 ? compact(value) : step < 1e-6 ? String(value) : value.toFixed(places)));
+}
