@@ -1,4 +1,3 @@
-import { announce } from "./dom.js";
 import { button, h, render } from "./tree.js";
 import { VIEWS } from "./views/index.js";
 
@@ -83,7 +82,6 @@ export class Router extends EventTarget {
 			if (!focus) return;
 			heading.tabIndex = -1;
 			heading.focus({ preventScroll: true });
-			announce(heading.textContent);
 		};
 		const stop = (title, why, help) => {
 			render(h("section.panel.stop", h("h1", title), h("p", why), help), root);
