@@ -86,6 +86,8 @@ async def test_every_view_is_open_to_everybody_and_fits(desk: Desk, site: Site, 
         await expect(tab.locator(SETTLED)).to_be_visible()
         await expect(tab.locator("#view h1")).to_have_count(1)
         await expect(tab).to_have_title(TITLE)
+        for here in await tab.locator("#navigation [aria-current=page]").all():
+            await expect(here).to_be_in_viewport(ratio=0.95)
         assert await barriers(tab, axe) == [], f"#{path}, {form}"
         assert await overflow(tab) == 0, f"#{path}, {form}"
 

@@ -38,6 +38,7 @@ async def test_a_key_is_made_shown_once_works_and_is_revoked(desk: Desk, axe: st
     await tab.keyboard.press("Escape")
     await expect(tab.locator("[data-part=secret]")).to_have_text(key)
     await tab.get_by_role("button", name="I have stored it").click()
+    await expect(tab.get_by_role("button", name="New key")).to_be_focused()
     row = tab.locator("tr[data-key]", has_text=name)
     await expect(row).to_contain_text("pump-*")
     await expect(row).to_contain_text("in 89 d")
@@ -49,6 +50,7 @@ async def test_a_key_is_made_shown_once_works_and_is_revoked(desk: Desk, axe: st
     reading = {"ts": time.time_ns() // 1_000_000, "metric": "m", "value": 1}
     assert (await desk.server.write({"device": "oven-1", "readings": [reading]}, key=key))[0] == 403
 
+    await expect(row.get_by_role("button", name="Revoke")).to_be_in_viewport(ratio=1)
     await row.get_by_role("button", name="Revoke").click()
     dialog = tab.get_by_role("dialog")
     await expect(dialog).to_contain_text("Whatever uses it (ingest; pump-*) is refused with 401")
