@@ -5,8 +5,6 @@
  * where it ends, takes its place: what was drawn of the tail is in the answer, or had not been stored when it was asked for.
  */
 
-import { moment } from "./span.js";
-
 const MOST_TAIL = 2_000; // values; what is dropped comes again with history
 const SILENCE_STEPS = 3; // usual ones without a value are a gap …
 const SILENCE_BUCKETS = 1.5; // … but never less than so many buckets
