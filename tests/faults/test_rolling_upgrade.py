@@ -41,11 +41,16 @@ def git(*words: str) -> str:
     return done.stdout
 
 
+def migrations(commit: str) -> set[str]:
+    """Those of a commit, each with its content; not the folders beside them, which are no step of the schema."""
+    return {line for line in git("ls-tree", commit, f"{SQL}/").splitlines() if line.endswith(".sql")}
+
+
 def older() -> str:
     """The last commit whose migrations are some of today's: in some, numbers were not what they became."""
-    now = set(git("ls-tree", "HEAD", f"{SQL}/").splitlines())
+    now = migrations("HEAD")
     for commit in git("rev-list", "HEAD", "--", SQL).split():
-        if set(git("ls-tree", commit, f"{SQL}/").splitlines()) < now:
+        if migrations(commit) < now:
             return commit
     pytest.skip("NO OLDER VERSION IN THIS HISTORY, AN UPGRADE WAS NOT TRIED")
 
